@@ -1,0 +1,65 @@
+#include "base/result.h"
+
+#include <cerrno>
+#include <system_error>
+
+namespace dtr {
+
+const char* to_string(ErrorCode code) {
+    switch (code) {
+        case ErrorCode::not_found: return "not_found";
+        case ErrorCode::already_exists: return "already_exists";
+        case ErrorCode::invalid: return "invalid";
+        case ErrorCode::denied: return "denied";
+        case ErrorCode::unauthenticated: return "unauthenticated";
+        case ErrorCode::conflict: return "conflict";
+        case ErrorCode::unavailable: return "unavailable";
+        case ErrorCode::exhausted: return "exhausted";
+        case ErrorCode::no_space: return "no_space";
+        case ErrorCode::corrupt: return "corrupt";
+        case ErrorCode::untrusted: return "untrusted";
+        case ErrorCode::unsupported: return "unsupported";
+        case ErrorCode::refused: return "refused";
+        case ErrorCode::lost: return "lost";
+        case ErrorCode::cancelled: return "cancelled";
+        case ErrorCode::internal: return "internal";
+    }
+    return "internal";
+}
+
+Error Error::in(std::string_view context) const {
+    return Error{code, fmt::format("{}: {}", context, message), hint};
+}
+
+std::string Error::text() const {
+    return hint.empty() ? message : fmt::format("{} (hint: {})", message, hint);
+}
+
+Error system_error(int errno_value, std::string_view what) {
+    ErrorCode code = ErrorCode::internal;
+    std::string hint;
+    switch (errno_value) {
+        case ENOENT:
+        case ENOTDIR: code = ErrorCode::not_found; break;
+        case EEXIST: code = ErrorCode::already_exists; break;
+        case EACCES:
+        case EPERM:
+            code = ErrorCode::denied;
+            hint = "check the owner and mode of the path and the user this program runs as";
+            break;
+        case ENOSPC:
+        case EDQUOT:
+            code = ErrorCode::no_space;
+            hint = "free space on that filesystem and try again";
+            break;
+        case EROFS: code = ErrorCode::unavailable; break;
+        case EMFILE:
+        case ENFILE: code = ErrorCode::exhausted; break;
+        case EINTR: code = ErrorCode::cancelled; break;
+        default: break;
+    }
+    return Error{code, fmt::format("{}: {}", what, std::generic_category().message(errno_value)),
+                 std::move(hint)};
+}
+
+}  // namespace dtr

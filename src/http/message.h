@@ -1,0 +1,84 @@
+// What a handler sees of a request and says in answer. Plain values: no Beast, no sockets, no OCI.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+
+namespace dtr::http {
+
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+struct Request {
+    std::string method;  // as sent: "GET", "PATCH"
+    std::string path;    // percent-decoded, begins with '/', no query
+    std::string query;   // raw, without '?'
+    Headers headers;     // as sent, in order
+    std::optional<std::uint64_t> content_length;  // absent with chunked transfer coding or without a body
+    std::string peer;    // address without port
+    bool tls = false;
+    bool has_body = false;
+
+    // First header of that name (compared without case), or empty.
+    [[nodiscard]] std::string_view header(std::string_view name) const;
+    // Values of a query parameter, percent- and plus-decoded, in order. Undecodable ones are left out.
+    [[nodiscard]] std::vector<std::string> query_values(std::string_view name) const;
+    [[nodiscard]] std::optional<std::string> query_value(std::string_view name) const;
+};
+
+// A body produced piece by piece on a worker thread. One thread at a time.
+class BodySource {
+  public:
+    virtual ~BodySource() = default;
+    // Fills `out` with the next bytes; 0 ends the body. An error ends the connection without a proper end, so that no
+    // client takes the rest for whole.
+    virtual Result<std::size_t> read(char* out, std::size_t capacity) = 0;
+
+    struct FileSlice {
+        int fd = -1;
+        std::uint64_t offset = 0;
+        std::uint64_t length = 0;
+    };
+    // If the whole body is a slice of a file, where: the session may then use sendfile. The descriptor lives as long
+    // as this object.
+    [[nodiscard]] virtual std::optional<FileSlice> file() const { return std::nullopt; }
+};
+
+struct Response {
+    int status = 200;
+    Headers headers;    // without Content-Length, Transfer-Encoding, Connection, Date: the session adds those
+    std::string body;   // used if `source` is null
+    std::unique_ptr<BodySource> source;
+    // Length of `source`'s body; absent: chunked. For HEAD: what GET would have sent.
+    std::optional<std::uint64_t> content_length;
+    bool close = false;  // end the connection after this answer
+
+    void set(std::string name, std::string value) {
+        headers.emplace_back(std::move(name), std::move(value));
+    }
+};
+
+// Receives a request body piece by piece on a worker thread. One thread at a time.
+class BodySink {
+  public:
+    virtual ~BodySink() = default;  // destroyed without finish(): the client went away
+    // False: stop reading; finish() then holds the refusal, and the connection is closed after it.
+    virtual bool write(std::string_view chunk) = 0;
+    virtual Response finish() = 0;  // called once, after the last chunk or a false
+};
+
+using Reply = std::variant<Response, std::unique_ptr<BodySink>>;
+
+// Collects a body of at most `limit` bytes, then calls `done`. Over the limit, `too_large` makes the answer.
+std::unique_ptr<BodySink> collect_body(std::size_t limit, std::function<Response(std::string)> done,
+                                       std::function<Response()> too_large);
+
+}  // namespace dtr::http

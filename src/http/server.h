@@ -1,0 +1,74 @@
+// The asynchronous shell: accepts, speaks TLS and HTTP/1.1, and holds all that a slow client can hold, so that handlers
+// may be ordinary blocking code on bounded pools.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "http/message.h"
+
+namespace dtr::http {
+
+// Which pool a request's work runs on, so that long transfers cannot starve short look-ups.
+enum class Work { short_lookup, long_transfer };
+
+class Handler {
+  public:
+    virtual ~Handler() = default;
+    // Called first, on an I/O thread: an answer that needs no waiting at all (a cache hit), or nothing. Never blocks.
+    virtual std::optional<Response> try_now(const Request&) { return std::nullopt; }
+    virtual Work classify(const Request& request) = 0;  // on an I/O thread; never blocks
+    // On a worker. A sink is asked for only if the request has a body; a Response leaves the body unread.
+    virtual Reply handle(Request request) = 0;
+    // Answers made by the server itself (400, 408, 413, 431, 503, 500) in the application's error shape.
+    virtual Response refusal(int status, std::string_view detail) = 0;
+    // After each answer, for logs and metrics; on any thread. bytes: body bytes sent.
+    virtual void answered(const Request&, int /*status*/, std::uint64_t /*bytes*/, Micros /*duration*/) {}
+};
+
+struct Address {
+    std::string host;  // name or address; empty: all
+    std::uint16_t port = 0;
+};
+Result<Address> parse_address(std::string_view text);  // "host:port", "[v6]:port", ":port"
+
+struct ServerOptions {
+    std::vector<Address> tls_addresses;
+    std::vector<Address> plain_addresses;
+    std::string certificate_pem;  // leaf first, then its chain
+    Secret private_key_pem;
+    unsigned io_threads = 2;
+    unsigned short_workers = 4;
+    unsigned long_workers = 8;
+    std::size_t queue_max = 1024;        // waiting tasks per pool; over it: 503 with Retry-After
+    std::size_t connections_max = 8192;  // over it: accepted, answered 503, closed
+    std::size_t header_bytes_max = 32U << 10;
+    std::size_t body_buffer_bytes = 256U << 10;
+    Micros header_timeout = 15 * kSecond;  // from first byte of a request to its last header
+    Micros idle_timeout = 75 * kSecond;    // keep-alive, and no progress on a body
+    Micros drain_timeout = 8 * kSecond;    // stop(): running requests get this long
+};
+
+class Server {
+  public:
+    // Binds and listens; serving starts with start(). unavailable if an address cannot be bound.
+    static Result<std::unique_ptr<Server>> open(ServerOptions options, Handler& handler);
+    virtual ~Server() = default;
+
+    virtual void start() = 0;
+    // The bound addresses, tls first, as host:port with real port numbers.
+    [[nodiscard]] virtual std::vector<std::string> addresses() const = 0;
+    // Replaces the certificate for new connections. Thread-safe.
+    virtual Status set_certificate(const std::string& certificate_pem, const Secret& private_key_pem) = 0;
+    // Refuses new connections, lets running requests finish within drain_timeout, then joins all threads. Idempotent.
+    virtual void stop() = 0;
+    [[nodiscard]] virtual std::size_t open_connections() const = 0;
+};
+
+}  // namespace dtr::http

@@ -1,0 +1,34 @@
+// Structured-enough logging to stderr. Secrets cannot be passed: Secret has no formatter.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <string_view>
+
+namespace dtr::log {
+
+enum class Level { debug, info, warn, error };
+
+void set_level(Level level);
+bool set_level(std::string_view name);  // debug, info, warn, error, fatal in any case; false if unknown
+void write(Level level, std::string_view message);
+bool enabled(Level level);
+
+template <class... Args>
+void debug(fmt::format_string<Args...> format, Args&&... args) {
+    if (enabled(Level::debug)) write(Level::debug, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void info(fmt::format_string<Args...> format, Args&&... args) {
+    if (enabled(Level::info)) write(Level::info, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void warn(fmt::format_string<Args...> format, Args&&... args) {
+    write(Level::warn, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void error(fmt::format_string<Args...> format, Args&&... args) {
+    write(Level::error, fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace dtr::log
