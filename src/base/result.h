@@ -63,15 +63,17 @@ Error system_error(int errno_value, std::string_view what);
 #define DTR_CONCAT(a, b) DTR_CONCAT_(a, b)
 
 // Returns the error of `expression` (a Status or Result whose value is not needed) to the caller.
-#define DTR_TRY(expression)                                                  \
-    do {                                                                     \
-        if (auto dtr_try_result_ = (expression); !dtr_try_result_)           \
-            return ::tl::unexpected(std::move(dtr_try_result_).error());     \
+// (__COUNTER__, because an expression may hold a lambda with a DTR_TRY of its own.)
+#define DTR_TRY(expression) DTR_TRY_(DTR_CONCAT(dtr_try_result_, __COUNTER__), expression)
+#define DTR_TRY_(temporary, expression)                                              \
+    do {                                                                             \
+        if (auto temporary = (expression); !temporary)                               \
+            return ::tl::unexpected(std::move(temporary).error());                   \
     } while (false)
 
 // DTR_ASSIGN(auto file, open(path)): declares or assigns the value, or returns the error.
 #define DTR_ASSIGN(target, expression) \
-    DTR_ASSIGN_(target, DTR_CONCAT(dtr_assign_result_, __LINE__), expression)
+    DTR_ASSIGN_(target, DTR_CONCAT(dtr_assign_result_, __COUNTER__), expression)
 #define DTR_ASSIGN_(target, temporary, expression)                                   \
     auto temporary = (expression);                                                   \
     if (!temporary) return ::tl::unexpected(std::move(temporary).error());           \

@@ -1,0 +1,72 @@
+#include "api/admin/admin.h"
+
+#include <boost/json.hpp>
+
+#include "api/errors.h"
+
+namespace dtr::api::admin {
+
+namespace json = boost::json;
+
+std::vector<std::string> path_parts(std::string_view text) {
+    std::vector<std::string> parts;
+    while (!text.empty()) {
+        const std::size_t slash = text.find('/');
+        if (slash != 0) parts.emplace_back(text.substr(0, slash));
+        if (slash == std::string_view::npos) break;
+        text.remove_prefix(slash + 1);
+    }
+    return parts;
+}
+
+std::optional<http::Response> require_administrator(Services& services, const http::Request& request,
+                                                    const Caller& caller) {
+    // A registry token is made for pulls and pushes; it does not open the cluster.
+    if (!caller.principal.anonymous && !caller.claims) {
+        if (caller.principal.is_admin) return std::nullopt;
+        return error_response(403, "NOT_AUTHORIZED",
+                              fmt::format("account '{}' is not an administrator", caller.principal.name));
+    }
+    http::Response response = error_response(401, "NOT_AUTHENTICATED", "an administrator's name and password are needed");
+    response.set("WWW-Authenticate", "Basic realm=\"dtr\"");
+    (void)services;
+    (void)request;
+    return response;
+}
+
+http::Reply handle_cluster_status(Services& services, const http::Request& request, const Caller& caller) {
+    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
+    const auto epoch = services.registry.meta().epoch();
+    if (!epoch) return error_response(epoch.error());
+    http::Response response;
+    response.set("Content-Type", "application/json");
+    response.body = json::serialize(json::object{
+        {"replica_health", json::object{{services.replica_id, "OK"}}},
+        {"replica_timestamp", json::object{{services.replica_id, format_rfc3339(services.clock.now())}}},
+        {"replica_readonly", json::object{{services.replica_id, services.registry.settings().read_only}}},
+        {"gc_lock_holder", ""},
+        {"cluster_id", epoch->cluster_id},
+        {"epoch", epoch->number},
+        {"version", services.version}});
+    return response;
+}
+
+http::Reply handle(Services& services, const http::Request& request) {
+    const bool api = request.path.starts_with("/api/v0/");
+    if (!api && !request.path.starts_with("/enzi/v0/"))
+        return error_response(404, "NOT_FOUND", fmt::format("nothing is served at {}", request.path.substr(0, 200)));
+    const auto caller = identify(services, request);
+    if (!caller) {
+        http::Response response = error_response(caller.error());
+        if (response.status == 401) response.set("WWW-Authenticate", "Basic realm=\"dtr\"");
+        return response;
+    }
+    if (!api) return handle_accounts(services, request, *caller);
+    if (request.path == "/api/v0/meta/cluster_status") return handle_cluster_status(services, request, *caller);
+    if (request.path == "/api/v0/events") return handle_events(services, request, *caller);
+    if (request.path.starts_with("/api/v0/repositories")) return handle_repositories(services, request, *caller);
+    if (request.path.starts_with("/api/v0/backup")) return handle_backup(services, request, *caller);
+    return error_response(404, "NOT_FOUND", fmt::format("nothing is served at {}", request.path.substr(0, 200)));
+}
+
+}  // namespace dtr::api::admin

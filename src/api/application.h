@@ -1,0 +1,30 @@
+// The whole HTTP interface as one handler: dispatch, access log, metrics.
+#pragma once
+
+#include <functional>
+
+#include "api/metrics.h"
+#include "api/services.h"
+#include "http/server.h"
+
+namespace dtr::api {
+
+class Application final : public http::Handler {
+  public:
+    explicit Application(Services services) : services_(std::move(services)), metrics_(services_.version) {}
+
+    http::Work classify(const http::Request& request) override;
+    http::Reply handle(http::Request request) override;
+    http::Response refusal(int status, std::string_view detail) override;
+    void answered(const http::Request& request, int status, std::uint64_t bytes, Micros duration) override;
+
+    // For the gauge of open connections; set once, before serving.
+    void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
+
+  private:
+    Services services_;
+    Metrics metrics_;
+    std::function<std::size_t()> connection_count_;
+};
+
+}  // namespace dtr::api

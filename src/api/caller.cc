@@ -1,0 +1,107 @@
+#include "api/caller.h"
+
+#include <algorithm>
+
+#include "api/errors.h"
+#include "base/encoding.h"
+
+namespace dtr::api {
+namespace {
+
+bool starts_with_scheme(std::string_view header, std::string_view scheme) {
+    if (header.size() <= scheme.size() || header[scheme.size()] != ' ') return false;
+    return std::equal(scheme.begin(), scheme.end(), header.begin(),
+                      [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
+}
+
+std::string_view after_scheme(std::string_view header) {
+    header.remove_prefix(header.find(' ') + 1);
+    while (!header.empty() && header.front() == ' ') header.remove_prefix(1);
+    return header;
+}
+
+Result<Caller> identify_basic(Services& services, const http::Request& request, std::string_view encoded) {
+    auto decoded = base64_decode_lenient(encoded);
+    const std::size_t colon = decoded ? decoded->find(':') : std::string::npos;
+    if (colon == std::string::npos)
+        return fail(ErrorCode::unauthenticated, "the Basic credentials cannot be read");
+    const Secret password(decoded->substr(colon + 1));
+    decoded->resize(colon);
+    DTR_ASSIGN(identity::Principal principal,
+               services.authenticator.authenticate(*decoded, password, request.peer));
+    return Caller{std::move(principal), nullptr};
+}
+
+bool trusted(const Services& services, const std::string& peer) {
+    return std::find(services.trusted_proxies.begin(), services.trusted_proxies.end(), peer) !=
+           services.trusted_proxies.end();
+}
+
+}  // namespace
+
+Result<Caller> identify(Services& services, const http::Request& request) {
+    const std::string_view header = request.header("Authorization");
+    if (header.empty()) return Caller{identity::anonymous_principal(), nullptr};
+    if (starts_with_scheme(header, "bearer")) {
+        DTR_ASSIGN(identity::ClaimsPtr claims, services.tokens.verify(after_scheme(header)));
+        return Caller{claims->principal, std::move(claims)};
+    }
+    if (starts_with_scheme(header, "basic")) return identify_basic(services, request, after_scheme(header));
+    return fail(ErrorCode::unauthenticated, "only Bearer and Basic credentials are understood");
+}
+
+bool may(Services& services, const Caller& caller, std::string_view repository, const meta::Repository* existing,
+         identity::Action action) {
+    if (!caller.claims) return services.policy.allows(caller.principal, repository, existing, action);
+    return caller.claims->grants(repository, action) ||
+           services.policy.allows(identity::anonymous_principal(), repository, existing, action);
+}
+
+std::string origin(const Services& services, const http::Request& request) {
+    if (!services.external_url.empty()) return services.external_url;
+    std::string_view scheme = request.tls ? "https" : "http";
+    std::string_view host = request.header("Host");
+    if (trusted(services, request.peer)) {
+        if (const auto forwarded = request.header("X-Forwarded-Proto"); !forwarded.empty()) scheme = forwarded;
+        if (const auto forwarded = request.header("X-Forwarded-Host"); !forwarded.empty()) host = forwarded;
+    }
+    if (scheme != "https") scheme = "http";
+    const bool plain = std::all_of(host.begin(), host.end(), [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+               c == '-' || c == ':' || c == '[' || c == ']' || c == '_';
+    });
+    return fmt::format("{}://{}", scheme, plain && !host.empty() ? host : "localhost");
+}
+
+std::string repository_scope(std::string_view repository, identity::Action action) {
+    const std::string_view actions = action == identity::Action::push ? "pull,push" : to_string(action);
+    return fmt::format("repository:{}:{}", repository, actions);
+}
+
+http::Response refuse(Services& services, const http::Request& request, const Caller& caller,
+                      std::vector<std::string> scopes) {
+    if (!caller.principal.anonymous && !caller.claims)
+        return error_response(403, "DENIED",
+                              fmt::format("account '{}' may not do this here", caller.principal.name),
+                              "ask the owner of the namespace or an administrator");
+    http::Response response = error_response(401, "UNAUTHORIZED", "authentication is required",
+                                             "log in, or ask for a token with the scope that the challenge names");
+    std::string challenge = fmt::format("Bearer realm=\"{}/auth/token\",service=\"{}\"", origin(services, request),
+                                        services.tokens.service());
+    std::string joined;
+    for (const std::string& scope : scopes) joined += (joined.empty() ? "" : " ") + scope;
+    if (!joined.empty()) challenge += fmt::format(",scope=\"{}\"", joined);
+    if (caller.claims) challenge += ",error=\"insufficient_scope\"";
+    response.set("WWW-Authenticate", std::move(challenge));
+    return response;
+}
+
+http::Response refuse(Services& services, const http::Request& request, const Error& error) {
+    if (error.code != ErrorCode::unauthenticated) return error_response(error);
+    http::Response response = error_response(401, "UNAUTHORIZED", error.message, error.hint);
+    response.set("WWW-Authenticate", fmt::format("Bearer realm=\"{}/auth/token\",service=\"{}\",error=\"invalid_token\"",
+                                                 origin(services, request), services.tokens.service()));
+    return response;
+}
+
+}  // namespace dtr::api

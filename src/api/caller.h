@@ -1,0 +1,42 @@
+// Who makes a request, and what they may do: Basic and Bearer credentials, challenges.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/services.h"
+#include "base/result.h"
+#include "http/message.h"
+#include "identity/principal.h"
+#include "identity/tokens.h"
+
+namespace dtr::api {
+
+struct Caller {
+    identity::Principal principal;
+    identity::ClaimsPtr claims;  // of a Bearer token; null with Basic credentials or none
+};
+
+// unauthenticated: credentials were given and are wrong; exhausted: too many tries. No credentials: anonymous.
+Result<Caller> identify(Services& services, const http::Request& request);
+
+// With Basic credentials the policy decides; with a token what it grants, or what anybody may do.
+// `existing` is the repository, or null if there is none.
+bool may(Services& services, const Caller& caller, std::string_view repository, const meta::Repository* existing,
+         identity::Action action);
+
+// The answer to a caller who may not: 401 with a challenge, so that a client can fetch a token for `scopes`; 403 to an
+// account that showed its password.
+http::Response refuse(Services& services, const http::Request& request, const Caller& caller,
+                      std::vector<std::string> scopes);
+// The answer to wrong credentials or a failure to check them.
+http::Response refuse(Services& services, const http::Request& request, const Error& error);
+
+std::string repository_scope(std::string_view repository, identity::Action action);
+
+// "https://host:port" as the client sees us: the external URL, what a trusted balancer says, else the request itself.
+std::string origin(const Services& services, const http::Request& request);
+
+}  // namespace dtr::api

@@ -1,0 +1,67 @@
+#include "api/errors.h"
+
+#include <boost/json.hpp>
+
+#include "sys/log.h"
+
+namespace dtr::api {
+
+namespace json = boost::json;
+
+http::Response error_response(int status, std::string_view code, std::string_view message,
+                              std::string_view detail) {
+    json::object item{{"code", code}, {"message", message}};
+    if (!detail.empty()) item["detail"] = detail;
+    http::Response response;
+    response.status = status;
+    response.set("Content-Type", "application/json");
+    response.body = json::serialize(json::object{{"errors", json::array{std::move(item)}}});
+    return response;
+}
+
+http::Response error_response(const Error& error, std::string_view not_found_code, std::string_view invalid_code) {
+    const auto answer = [&](int status, std::string_view code) {
+        return error_response(status, code, error.message, error.hint);
+    };
+    switch (error.code) {
+        case ErrorCode::not_found: return answer(404, not_found_code);
+        case ErrorCode::already_exists:
+        case ErrorCode::conflict: return answer(409, "CONFLICT");
+        case ErrorCode::invalid: return answer(400, invalid_code);
+        case ErrorCode::denied: return answer(403, "DENIED");
+        case ErrorCode::unauthenticated: return answer(401, "UNAUTHORIZED");
+        case ErrorCode::refused: return answer(405, "UNSUPPORTED");
+        case ErrorCode::unsupported: return answer(400, "UNSUPPORTED");
+        case ErrorCode::no_space: return answer(507, "NO_SPACE");
+        case ErrorCode::exhausted: {
+            http::Response response = answer(429, "TOOMANYREQUESTS");
+            response.set("Retry-After", "5");
+            return response;
+        }
+        case ErrorCode::unavailable:
+        case ErrorCode::cancelled: {
+            http::Response response = answer(503, "UNAVAILABLE");
+            response.set("Retry-After", "5");
+            return response;
+        }
+        case ErrorCode::corrupt:
+        case ErrorCode::untrusted:
+        case ErrorCode::lost:
+        case ErrorCode::internal: break;
+    }
+    log::error("{}: {}", to_string(error.code), error.text());
+    return answer(500, "UNKNOWN");
+}
+
+http::Response refusal_response(int status, std::string_view detail) {
+    std::string_view code = "UNKNOWN";
+    if (status == 400) code = "UNSUPPORTED";
+    if (status == 413) code = "SIZE_INVALID";
+    if (status == 429) code = "TOOMANYREQUESTS";
+    if (status == 503) code = "UNAVAILABLE";
+    http::Response response = error_response(status, code, detail);
+    if (status == 429 || status == 503) response.set("Retry-After", "1");
+    return response;
+}
+
+}  // namespace dtr::api

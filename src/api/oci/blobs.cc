@@ -1,0 +1,122 @@
+// Pulling and deleting blobs (OCI Distribution 1.1, end-2, end-10).
+#include <algorithm>
+
+#include "api/errors.h"
+#include "api/oci/distribution.h"
+#include "oci/content_range.h"
+
+namespace dtr::api::oci {
+namespace {
+
+class BlobSource final : public http::BodySource {
+  public:
+    BlobSource(std::unique_ptr<blob::BlobReader> reader, std::uint64_t offset, std::uint64_t length)
+        : reader_(std::move(reader)), at_(offset), end_(offset + length) {}
+
+    Result<std::size_t> read(char* out, std::size_t capacity) override {
+        const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(capacity, end_ - at_));
+        if (want == 0) return std::size_t{0};
+        DTR_ASSIGN(const std::size_t got, reader_->read(out, want, at_));
+        if (got == 0) return fail(ErrorCode::corrupt, "the blob is shorter than recorded");
+        at_ += got;
+        return got;
+    }
+
+    [[nodiscard]] std::optional<FileSlice> file() const override {
+        if (reader_->descriptor() < 0) return std::nullopt;
+        return FileSlice{reader_->descriptor(), at_, end_ - at_};
+    }
+
+  private:
+    std::unique_ptr<blob::BlobReader> reader_;
+    std::uint64_t at_;
+    std::uint64_t end_;
+};
+
+http::Response describe(const Digest& digest) {
+    http::Response response;
+    response.set("Content-Type", "application/octet-stream");
+    response.set("Docker-Content-Digest", digest.to_string());
+    response.set("ETag", '"' + digest.to_string() + '"');
+    response.set("Accept-Ranges", "bytes");
+    response.set("Cache-Control", "max-age=31536000");
+    return response;
+}
+
+http::Response unknown_blob(const Exchange& exchange, const Digest& digest) {
+    return error_response(404, "BLOB_UNKNOWN",
+                          fmt::format("{} has no blob {}", exchange.route.repository, digest.to_string()));
+}
+
+http::Response head(const Exchange& exchange, const Digest& digest) {
+    const auto object = exchange.services.registry.stat_blob(exchange.route.repository, digest);
+    if (!object && object.error().code == ErrorCode::not_found) return unknown_blob(exchange, digest);
+    if (!object) return error_response(object.error());
+    // A pusher that is told "it is there" will not send it: keep it until the manifest can follow.
+    if (!exchange.caller.principal.anonymous) exchange.services.registry.batches().lease(digest);
+    http::Response response = describe(digest);
+    response.content_length = object->size;
+    return response;
+}
+
+http::Response get(const Exchange& exchange, const Digest& digest) {
+    if (exchange.request.header("If-None-Match") == '"' + digest.to_string() + '"') {
+        if (auto there = exchange.services.registry.stat_blob(exchange.route.repository, digest); there) {
+            http::Response response = describe(digest);
+            response.status = 304;
+            return response;
+        }
+    }
+    auto blob = exchange.services.registry.open_blob(exchange.route.repository, digest);
+    if (!blob && blob.error().code == ErrorCode::not_found) return unknown_blob(exchange, digest);
+    if (!blob) return error_response(blob.error());
+    const std::uint64_t size = blob->object.size;
+    const dtr::oci::RangeRequest wanted = dtr::oci::parse_range(exchange.request.header("Range"), size);
+    if (wanted.kind == dtr::oci::RangeKind::unsatisfiable) {
+        http::Response response = error_response(416, "SIZE_INVALID", "the range is not within the blob",
+                                                 fmt::format("the blob has {} bytes", size));
+        response.set("Content-Range", dtr::oci::unsatisfied_content_range(size));
+        return response;
+    }
+    http::Response response = describe(digest);
+    std::uint64_t offset = 0;
+    std::uint64_t length = size;
+    if (wanted.kind == dtr::oci::RangeKind::partial) {
+        response.status = 206;
+        response.set("Content-Range", dtr::oci::content_range(wanted.range, size));
+        offset = wanted.range.first;
+        length = wanted.range.length();
+    }
+    response.content_length = length;
+    if (length > 0) response.source = std::make_unique<BlobSource>(std::move(blob->reader), offset, length);
+    return response;
+}
+
+http::Response remove(const Exchange& exchange, const Digest& digest) {
+    const auto removed =
+        exchange.services.registry.content().unlink_blob(exchange.route.repository, digest, exchange.actor());
+    if (removed) {
+        http::Response response;
+        response.status = 202;
+        return response;
+    }
+    if (removed.error().code == ErrorCode::not_found) return unknown_blob(exchange, digest);
+    if (removed.error().code == ErrorCode::conflict)
+        return error_response(405, "UNSUPPORTED", removed.error().message, "delete the manifest that needs it first");
+    return error_response(removed.error());
+}
+
+}  // namespace
+
+http::Reply handle_blob(const Exchange& exchange) {
+    const bool reading = exchange.is("GET") || exchange.is("HEAD");
+    if (!reading && !exchange.is("DELETE")) return method_not_allowed("GET, HEAD, DELETE");
+    const auto action = reading ? identity::Action::pull : identity::Action::remove;
+    if (!exchange.may(action)) return exchange.refuse(action);
+    const auto digest = Digest::parse(exchange.route.reference);
+    if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
+    if (exchange.is("DELETE")) return remove(exchange, *digest);
+    return exchange.is("HEAD") ? head(exchange, *digest) : get(exchange, *digest);
+}
+
+}  // namespace dtr::api::oci

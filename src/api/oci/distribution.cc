@@ -1,0 +1,87 @@
+#include "api/oci/distribution.h"
+
+#include <charconv>
+
+#include "api/errors.h"
+#include "oci/reference.h"
+
+namespace dtr::api::oci {
+
+bool Exchange::may(identity::Action action) const {
+    const auto existing = services.registry.meta().repositories().find(route.repository);
+    return api::may(services, caller, route.repository, existing ? &*existing : nullptr, action);
+}
+
+http::Response Exchange::refuse(identity::Action action) const {
+    return api::refuse(services, request, caller, {repository_scope(route.repository, action)});
+}
+
+http::Response method_not_allowed(std::string_view allowed) {
+    http::Response response = error_response(405, "UNSUPPORTED", "this method is not supported here",
+                                             fmt::format("allowed: {}", allowed));
+    response.set("Allow", std::string(allowed));
+    return response;
+}
+
+Result<std::size_t> page_size(const http::Request& request, std::size_t standard, std::size_t maximum) {
+    const auto text = request.query_value("n");
+    if (!text) return standard;
+    std::size_t n = 0;
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), n);
+    if (error == std::errc::result_out_of_range) return maximum;
+    if (error != std::errc() || end != text->data() + text->size() || text->empty())
+        return fail(ErrorCode::invalid, fmt::format("n='{}' is not a number", text->substr(0, 32)));
+    return std::min(n, maximum);
+}
+
+namespace {
+
+http::Response base(Services& services, const http::Request& request, const Caller& caller) {
+    if (request.method != "GET" && request.method != "HEAD") return method_not_allowed("GET, HEAD");
+    if (caller.principal.anonymous && !caller.claims) return api::refuse(services, request, caller, {});
+    http::Response response;
+    response.set("Content-Type", "application/json");
+    response.body = "{}";
+    return response;
+}
+
+http::Reply dispatch(const Exchange& exchange) {
+    switch (exchange.route.resource) {
+        case Resource::blob: return handle_blob(exchange);
+        case Resource::uploads: return handle_uploads(exchange);
+        case Resource::upload: return handle_upload(exchange);
+        case Resource::manifest: return handle_manifest(exchange);
+        case Resource::tags: return handle_tags(exchange);
+        case Resource::referrers: return handle_referrers(exchange);
+        case Resource::base:
+        case Resource::catalog: break;
+    }
+    return error_response(404, "UNSUPPORTED", "no such resource");
+}
+
+void mark(http::Reply& reply) {
+    if (auto* response = std::get_if<http::Response>(&reply))
+        response->set("Docker-Distribution-Api-Version", "registry/2.0");
+}
+
+}  // namespace
+
+http::Reply handle(Services& services, const http::Request& request, const Route& route) {
+    auto caller = identify(services, request);
+    http::Reply reply;
+    if (!caller) {
+        reply = api::refuse(services, request, caller.error());
+    } else if (route.resource == Resource::base) {
+        reply = base(services, request, *caller);
+    } else if (route.resource == Resource::catalog) {
+        reply = handle_catalog(services, request, *caller);
+    } else if (auto named = dtr::oci::check_repository_name(route.repository); !named) {
+        reply = error_response(400, "NAME_INVALID", named.error().message, named.error().hint);
+    } else {
+        reply = dispatch(Exchange{services, request, route, *caller});
+    }
+    mark(reply);
+    return reply;
+}
+
+}  // namespace dtr::api::oci

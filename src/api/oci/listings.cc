@@ -1,0 +1,108 @@
+// Tag lists, the catalog and referrers (OCI Distribution 1.1, end-8, end-12; Registry HTTP API V2, "Listing Repositories").
+#include <boost/json.hpp>
+
+#include "api/errors.h"
+#include "api/oci/distribution.h"
+#include "base/encoding.h"
+#include "oci/index_json.h"
+#include "oci/manifest.h"
+#include "oci/media_types.h"
+
+namespace dtr::api::oci {
+
+namespace json = boost::json;
+
+namespace {
+
+constexpr std::size_t kTagsStandard = 10'000;
+constexpr std::size_t kTagsMax = 100'000;
+constexpr std::size_t kRepositoriesStandard = 100;
+constexpr std::size_t kRepositoriesMax = 10'000;
+constexpr std::size_t kReferrersPage = 1'000;
+
+std::string next_link(std::string_view path, std::string_view last, std::size_t n) {
+    return fmt::format("<{}?last={}&n={}>; rel=\"next\"", path, percent_encode(last), n);
+}
+
+// Page of a list that was asked for with one element too many: drops that element and says whether it was there.
+template <class Item>
+bool cut_page(std::vector<Item>& items, std::size_t n) {
+    if (items.size() <= n) return false;
+    items.resize(n);
+    return true;
+}
+
+http::Response json_response(const json::value& document) {
+    http::Response response;
+    response.set("Content-Type", "application/json");
+    response.body = json::serialize(document);
+    return response;
+}
+
+}  // namespace
+
+http::Reply handle_tags(const Exchange& exchange) {
+    if (!exchange.is("GET") && !exchange.is("HEAD")) return method_not_allowed("GET, HEAD");
+    if (!exchange.may(identity::Action::pull)) return exchange.refuse(identity::Action::pull);
+    const auto n = page_size(exchange.request, kTagsStandard, kTagsMax);
+    if (!n) return error_response(400, "PAGINATION_NUMBER_INVALID", n.error().message);
+    const std::string last = exchange.request.query_value("last").value_or("");
+    auto tags = exchange.services.registry.content().list_tags(exchange.route.repository, last, *n + 1);
+    if (!tags) return error_response(tags.error());
+    const bool more = cut_page(*tags, *n);
+    json::array names;
+    for (const meta::Tag& tag : *tags) names.emplace_back(tag.name);
+    http::Response response = json_response(json::object{{"name", exchange.route.repository}, {"tags", names}});
+    if (more && !tags->empty())
+        response.set("Link", next_link(fmt::format("/v2/{}/tags/list", exchange.route.repository), tags->back().name, *n));
+    return response;
+}
+
+http::Reply handle_catalog(Services& services, const http::Request& request, const Caller& caller) {
+    if (request.method != "GET" && request.method != "HEAD") return method_not_allowed("GET, HEAD");
+    const bool allowed = caller.claims ? identity::grants(caller.claims->access, "registry", "catalog", "*")
+                                       : !caller.principal.anonymous;
+    if (!allowed) return api::refuse(services, request, caller, {"registry:catalog:*"});
+    const auto n = page_size(request, kRepositoriesStandard, kRepositoriesMax);
+    if (!n) return error_response(400, "PAGINATION_NUMBER_INVALID", n.error().message);
+    const std::string last = request.query_value("last").value_or("");
+    auto repositories = services.registry.meta().repositories().list(services.policy.visible_to(caller.principal), last,
+                                                                     *n + 1);
+    if (!repositories) return error_response(repositories.error());
+    const bool more = cut_page(*repositories, *n);
+    json::array names;
+    for (const meta::Repository& repository : *repositories) names.emplace_back(repository.name);
+    http::Response response = json_response(json::object{{"repositories", names}});
+    if (more && !repositories->empty())
+        response.set("Link", next_link("/v2/_catalog", repositories->back().name, *n));
+    return response;
+}
+
+http::Reply handle_referrers(const Exchange& exchange) {
+    if (!exchange.is("GET") && !exchange.is("HEAD")) return method_not_allowed("GET, HEAD");
+    if (!exchange.may(identity::Action::pull)) return exchange.refuse(identity::Action::pull);
+    const auto subject = Digest::parse(exchange.route.reference);
+    if (!subject) return error_response(400, "DIGEST_INVALID", subject.error().message, subject.error().hint);
+    const std::string type = exchange.request.query_value("artifactType").value_or("");
+    const std::string last = exchange.request.query_value("last").value_or("");
+    auto rows = exchange.services.registry.content().list_referrers(exchange.route.repository, *subject, type, last,
+                                                                    kReferrersPage + 1);
+    if (!rows) return error_response(rows.error());
+    const bool more = cut_page(*rows, kReferrersPage);
+    std::vector<dtr::oci::Descriptor> descriptors;
+    for (const meta::Manifest& row : *rows)
+        descriptors.push_back({row.media_type, row.digest, row.size, false, row.artifact_type, row.annotations_json});
+    http::Response response;
+    response.set("Content-Type", std::string(dtr::oci::media::kOciIndex));
+    if (!type.empty()) response.set("OCI-Filters-Applied", "artifactType");
+    if (more) {
+        std::string link = fmt::format("</v2/{}/referrers/{}?last={}", exchange.route.repository, subject->to_string(),
+                                       percent_encode(rows->back().digest.to_string()));
+        if (!type.empty()) link += "&artifactType=" + percent_encode(type);
+        response.set("Link", link + ">; rel=\"next\"");
+    }
+    response.body = dtr::oci::referrers_index(descriptors);
+    return response;
+}
+
+}  // namespace dtr::api::oci

@@ -1,0 +1,152 @@
+// Pulling, pushing and deleting manifests (OCI Distribution 1.1, end-3, end-7, end-9).
+#include "api/errors.h"
+#include "api/oci/distribution.h"
+#include "oci/manifest.h"
+#include "oci/reference.h"
+
+namespace dtr::api::oci {
+namespace {
+
+constexpr std::size_t kTagsPerPushMax = 100;
+
+bool is_digest(std::string_view reference) { return reference.find(':') != std::string_view::npos; }
+
+http::Response unknown_manifest(const Exchange& exchange) {
+    const bool repository = exchange.services.registry.meta().repositories().find(exchange.route.repository).has_value();
+    if (!repository)
+        return error_response(404, "NAME_UNKNOWN", fmt::format("no repository {}", exchange.route.repository));
+    return error_response(404, "MANIFEST_UNKNOWN", fmt::format("{} has no manifest {}", exchange.route.repository,
+                                                               exchange.route.reference.substr(0, 200)));
+}
+
+http::Response read(const Exchange& exchange) {
+    const std::string& reference = exchange.route.reference;
+    registry::Registry& registry = exchange.services.registry;
+    Result<meta::Manifest> row = fail(ErrorCode::not_found, {});
+    if (is_digest(reference)) {
+        const auto digest = Digest::parse(reference);
+        if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
+        row = registry.content().find_manifest(exchange.route.repository, *digest);
+    } else if (dtr::oci::check_tag(reference)) {
+        row = registry.content().find_tagged(exchange.route.repository, reference);
+    }
+    if (!row && row.error().code == ErrorCode::not_found) return unknown_manifest(exchange);
+    if (!row) return error_response(row.error());
+
+    http::Response response;
+    response.set("Content-Type", row->media_type);
+    response.set("Docker-Content-Digest", row->digest.to_string());
+    response.set("ETag", '"' + row->digest.to_string() + '"');
+    if (exchange.request.header("If-None-Match") == '"' + row->digest.to_string() + '"') {
+        response.status = 304;
+        return response;
+    }
+    response.content_length = row->size;
+    if (exchange.is("HEAD")) return response;
+    const auto bytes = registry.manifests().bytes_of(*row);
+    if (!bytes) return error_response(bytes.error().code == ErrorCode::not_found
+                                          ? Error{ErrorCode::corrupt, bytes.error().message,
+                                                  "push the image again, or restore it from a backup"}
+                                          : bytes.error());
+    response.body = **bytes;
+    if (const auto repository = registry.meta().repositories().find(exchange.route.repository))
+        registry.batches().pulled(repository->id, row->digest, is_digest(reference) ? std::string_view() : reference);
+    return response;
+}
+
+http::Response push_error(const Error& error, bool digest_named) {
+    switch (error.code) {
+        case ErrorCode::not_found: return error_response(404, "MANIFEST_BLOB_UNKNOWN", error.message, error.hint);
+        case ErrorCode::unsupported:
+        case ErrorCode::invalid:
+            return error_response(400, digest_named && error.message.starts_with("the manifest's bytes")
+                                           ? "DIGEST_INVALID"
+                                           : "MANIFEST_INVALID",
+                                  error.message, error.hint);
+        default: return error_response(error);
+    }
+}
+
+http::Response push(Services& services, const registry::ManifestPush& put, std::string_view bytes) {
+    const auto pushed = services.registry.manifests().push(put, bytes);
+    if (!pushed) return push_error(pushed.error(), put.digest.has_value());
+    http::Response response;
+    response.status = 201;
+    response.set("Location", fmt::format("/v2/{}/manifests/{}", put.repository, pushed->digest.to_string()));
+    response.set("Docker-Content-Digest", pushed->digest.to_string());
+    if (pushed->subject) response.set("OCI-Subject", pushed->subject->to_string());
+    if (put.digest)
+        for (const std::string& tag : put.tags) response.set("OCI-Tag", tag);
+    return response;
+}
+
+http::Response too_large() {
+    return error_response(413, "SIZE_INVALID", "the manifest is larger than 4 MiB",
+                          "manifests are limited to 4194304 bytes");
+}
+
+http::Reply write(const Exchange& exchange) {
+    registry::ManifestPush put;
+    put.repository = exchange.route.repository;
+    put.content_type = exchange.request.header("Content-Type");
+    put.actor = exchange.actor();
+    const std::string& reference = exchange.route.reference;
+    if (is_digest(reference)) {
+        auto digest = Digest::parse(reference);
+        if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
+        put.digest = std::move(*digest);
+        put.tags = exchange.request.query_values("tag");
+    } else {
+        put.tags.push_back(reference);
+    }
+    if (put.tags.size() > kTagsPerPushMax)
+        return error_response(414, "TAG_INVALID", fmt::format("more than {} tags in one push", kTagsPerPushMax));
+    for (const std::string& tag : put.tags)
+        if (auto good = dtr::oci::check_tag(tag); !good)
+            return error_response(400, "TAG_INVALID", good.error().message, good.error().hint);
+    if (exchange.request.content_length.value_or(0) > dtr::oci::kManifestBytesMax) return too_large();
+    if (!exchange.request.has_body) return push(exchange.services, put, {});
+    Services& services = exchange.services;
+    return http::collect_body(
+        dtr::oci::kManifestBytesMax,
+        [&services, put = std::move(put)](const std::string& body) { return push(services, put, body); }, too_large);
+}
+
+http::Response remove(const Exchange& exchange) {
+    const std::string& reference = exchange.route.reference;
+    meta::ContentStore& content = exchange.services.registry.content();
+    Status removed;
+    if (is_digest(reference)) {
+        const auto digest = Digest::parse(reference);
+        if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
+        removed = content.remove_manifest(exchange.route.repository, *digest, exchange.actor());
+    } else {
+        removed = content.remove_tag(exchange.route.repository, reference, exchange.actor());
+    }
+    if (removed) {
+        http::Response response;
+        response.status = 202;
+        return response;
+    }
+    if (removed.error().code == ErrorCode::not_found) return unknown_manifest(exchange);
+    if (removed.error().code == ErrorCode::conflict)
+        return error_response(405, "UNSUPPORTED", removed.error().message, "delete the index that needs it first");
+    return error_response(removed.error());
+}
+
+}  // namespace
+
+http::Reply handle_manifest(const Exchange& exchange) {
+    const bool reading = exchange.is("GET") || exchange.is("HEAD");
+    if (!reading && !exchange.is("PUT") && !exchange.is("DELETE"))
+        return method_not_allowed("GET, HEAD, PUT, DELETE");
+    const auto action = reading               ? identity::Action::pull
+                        : exchange.is("PUT") ? identity::Action::push
+                                             : identity::Action::remove;
+    if (!exchange.may(action)) return exchange.refuse(action);
+    if (reading) return read(exchange);
+    if (exchange.is("PUT")) return write(exchange);
+    return remove(exchange);
+}
+
+}  // namespace dtr::api::oci

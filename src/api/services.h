@@ -1,0 +1,35 @@
+// What the HTTP API stands on; made by the composition root, and outlives the API.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backup/backup_service.h"
+#include "base/clock.h"
+#include "config/config_store.h"
+#include "identity/accounts.h"
+#include "identity/authenticator.h"
+#include "identity/policy.h"
+#include "identity/tokens.h"
+#include "registry/registry.h"
+
+namespace dtr::api {
+
+struct Services {
+    registry::Registry& registry;
+    identity::Accounts& accounts;
+    identity::Authenticator& authenticator;
+    identity::TokenService& tokens;
+    identity::Policy& policy;
+    config::ConfigStore& config;
+    backup::BackupService& backups;
+    Clock& clock;
+
+    std::string version;
+    std::string replica_id;
+    std::string ca_pem;                         // served at /ca
+    std::string external_url;                   // "https://registry.example"; empty: taken from requests
+    std::vector<std::string> trusted_proxies;   // addresses whose X-Forwarded-* are believed
+};
+
+}  // namespace dtr::api

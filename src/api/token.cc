@@ -1,0 +1,92 @@
+#include "api/token.h"
+
+#include <boost/json.hpp>
+
+#include "api/caller.h"
+#include "api/errors.h"
+#include "identity/scope.h"
+
+namespace dtr::api {
+namespace {
+
+namespace json = boost::json;
+constexpr std::size_t kFormBytesMax = 64U << 10;
+
+std::string joined_scopes(const http::Request& parameters) {
+    std::string all;
+    for (const std::string& scope : parameters.query_values("scope")) all += (all.empty() ? "" : " ") + scope;
+    return all;
+}
+
+// What is asked for, cut down to what the account may do. Being refused a part is no error: the client finds out.
+std::vector<identity::Access> permitted(Services& services, const identity::Principal& principal,
+                                        const std::vector<identity::Access>& asked) {
+    std::vector<identity::Access> granted;
+    for (const identity::Access& access : asked) {
+        identity::Access allowed{access.type, access.name, {}};
+        if (access.type == "repository") {
+            const auto existing = services.registry.meta().repositories().find(access.name);
+            for (const std::string& name : access.actions) {
+                const auto action = identity::parse_action(name);
+                if (action && services.policy.allows(principal, access.name, existing ? &*existing : nullptr, *action))
+                    allowed.actions.push_back(name);
+            }
+        } else if (access.type == "registry" && access.name == "catalog" && !principal.anonymous) {
+            allowed.actions = access.actions;
+        }
+        if (!allowed.actions.empty()) granted.push_back(std::move(allowed));
+    }
+    return granted;
+}
+
+http::Response issue(Services& services, const identity::Principal& principal, const std::string& scopes) {
+    const auto asked = identity::parse_scopes(scopes);
+    if (!asked) return error_response(asked.error());
+    const auto issued = services.tokens.issue(principal, permitted(services, principal, *asked));
+    if (!issued) return error_response(issued.error());
+    const std::string token(issued->token.expose());
+    http::Response response;
+    response.set("Content-Type", "application/json");
+    response.set("Cache-Control", "no-store");
+    response.body = json::serialize(json::object{{"token", token},
+                                                 {"access_token", token},
+                                                 {"expires_in", issued->expires_in_s},
+                                                 {"issued_at", issued->issued_at}});
+    return response;
+}
+
+http::Response wrong_credentials(const Error& error) {
+    http::Response response = error_response(error);
+    if (error.code == ErrorCode::unauthenticated) response.set("WWW-Authenticate", "Basic realm=\"dtr\"");
+    return response;
+}
+
+http::Response oauth2(Services& services, const std::string& peer, const std::string& form) {
+    http::Request parameters;
+    parameters.query = form;
+    if (parameters.query_value("grant_type").value_or("") != "password")
+        return error_response(400, "UNSUPPORTED", "this grant_type is not supported", "use grant_type=password");
+    const std::string username = parameters.query_value("username").value_or("");
+    const Secret password(parameters.query_value("password").value_or(""));
+    const auto principal = services.authenticator.authenticate(username, password, peer);
+    if (!principal) return wrong_credentials(principal.error());
+    return issue(services, *principal, joined_scopes(parameters));
+}
+
+}  // namespace
+
+http::Reply handle_token(Services& services, const http::Request& request) {
+    if (request.method == "GET" || request.method == "HEAD") {
+        const auto caller = identify(services, request);
+        if (!caller) return wrong_credentials(caller.error());
+        return issue(services, caller->principal, joined_scopes(request));
+    }
+    if (request.method != "POST" || !request.has_body)
+        return error_response(405, "UNSUPPORTED", "use GET, or POST with a form");
+    return http::collect_body(
+        kFormBytesMax,
+        [&services, peer = request.peer](const std::string& form) { return oauth2(services, peer, form); },
+        [] { return error_response(413, "SIZE_INVALID", "the form is too large"); });
+}
+
+}  // namespace dtr::api

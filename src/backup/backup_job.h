@@ -1,0 +1,70 @@
+// Making one backup: fence, cut, spool, stream, seal (docs/formats/archive-format.md, "The cut").
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "archive/documents.h"
+#include "archive/stream.h"
+#include "archive/writer.h"
+#include "backup/seal_keys.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "blob/blob_store.h"
+#include "config/config_store.h"
+#include "meta/meta_store.h"
+#include "sys/disk.h"
+
+namespace dtr::backup {
+
+// What is backed up. References outlive the job.
+struct BackupSource {
+    meta::MetaStore& meta;
+    blob::BlobStore& blobs;
+    config::ConfigStore& config;
+    Disk& disk;
+    Clock& clock;
+    Random& random;
+    std::string replica_id;
+    std::string product_version;
+    std::string spool_directory;
+    std::string metadata_engine = "sqlite";
+    std::string config_engine = "file";
+    std::string image_engine = "fs";
+};
+
+enum class ImageChoice { automatic, include, inventory };
+
+struct BackupOptions {
+    bool config_only = false;
+    ImageChoice images = ImageChoice::automatic;  // automatic: include if the image store is local
+    archive::SecretPolicy secrets = archive::SecretPolicy::sealed;
+    std::vector<archive::AgeRecipient> recipients;  // besides the cluster's recovery key
+};
+
+struct Progress {
+    std::uint64_t bytes = 0;        // written to the stream so far
+    std::uint64_t bytes_total = 0;  // estimate: blobs and spooled parts
+};
+
+// prepare() takes the cut and can be undone by destroying the job; write() streams it. One thread.
+class BackupJob {
+  public:
+    static Result<std::unique_ptr<BackupJob>> prepare(BackupSource source, BackupOptions options);
+    ~BackupJob();  // releases the fence
+
+    [[nodiscard]] const std::string& id() const;
+    [[nodiscard]] std::uint64_t bytes_total() const;
+    // corrupt: a blob does not match its digest or is gone; lost: the fence fell; whatever the sink fails with.
+    Result<archive::WrittenSeal> write(archive::ByteSink& sink);
+
+  private:
+    struct State;
+    explicit BackupJob(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace dtr::backup

@@ -1,0 +1,104 @@
+#include "backup/backup_service.h"
+
+#include "sys/log.h"
+
+namespace dtr::backup {
+namespace {
+
+constexpr int kRunningMax = 4;
+constexpr std::size_t kReportsMax = 64;
+
+class ChannelSink final : public archive::ByteSink {
+  public:
+    explicit ChannelSink(ByteChannel& channel) : channel_(channel) {}
+    Status write(std::string_view bytes) override {
+        written_ += bytes.size();
+        return channel_.write(bytes);
+    }
+    [[nodiscard]] std::uint64_t written() const { return written_; }
+
+  private:
+    ByteChannel& channel_;
+    std::uint64_t written_ = 0;
+};
+
+}  // namespace
+
+BackupStream::BackupStream(BackupService& service, std::unique_ptr<BackupJob> job)
+    : service_(service), id_(job->id()), bytes_total_(job->bytes_total()) {
+    thread_ = std::jthread([this, held = std::move(job)]() mutable {
+        run(*held);
+        held.reset();
+    });
+}
+
+BackupStream::~BackupStream() {
+    channel_.abandon();
+    thread_ = {};
+    MutexLock lock(service_.mutex_);
+    --service_.running_;
+}
+
+void BackupStream::run(BackupJob& job) {
+    ChannelSink sink(channel_);
+    auto seal = job.write(sink);
+    BackupReport report{id_, service_.source_.clock.now(), true, std::nullopt, {}, sink.written()};
+    if (seal) {
+        report.seal_digest = seal->digest;
+        log::info("backup {} sealed: {} bytes, seal {}", id_, report.bytes, seal->digest);
+        service_.record(std::move(report));
+        channel_.close();
+    } else {
+        report.error = seal.error();
+        log::error("backup {} failed: {}", id_, seal.error().text());
+        service_.record(std::move(report));
+        channel_.close(std::move(seal).error());
+    }
+}
+
+Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options) {
+    {
+        MutexLock lock(mutex_);
+        if (running_ >= kRunningMax)
+            return fail(ErrorCode::exhausted, fmt::format("{} backups are running", running_), "wait for one to end");
+        ++running_;
+    }
+    auto job = BackupJob::prepare(source_, std::move(options));
+    if (!job) {
+        MutexLock lock(mutex_);
+        --running_;
+        return fail(job.error());
+    }
+    record({(*job)->id(), source_.clock.now(), false, std::nullopt, {}, 0});
+    return std::unique_ptr<BackupStream>(new BackupStream(*this, std::move(*job)));
+}
+
+Result<BackupReport> BackupService::report(const std::string& id) {
+    MutexLock lock(mutex_);
+    const auto it = reports_.find(id);
+    if (it == reports_.end()) return fail(ErrorCode::not_found, fmt::format("no backup {} is remembered", id.substr(0, 64)));
+    return it->second;
+}
+
+std::optional<BackupReport> BackupService::newest() {
+    MutexLock lock(mutex_);
+    std::optional<BackupReport> best;
+    for (const auto& [id, report] : reports_)
+        if (report.finished && !report.error && (!best || report.started_at > best->started_at)) best = report;
+    return best;
+}
+
+void BackupService::record(BackupReport report) {
+    MutexLock lock(mutex_);
+    const auto known = reports_.find(report.id);
+    if (known != reports_.end()) report.started_at = known->second.started_at;
+    reports_[report.id] = std::move(report);
+    while (reports_.size() > kReportsMax) {
+        auto oldest = reports_.begin();
+        for (auto it = reports_.begin(); it != reports_.end(); ++it)
+            if (it->second.started_at < oldest->second.started_at) oldest = it;
+        reports_.erase(oldest);
+    }
+}
+
+}  // namespace dtr::backup

@@ -1,0 +1,73 @@
+// Backups of a running replica: each on a thread of its own, read as a stream by whoever asked for it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "backup/backup_job.h"
+#include "base/mutex.h"
+#include "sys/byte_channel.h"
+
+namespace dtr::backup {
+
+struct BackupReport {
+    std::string id;
+    Micros started_at = 0;
+    bool finished = false;
+    std::optional<Error> error;  // of a finished one; none: sealed
+    std::string seal_digest;
+    std::uint64_t bytes = 0;
+};
+
+class BackupService;
+
+// One running backup. Destroying it before the end abandons the backup.
+class BackupStream {
+  public:
+    ~BackupStream();
+    BackupStream(const BackupStream&) = delete;
+    BackupStream& operator=(const BackupStream&) = delete;
+
+    [[nodiscard]] const std::string& id() const { return id_; }
+    [[nodiscard]] std::uint64_t bytes_total() const { return bytes_total_; }
+    // 0 after the seal; an error if the backup failed.
+    Result<std::size_t> read(char* out, std::size_t size) { return channel_.read(out, size); }
+
+  private:
+    friend class BackupService;
+    BackupStream(BackupService& service, std::unique_ptr<BackupJob> job);
+    void run(BackupJob& job);
+
+    BackupService& service_;
+    std::string id_;
+    std::uint64_t bytes_total_;
+    ByteChannel channel_;
+    std::jthread thread_;
+};
+
+// Thread-safe.
+class BackupService {
+  public:
+    explicit BackupService(BackupSource source) : source_(std::move(source)) {}
+
+    // Takes the cut before it returns. exhausted: too many at once.
+    Result<std::unique_ptr<BackupStream>> start(BackupOptions options);
+    // Of the last few backups; not_found for others.
+    Result<BackupReport> report(const std::string& id);
+    // The newest sealed one of this process.
+    std::optional<BackupReport> newest();
+
+  private:
+    friend class BackupStream;
+    void record(BackupReport report);
+
+    BackupSource source_;
+    Mutex mutex_;
+    std::map<std::string, BackupReport> reports_ GUARDED_BY(mutex_);
+    int running_ GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace dtr::backup

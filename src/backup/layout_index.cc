@@ -1,0 +1,159 @@
+#include "backup/layout_index.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <unordered_map>
+
+namespace dtr::backup {
+namespace {
+
+namespace json = boost::json;
+constexpr std::string_view kIndexType = "application/vnd.oci.image.index.v1+json";
+constexpr std::string_view kOpening =
+    R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[)";
+constexpr std::string_view kClosing = "]}";
+
+// org.opencontainers.image.ref.name: alphanumerics joined by single separators out of "-._:@+" or "--", components by '/'.
+bool fits_ref_grammar(std::string_view name) {
+    bool open = false;
+    for (std::size_t i = 0; i < name.size(); ++i) {
+        const char c = name[i];
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) {
+            open = true;
+            continue;
+        }
+        const bool dashes = c == '-' && i > 0 && name[i - 1] == '-' && (i < 2 || name[i - 2] != '-');
+        if (!open && !dashes) return false;
+        if (std::string_view("-._:@+/").find(c) == std::string_view::npos) return false;
+        open = false;
+    }
+    return open;
+}
+
+std::string descriptor(std::string_view media_type, std::string_view digest, std::uint64_t size, std::string_view ref) {
+    json::object annotations;
+    annotations[fits_ref_grammar(ref) ? "org.opencontainers.image.ref.name" : "dtr.ref"] = ref;
+    return json::serialize(json::object{
+        {"mediaType", media_type}, {"digest", digest}, {"size", size}, {"annotations", std::move(annotations)}});
+}
+
+struct ManifestFacts {
+    std::string media_type;
+    std::uint64_t size = 0;
+};
+
+// Where a table's columns stand, by name.
+std::size_t column(std::string_view table, std::string_view name) {
+    const auto& columns = meta::find_table(table)->columns;
+    for (std::size_t i = 0; i < columns.size(); ++i)
+        if (columns[i].name == name) return i;
+    return 0;
+}
+
+// Walks repositories, manifests and tags side by side: all three are ordered by repository.
+class Walk {
+  public:
+    explicit Walk(const CutSpool& cut)
+        : repositories_(cut.spool, cut.tables, "repositories"),
+          manifests_(cut.spool, cut.tables, "manifests"),
+          tags_(cut.spool, cut.tables, "tags") {}
+
+    // Descriptors of the next repository that has tags, joined with commas; its name in `repository`.
+    Result<bool> next(std::string& repository, std::string& descriptors) {
+        if (!started_) {
+            DTR_ASSIGN(manifest_, manifests_.next());
+            DTR_ASSIGN(tag_, tags_.next());
+            started_ = true;
+        }
+        while (true) {
+            DTR_ASSIGN(const auto row, repositories_.next());
+            if (!row) return false;
+            repository = *(*row)[kRepositoryName];
+            DTR_ASSIGN(descriptors, describe(*(*row)[kRepositoryId], repository));
+            if (!descriptors.empty()) return true;
+        }
+    }
+
+  private:
+    Result<std::string> describe(const std::string& id, const std::string& repository) {
+        std::unordered_map<std::string, ManifestFacts> facts;
+        while (manifest_ && *(*manifest_)[kManifestRepository] == id) {
+            facts[*(*manifest_)[kManifestDigest]] = {*(*manifest_)[kManifestType],
+                                                     std::stoull(*(*manifest_)[kManifestSize])};
+            DTR_ASSIGN(manifest_, manifests_.next());
+        }
+        std::string out;
+        while (tag_ && *(*tag_)[kTagRepository] == id) {
+            const std::string& digest = *(*tag_)[kTagDigest];
+            const auto it = facts.find(digest);
+            if (it == facts.end())
+                return fail(ErrorCode::corrupt, fmt::format("tag {}:{} names no manifest", repository, *(*tag_)[kTagName]));
+            if (!out.empty()) out += ',';
+            out += descriptor(it->second.media_type, digest, it->second.size, repository + ':' + *(*tag_)[kTagName]);
+            DTR_ASSIGN(tag_, tags_.next());
+        }
+        return out;
+    }
+
+    const std::size_t kRepositoryId = column("repositories", "id");
+    const std::size_t kRepositoryName = column("repositories", "name");
+    const std::size_t kManifestRepository = column("manifests", "repository_id");
+    const std::size_t kManifestDigest = column("manifests", "digest");
+    const std::size_t kManifestType = column("manifests", "media_type");
+    const std::size_t kManifestSize = column("manifests", "size");
+    const std::size_t kTagRepository = column("tags", "repository_id");
+    const std::size_t kTagName = column("tags", "name");
+    const std::size_t kTagDigest = column("tags", "digest");
+
+    SpooledRows repositories_;
+    SpooledRows manifests_;
+    SpooledRows tags_;
+    std::optional<meta::Cut::Row> manifest_;
+    std::optional<meta::Cut::Row> tag_;
+    bool started_ = false;
+};
+
+std::string wrap(std::string_view descriptors) {
+    return std::string(kOpening).append(descriptors).append(kClosing);
+}
+
+Status build_nested(CutSpool& cut) {
+    Walk walk(cut);
+    std::string repository;
+    std::string descriptors;
+    std::string outer;
+    while (true) {
+        DTR_ASSIGN(const bool more, walk.next(repository, descriptors));
+        if (!more) break;
+        const std::string index = wrap(descriptors);
+        CutObject object{Digest::of(index), {}, index.size(), {}};
+        DTR_ASSIGN(object.synthetic, cut.spool.append("index of " + repository, index));
+        if (!outer.empty()) outer += ',';
+        outer += descriptor(kIndexType, object.digest.to_string(), object.size, repository);
+        cut.synthetic.push_back(std::move(object));
+    }
+    std::sort(cut.synthetic.begin(), cut.synthetic.end(),
+              [](const CutObject& a, const CutObject& b) { return a.digest < b.digest; });
+    cut.index_json = wrap(outer);
+    return {};
+}
+
+}  // namespace
+
+Status build_layout_index(CutSpool& cut, std::size_t flat_bytes_max) {
+    Walk walk(cut);
+    std::string all;
+    std::string repository;
+    std::string descriptors;
+    while (true) {
+        DTR_ASSIGN(const bool more, walk.next(repository, descriptors));
+        if (!more) break;
+        if (!all.empty()) all += ',';
+        all += descriptors;
+        if (all.size() + kOpening.size() + kClosing.size() > flat_bytes_max) return build_nested(cut);
+    }
+    cut.index_json = wrap(all);
+    return {};
+}
+
+}  // namespace dtr::backup

@@ -1,0 +1,44 @@
+#include "backup/restore_text.h"
+
+#include "archive/names.h"
+
+namespace dtr::backup {
+
+std::string restore_text(const archive::Header& header) {
+    const std::string key = header.signer().text();
+    std::string text = fmt::format(
+        "This is a backup of a dtr registry, cut at {}.\n"
+        "With dtr:     dtr restore --data-dir DIR --identity RECOVERY-KEY < backup.tar\n"
+        "Without it:   the tools of any distribution are enough: tar, sha256sum, minisign, zstd, age, skopeo.\n"
+        "\n"
+        "1. Unpack, and go into the directory\n"
+        "     tar -xf backup.tar && cd {}\n"
+        "2. Is it whole? Every file stands in one of sums/*, and those in SHA256SUMS.\n"
+        "     sha256sum --strict -c SHA256SUMS\n"
+        "     for s in sums/*; do sha256sum --strict -c \"$s\"; done\n"
+        "3. Who made it? The key below proves nothing by itself: compare it with the line\n"
+        "   '# dtr-signer:' of your recovery-key file.\n"
+        "     minisign -V -P {} -m SEAL.json -x SEAL.json.minisig\n"
+        "     minisign -V -P {} -m HEADER.json -x HEADER.json.minisig\n",
+        format_rfc3339(header.cut_at), archive::prefix_directory(header), key, key);
+    if (header.kind == archive::BackupKind::config)
+        return text + "\nThis backup holds the configuration only.\n"
+                      "     zstd -dcq config/*.ndjson.zst\n";
+    text +=
+        "4. Images: this directory is an OCI image layout; index.json names every tag.\n"
+        "     grep -o '\"org.opencontainers.image.ref.name\":\"[^\"]*\"' index.json\n"
+        "     skopeo copy oci:.:NAMESPACE/REPOSITORY:TAG docker-archive:image.tar\n"
+        "5. Accounts, repositories and tags: PostgreSQL text rows; db/schema.sql makes the tables.\n"
+        "     zstd -dcq accounts/accounts/*.copy.zst\n"
+        "     zstd -dcq db/repositories/*.copy.zst\n"
+        "     zstd -dcq db/tags/*.copy.zst\n";
+    if (header.secrets == archive::SecretPolicy::sealed)
+        text +=
+            "6. Secrets: each file in secrets/ opens with the recovery key. Which key of config/ is which file\n"
+            "   stands in the \"secret\" fields there.\n"
+            "     zstd -dcq config/*.ndjson.zst\n"
+            "     age -d -i RECOVERY-KEY secrets/FILE.age\n";
+    return text;
+}
+
+}  // namespace dtr::backup

@@ -1,0 +1,142 @@
+#include "config/data_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/json.hpp>
+#include <cerrno>
+
+namespace dtr::config {
+namespace {
+
+namespace json = boost::json;
+constexpr std::array<const char*, 4> kFolders = {"ca", "config", "metadata", "registry"};
+
+std::string string_field(const json::object& object, std::string_view name) {
+    const auto* value = object.if_contains(name);
+    return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+}
+
+std::int64_t integer_field(const json::object& object, std::string_view name) {
+    const auto* value = object.if_contains(name);
+    return value != nullptr && value->is_int64() ? value->as_int64() : 0;
+}
+
+Result<json::object> read_document(Disk& disk, const std::string& path) {
+    DTR_ASSIGN(const std::string text, read_file(disk, path, 64U << 10));
+    boost::system::error_code error;
+    json::value document = json::parse(text, error);
+    if (error || !document.is_object())
+        return fail(ErrorCode::corrupt, fmt::format("{} is damaged", path),
+                    "this file names the live data; bring the system back with dtr restore into an empty directory");
+    return std::move(document.as_object());
+}
+
+}  // namespace
+
+DataDirectory::DataDirectory(Disk& disk, std::string path, UniqueFd lock)
+    : disk_(disk), path_(std::move(path)), lock_(std::move(lock)) {}
+
+Result<std::unique_ptr<DataDirectory>> DataDirectory::open(Disk& disk, std::string path, bool create) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    if (path.empty()) return fail(ErrorCode::invalid, "the data directory's name is empty", "use --data-dir DIR");
+    if (!create && !exists(disk, path + "/config"))
+        return fail(ErrorCode::not_found, fmt::format("{} is not a data directory", path),
+                    "give the right --data-dir, or run dtr serve to install one");
+    for (const char* folder : kFolders) DTR_TRY(make_directories(disk, path + '/' + folder));
+    const std::string lock_path = path + "/config/lock";
+    UniqueFd lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!lock.valid()) return fail(system_error(errno, "cannot open " + lock_path));
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+        return fail(ErrorCode::refused, fmt::format("another process is using {}", path),
+                    "stop the replica that runs on it, or talk to it with --ucp-url");
+    return std::unique_ptr<DataDirectory>(new DataDirectory(disk, std::move(path), std::move(lock)));
+}
+
+Result<std::string> DataDirectory::missing_folders() {
+    std::string missing;
+    for (const char* folder : kFolders) {
+        DTR_ASSIGN(const auto names, disk_.list(path_ + '/' + folder));
+        bool filled = false;
+        for (const std::string& name : names) filled = filled || (name != "lock" && name != "lost+found");
+        if (!filled) missing += fmt::format("{}{}/", missing.empty() ? "" : ", ", folder);
+    }
+    return missing;
+}
+
+Result<bool> DataDirectory::empty() {
+    DTR_ASSIGN(const std::string missing, missing_folders());
+    return missing == "ca/, config/, metadata/, registry/";
+}
+
+Result<std::optional<Current>> DataDirectory::current() {
+    const std::string path = path_ + "/config/CURRENT";
+    if (!exists(disk_, path)) return std::optional<Current>();
+    DTR_ASSIGN(const json::object fields, read_document(disk_, path));
+    Current current;
+    current.format = static_cast<int>(integer_field(fields, "format"));
+    if (current.format != 1)
+        return fail(ErrorCode::unsupported, fmt::format("{} has format {}, this program knows 1", path, current.format),
+                    "run the release that wrote it, or a later one");
+    current.replica_id = string_field(fields, "replica_id");
+    current.cluster_id = string_field(fields, "cluster_id");
+    current.epoch = integer_field(fields, "epoch");
+    current.generation = string_field(fields, "generation");
+    current.restored_from = string_field(fields, "restored_from");
+    if (current.generation.empty() || current.generation.find('/') != std::string::npos)
+        return fail(ErrorCode::corrupt, fmt::format("{} names no generation", path));
+    return std::optional(std::move(current));
+}
+
+Status DataDirectory::flip(const Current& current) {
+    const json::object fields{{"format", current.format},         {"replica_id", current.replica_id},
+                              {"cluster_id", current.cluster_id}, {"epoch", current.epoch},
+                              {"generation", current.generation}, {"restored_from", current.restored_from}};
+    return write_file(disk_, path_ + "/config/CURRENT", json::serialize(fields) + "\n");
+}
+
+Result<std::optional<Staging>> DataDirectory::staging() {
+    const std::string path = path_ + "/config/STAGING";
+    if (!exists(disk_, path)) return std::optional<Staging>();
+    DTR_ASSIGN(const json::object fields, read_document(disk_, path));
+    return std::optional(Staging{string_field(fields, "purpose"), string_field(fields, "backup_id"),
+                                 string_field(fields, "generation"), string_field(fields, "object_generation")});
+}
+
+Status DataDirectory::begin_staging(const Staging& staging) {
+    const json::object fields{{"purpose", staging.purpose},
+                              {"backup_id", staging.backup_id},
+                              {"generation", staging.generation},
+                              {"object_generation", staging.object_generation}};
+    return write_file(disk_, path_ + "/config/STAGING", json::serialize(fields) + "\n");
+}
+
+Status DataDirectory::end_staging(bool discard) {
+    DTR_ASSIGN(const auto staged, staging());
+    if (!staged) return {};
+    if (discard) {
+        DTR_ASSIGN(const auto live, current());
+        if (!live || live->generation != staged->generation) {
+            DTR_TRY(remove_tree(disk_, config_path(staged->generation)));
+            DTR_TRY(remove_tree(disk_, ca_path(staged->generation)));
+            DTR_TRY(remove_tree(disk_, metadata_path(staged->generation)));
+        }
+    }
+    DTR_TRY(disk_.remove(path_ + "/config/STAGING"));
+    return disk_.sync_directory(path_ + "/config");
+}
+
+Status DataDirectory::hand_out(const std::string& name, std::string_view contents) {
+    DTR_TRY(write_file(disk_, path_ + "/config/" + name, contents));
+    const std::string link = path_ + '/' + name;
+    (void)::unlink(link.c_str());
+    if (::symlink(("config/" + name).c_str(), link.c_str()) != 0)
+        return fail(system_error(errno, "cannot link " + link));
+    return {};
+}
+
+std::string DataDirectory::new_generation(Random& random) { return "g-" + random_hex(random, 4); }
+
+}  // namespace dtr::config

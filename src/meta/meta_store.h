@@ -1,0 +1,194 @@
+// Metadata: what exists, what it is called, who owns it. Each method is one transaction: all of it is durable when it
+// returns success (a commit survives power loss), or nothing happened. Every change is recorded in the change log in
+// that same transaction (law 4); uploads, leases, fences and pull counts are not changes.
+//
+// The interfaces are split by who needs them. All are thread-safe. Errors: not_found, already_exists, conflict (message
+// names what stands in the way), unavailable (retryable), no_space, corrupt, exhausted, internal.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "meta/collector_store.h"
+#include "meta/schema.h"
+#include "meta/types.h"
+
+namespace dtr::meta {
+
+// Who a change is recorded for.
+using Actor = std::string_view;
+
+class RepositoryStore {
+  public:
+    virtual ~RepositoryStore() = default;
+    virtual Result<Repository> find(std::string_view name) = 0;
+    virtual Result<Repository> create(std::string_view name, bool is_public, Actor actor) = 0;  // already_exists
+    virtual Status set_public(std::string_view name, bool is_public, Actor actor) = 0;
+    // With its manifests, tags and links; bytes stay for the collector.
+    virtual Status remove(std::string_view name, Actor actor) = 0;
+
+    struct Visible {
+        bool everything = false;
+        std::string own_namespace;  // and everything in it; empty: public ones only
+    };
+    // Names after `after` in byte order, at most `limit`.
+    virtual Result<std::vector<Repository>> list(const Visible& visible, std::string_view after,
+                                                 std::size_t limit) = 0;
+};
+
+struct ManifestPut {
+    std::string repository;  // created (private) if it does not exist
+    // With the generation whose bytes are already durable in the image store; or with none, to rely on an object that
+    // is already recorded: conflict if there is none (any more).
+    Manifest manifest;
+    std::vector<Reference> references;
+    std::vector<std::string> tags;
+};
+
+// What a put found missing; empty when it was done.
+struct ManifestPutOutcome {
+    std::vector<Digest> missing;      // nothing was changed if not empty
+    std::string generation_in_use;    // may differ from the one offered: then the offered object is surplus
+};
+
+class ContentStore {
+  public:
+    virtual ~ContentStore() = default;
+
+    // The live object behind a digest if `repository` links it (as a blob) or holds it as a manifest.
+    virtual Result<Object> find_blob(std::string_view repository, const Digest& digest) = 0;
+    // The live or condemned object of that digest, linked anywhere or nowhere; used to avoid storing bytes twice after
+    // the caller has proved to hold them, and by backup.
+    virtual Result<Object> find_object(const Digest& digest) = 0;
+    // Links `digest` into `repository` (created if need be) if an object for it exists, reviving a condemned one;
+    // not_found otherwise. Leased until `lease_until`. Also ends the upload `upload_id` if not empty.
+    virtual Result<Object> link_existing(std::string_view repository, const Digest& digest, Micros lease_until,
+                                         std::string_view upload_id, Actor actor) = 0;
+    // Records an object whose bytes are durable, and links it. If meanwhile another generation became the digest's
+    // object, that one is linked and returned: the caller removes its own.
+    virtual Result<Object> add_blob(std::string_view repository, const Object& object, Micros lease_until,
+                                    std::string_view upload_id, Actor actor) = 0;
+    // A repository that links `digest` and is `visible`: the source of a mount without `from`.
+    virtual Result<std::string> find_mount_source(const RepositoryStore::Visible& visible, const Digest& digest) = 0;
+    // conflict, naming the manifest, if one in that repository needs it.
+    virtual Status unlink_blob(std::string_view repository, const Digest& digest, Actor actor) = 0;
+    // Keeps objects from collection until then; batched and not synced, may be lost.
+    virtual Status renew_leases(std::span<const Digest> digests, Micros until) = 0;
+
+    virtual Result<ManifestPutOutcome> put_manifest(const ManifestPut& put, Actor actor) = 0;
+    virtual Result<Manifest> find_manifest(std::string_view repository, const Digest& digest) = 0;
+    virtual Result<Manifest> find_tagged(std::string_view repository, std::string_view tag) = 0;
+    // With the tags that name it. conflict, naming the index, if an index of that repository needs it.
+    virtual Status remove_manifest(std::string_view repository, const Digest& digest, Actor actor) = 0;
+    virtual Status remove_tag(std::string_view repository, std::string_view tag, Actor actor) = 0;
+    // Tags after `after` in byte order, at most `limit`; not_found if there is no such repository.
+    virtual Result<std::vector<Tag>> list_tags(std::string_view repository, std::string_view after,
+                                               std::size_t limit) = 0;
+    // Manifests whose subject is `subject`, ordered by digest, after `after` (empty: from the start), of that artifact
+    // type if not empty. An unknown repository has none.
+    virtual Result<std::vector<Manifest>> list_referrers(std::string_view repository, const Digest& subject,
+                                                         std::string_view artifact_type, std::string_view after,
+                                                         std::size_t limit) = 0;
+};
+
+// Sessions of running uploads. Survive kill -9, not power loss: no method waits for the disk.
+class UploadStore {
+  public:
+    virtual ~UploadStore() = default;
+    virtual Status create(const Upload& upload) = 0;
+    virtual Result<Upload> load(std::string_view id) = 0;
+    // Moves from `expected_offset` to upload.offset with its hash state and expiry; conflict if it was elsewhere.
+    virtual Status advance(const Upload& upload, std::uint64_t expected_offset) = 0;
+    virtual Status remove(std::string_view id) = 0;  // a missing one is good
+    virtual Result<std::vector<Upload>> list_expired(Micros now, std::size_t limit) = 0;
+};
+
+class AccountStore {
+  public:
+    virtual ~AccountStore() = default;
+    virtual Result<Account> find(std::string_view name) = 0;
+    virtual Result<Account> find_by_id(std::string_view id) = 0;
+    virtual Status create(const Account& account, std::string_view password_hash, Actor actor) = 0;
+    virtual Status remove(std::string_view name, Actor actor) = 0;
+    virtual Result<std::vector<Account>> list(std::string_view after, std::size_t limit) = 0;
+    virtual Result<std::string> password_hash(std::string_view account_id) = 0;  // not_found if none is set
+    virtual Status set_password_hash(std::string_view account_id, std::string_view hash, Actor actor) = 0;
+    // Grows with every change to accounts or their secrets: caches of credentials compare it.
+    virtual Result<std::int64_t> version() = 0;
+};
+
+// While a fence stands, nothing it may need is collected. A fence expires only by being removed in the transaction that
+// condemns objects; until then its holder may still seal.
+class FenceStore {
+  public:
+    virtual ~FenceStore() = default;
+    virtual Result<std::string> raise(std::string_view purpose, Micros expires_at) = 0;  // answers its id
+    virtual Status extend(std::string_view id, Micros expires_at) = 0;  // lost if it no longer stands
+    virtual Status require(std::string_view id) = 0;                    // lost if it no longer stands
+    virtual Status release(std::string_view id) = 0;                    // a missing one is good
+};
+
+// One consistent, repeatable view of everything, not disturbed by and not disturbing writers. One thread at a time.
+class Cut {
+  public:
+    virtual ~Cut() = default;
+    [[nodiscard]] virtual LogPosition position() const = 0;
+    // Every row in primary-key order, columns as in the table's description; null is nullopt, integers in decimal,
+    // bytes raw. The callback's error ends the walk and is returned.
+    using Row = std::vector<std::optional<std::string>>;
+    virtual Status each_row(const Table& table, const std::function<Status(const Row&)>& callback) = 0;
+    // Every object that a manifest, a link or a tag of this view refers to, by digest in byte order.
+    virtual Status each_object(const std::function<Status(const Object&)>& callback) = 0;
+};
+
+class ChangeLog {
+  public:
+    virtual ~ChangeLog() = default;
+    virtual Result<std::vector<Change>> read(std::int64_t after_sequence, std::size_t limit) = 0;
+    // Adds to the bounded table of pulls; not synced, may be lost.
+    virtual Status add_pulls(std::span<const PullCount> pulls) = 0;
+    virtual Result<std::unique_ptr<Cut>> cut() = 0;
+};
+
+// Identity of the data itself; a restore writes a new one.
+struct Epoch {
+    std::int64_t number = 0;
+    std::string id;               // 32 hex digits
+    std::string cluster_id;       // 32 hex digits
+    std::string parent_cluster_id;  // of the cluster whose backup was restored; empty if none
+    Micros began_at = 0;
+};
+
+// One open metadata database.
+class MetaStore {
+  public:
+    virtual ~MetaStore() = default;
+    virtual RepositoryStore& repositories() = 0;
+    virtual ContentStore& content() = 0;
+    virtual UploadStore& uploads() = 0;
+    virtual AccountStore& accounts() = 0;
+    virtual FenceStore& fences() = 0;
+    virtual ChangeLog& changes() = 0;
+    virtual CollectorStore& collector() = 0;
+    virtual Result<Epoch> epoch() = 0;
+    virtual Status set_epoch(const Epoch& epoch) = 0;
+    [[nodiscard]] virtual int schema_version() const = 0;
+};
+
+// Fills an empty database that nothing serves yet: the staging side of a restore. Rows are not logged; batches are
+// committed as it goes, and finish() makes everything durable. One thread.
+class BulkLoader {
+  public:
+    virtual ~BulkLoader() = default;
+    virtual Status add_row(const Table& table, const Cut::Row& row) = 0;
+    virtual Status add_object(const Object& object) = 0;
+    virtual Status finish() = 0;
+};
+
+}  // namespace dtr::meta

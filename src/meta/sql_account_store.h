@@ -1,0 +1,24 @@
+// AccountStore over any SQL engine.
+#pragma once
+
+#include "meta/sql_support.h"
+
+namespace dtr::meta {
+
+class SqlAccountStore final : public AccountStore {
+  public:
+    explicit SqlAccountStore(StoreParts parts) : parts_(parts) {}
+    Result<Account> find(std::string_view name) override;
+    Result<Account> find_by_id(std::string_view id) override;
+    Status create(const Account& account, std::string_view password_hash, Actor actor) override;
+    Status remove(std::string_view name, Actor actor) override;
+    Result<std::vector<Account>> list(std::string_view after, std::size_t limit) override;
+    Result<std::string> password_hash(std::string_view account_id) override;
+    Status set_password_hash(std::string_view account_id, std::string_view hash, Actor actor) override;
+    Result<std::int64_t> version() override;
+
+  private:
+    StoreParts parts_;
+};
+
+}  // namespace dtr::meta

@@ -1,0 +1,42 @@
+// MetaStore over any SQL engine: the stores, put together.
+#pragma once
+
+#include <memory>
+
+#include "meta/sql_account_store.h"
+#include "meta/sql_change_log.h"
+#include "meta/sql_collector_store.h"
+#include "meta/sql_content_store.h"
+#include "meta/sql_local_stores.h"
+#include "meta/sql_repository_store.h"
+
+namespace dtr::meta {
+
+class SqlMetaStore final : public MetaStore {
+  public:
+    // The database's schema is kSchemaVersion.
+    SqlMetaStore(std::unique_ptr<sql::Database> database, Clock& clock, Random& random);
+
+    RepositoryStore& repositories() override { return repositories_; }
+    ContentStore& content() override { return content_; }
+    UploadStore& uploads() override { return uploads_; }
+    AccountStore& accounts() override { return accounts_; }
+    FenceStore& fences() override { return fences_; }
+    ChangeLog& changes() override { return changes_; }
+    CollectorStore& collector() override { return collector_; }
+    Result<Epoch> epoch() override;
+    Status set_epoch(const Epoch& epoch) override;
+    [[nodiscard]] int schema_version() const override { return kSchemaVersion; }
+
+  private:
+    std::unique_ptr<sql::Database> database_;
+    SqlRepositoryStore repositories_;
+    SqlContentStore content_;
+    SqlUploadStore uploads_;
+    SqlAccountStore accounts_;
+    SqlFenceStore fences_;
+    SqlChangeLog changes_;
+    SqlCollectorStore collector_;
+};
+
+}  // namespace dtr::meta

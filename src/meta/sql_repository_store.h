@@ -1,0 +1,21 @@
+// RepositoryStore over any SQL engine.
+#pragma once
+
+#include "meta/sql_support.h"
+
+namespace dtr::meta {
+
+class SqlRepositoryStore final : public RepositoryStore {
+  public:
+    explicit SqlRepositoryStore(StoreParts parts) : parts_(parts) {}
+    Result<Repository> find(std::string_view name) override;
+    Result<Repository> create(std::string_view name, bool is_public, Actor actor) override;
+    Status set_public(std::string_view name, bool is_public, Actor actor) override;
+    Status remove(std::string_view name, Actor actor) override;
+    Result<std::vector<Repository>> list(const Visible& visible, std::string_view after, std::size_t limit) override;
+
+  private:
+    StoreParts parts_;
+};
+
+}  // namespace dtr::meta

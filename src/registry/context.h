@@ -1,0 +1,30 @@
+// What every service of the registry stands on. References outlive the services.
+#pragma once
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "blob/blob_store.h"
+#include "meta/meta_store.h"
+
+namespace dtr::registry {
+
+struct Settings {
+    Micros lease = 3600 * kSecond;           // how long what a push was told stays safe before its manifest
+    Micros upload_lifetime = 7 * 86400 * kSecond;
+    std::uint64_t blob_bytes_max = 1ULL << 40;
+    std::uint64_t free_bytes_reserve = 64ULL << 20;  // below it pushes are refused before the database fills
+    std::size_t manifest_cache_bytes = 16U << 20;
+    bool read_only = false;
+};
+
+struct Context {
+    meta::MetaStore& meta;
+    blob::BlobStore& blobs;
+    Clock& clock;
+    Random& random;
+    Settings settings;
+};
+
+std::string new_generation(Random& random);
+
+}  // namespace dtr::registry

@@ -1,0 +1,113 @@
+#include "registry/manifests.h"
+
+#include "oci/manifest.h"
+
+namespace dtr::registry {
+
+ManifestBytes ManifestCache::find(const Digest& digest) {
+    MutexLock lock(mutex_);
+    const auto it = index_.find(digest);
+    if (it == index_.end()) return nullptr;
+    order_.splice(order_.begin(), order_, it->second);
+    return it->second->bytes;
+}
+
+void ManifestCache::add(const Digest& digest, ManifestBytes bytes) {
+    if (bytes->size() > bytes_max_ / 4) return;
+    MutexLock lock(mutex_);
+    if (index_.contains(digest)) return;
+    bytes_ += bytes->size();
+    order_.push_front({digest, std::move(bytes)});
+    index_[digest] = order_.begin();
+    while (bytes_ > bytes_max_) {
+        bytes_ -= order_.back().bytes->size();
+        index_.erase(order_.back().digest);
+        order_.pop_back();
+    }
+}
+
+Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_view bytes) {
+    if (context_.settings.read_only)
+        return fail(ErrorCode::refused, "the registry is in read-only mode", "try again when maintenance is over");
+    const Digest digest =
+        Digest::of(bytes, push.digest ? push.digest->algorithm() : DigestAlgorithm::sha256);
+    if (push.digest && digest != *push.digest)
+        return fail(ErrorCode::invalid, fmt::format("the manifest's bytes are {}, not {}", digest.to_string(),
+                                                    push.digest->to_string()));
+    DTR_ASSIGN(oci::ParsedManifest parsed, oci::parse_manifest(bytes, push.content_type));
+
+    meta::ManifestPut put;
+    put.repository = push.repository;
+    put.tags = push.tags;
+    put.manifest = {.digest = digest,
+                    .media_type = parsed.media_type,
+                    .artifact_type = parsed.artifact_type,
+                    .annotations_json = parsed.subject ? parsed.annotations_json : std::string(),
+                    .subject = parsed.subject ? std::optional(parsed.subject->digest) : std::nullopt,
+                    .size = bytes.size(),
+                    .pushed_at = context_.clock.now(),
+                    .generation = {}};
+    for (const oci::Need& need : parsed.needs)
+        put.references.push_back({need.digest,
+                                  need.kind == oci::NeedKind::manifest ? meta::ReferenceKind::manifest
+                                                                       : meta::ReferenceKind::blob,
+                                  need.may_be_absent});
+    DTR_ASSIGN(const meta::ManifestPutOutcome outcome, store(put, bytes, push.actor));
+    if (!outcome.missing.empty()) {
+        std::string names;
+        for (const Digest& missing : outcome.missing) names += (names.empty() ? "" : ", ") + missing.to_string();
+        return fail(ErrorCode::not_found, fmt::format("the manifest needs what {} does not have: {}",
+                                                      push.repository, names.substr(0, 2000)),
+                    "push those blobs and manifests first");
+    }
+    cache_.add(digest, std::make_shared<const std::string>(bytes));
+    return PushedManifest{digest, put.manifest.subject};
+}
+
+// A manifest that is already stored (a tag moved, a re-push) needs no new bytes; if its object goes meanwhile, the
+// store says so and the bytes are written after all.
+Result<meta::ManifestPutOutcome> Manifests::store(meta::ManifestPut& put, std::string_view bytes,
+                                                  std::string_view actor) {
+    meta::ContentStore& content = context_.meta.content();
+    if (content.find_object(put.manifest.digest)) {
+        auto outcome = content.put_manifest(put, actor);
+        if (outcome || outcome.error().code != ErrorCode::conflict) return outcome;
+    }
+    put.manifest.generation = new_generation(context_.random);
+    const blob::ObjectId object{put.manifest.digest, put.manifest.generation};
+    DTR_TRY(context_.blobs.put(object, bytes));
+    auto outcome = content.put_manifest(put, actor);
+    if (outcome && (!outcome->missing.empty() || outcome->generation_in_use != object.generation))
+        (void)context_.blobs.remove(object);
+    return outcome;
+}
+
+Result<ManifestBytes> Manifests::bytes_of(const meta::Manifest& row) {
+    if (ManifestBytes cached = cache_.find(row.digest)) return cached;
+    DTR_ASSIGN(const auto reader, context_.blobs.open({row.digest, row.generation}));
+    if (reader->size() != row.size)
+        return fail(ErrorCode::corrupt, fmt::format("manifest {} has {} bytes where {} were stored",
+                                                    row.digest.to_string(), reader->size(), row.size));
+    std::string bytes(row.size, '\0');
+    DTR_ASSIGN(const std::size_t got, reader->read(bytes.data(), bytes.size(), 0));
+    if (got != row.size || Digest::of(bytes, row.digest.algorithm()) != row.digest)
+        return fail(ErrorCode::corrupt, fmt::format("manifest {} does not match its digest", row.digest.to_string()),
+                    "push the image again, or restore it from a backup");
+    auto shared = std::make_shared<const std::string>(std::move(bytes));
+    cache_.add(row.digest, shared);
+    return shared;
+}
+
+Result<StoredManifest> Manifests::get(std::string_view repository, const Digest& digest) {
+    DTR_ASSIGN(meta::Manifest row, context_.meta.content().find_manifest(repository, digest));
+    DTR_ASSIGN(ManifestBytes bytes, bytes_of(row));
+    return StoredManifest{std::move(row), std::move(bytes)};
+}
+
+Result<StoredManifest> Manifests::get_tagged(std::string_view repository, std::string_view tag) {
+    DTR_ASSIGN(meta::Manifest row, context_.meta.content().find_tagged(repository, tag));
+    DTR_ASSIGN(ManifestBytes bytes, bytes_of(row));
+    return StoredManifest{std::move(row), std::move(bytes)};
+}
+
+}  // namespace dtr::registry

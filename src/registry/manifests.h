@@ -1,0 +1,73 @@
+// Manifests and tags: what a client means by an image (OCI Distribution 1.1, "Pulling manifests", "Pushing manifests").
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/mutex.h"
+#include "registry/context.h"
+
+namespace dtr::registry {
+
+using ManifestBytes = std::shared_ptr<const std::string>;  // shared with the cache
+
+struct StoredManifest {
+    meta::Manifest row;
+    ManifestBytes bytes;
+};
+
+struct PushedManifest {
+    Digest digest;
+    std::optional<Digest> subject;
+};
+
+struct ManifestPush {
+    std::string repository;
+    std::optional<Digest> digest;     // named in the path: the bytes must hash to it
+    std::vector<std::string> tags;    // checked against the grammar by the caller
+    std::string content_type;
+    std::string actor;
+};
+
+// Exact bytes of manifests by digest, bounded, may be lost at any time. Thread-safe.
+class ManifestCache {
+  public:
+    explicit ManifestCache(std::size_t bytes_max) : bytes_max_(bytes_max) {}
+    ManifestBytes find(const Digest& digest);
+    void add(const Digest& digest, ManifestBytes bytes);
+
+  private:
+    struct Entry {
+        Digest digest;
+        ManifestBytes bytes;
+    };
+    Mutex mutex_;
+    std::list<Entry> order_ GUARDED_BY(mutex_);  // newest first
+    std::unordered_map<Digest, std::list<Entry>::iterator> index_ GUARDED_BY(mutex_);
+    std::size_t bytes_ GUARDED_BY(mutex_) = 0;
+    const std::size_t bytes_max_;
+};
+
+class Manifests {
+  public:
+    explicit Manifests(Context& context) : context_(context), cache_(context.settings.manifest_cache_bytes) {}
+
+    // invalid: not a manifest, or not the digest named; not_found: it needs blobs that the repository lacks.
+    Result<PushedManifest> push(const ManifestPush& push, std::string_view bytes);
+    Result<StoredManifest> get(std::string_view repository, const Digest& digest);
+    Result<StoredManifest> get_tagged(std::string_view repository, std::string_view tag);
+    Result<ManifestBytes> bytes_of(const meta::Manifest& row);
+
+  private:
+    Result<meta::ManifestPutOutcome> store(meta::ManifestPut& put, std::string_view bytes, std::string_view actor);
+
+    Context& context_;
+    ManifestCache cache_;
+};
+
+}  // namespace dtr::registry

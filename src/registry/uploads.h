@@ -1,0 +1,80 @@
+// Uploads: from the first byte to a linked blob (OCI Distribution 1.1, "Pushing blobs").
+//
+// A session's place, hash and owner live in the metadata store, its bytes in the image store, so that any replica and
+// any later process can go on with it. Between a chunk's answer and the close, bytes survive the process; the close
+// makes them durable.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_set>
+
+#include "base/digest.h"
+#include "base/mutex.h"
+#include "registry/context.h"
+
+namespace dtr::registry {
+
+struct UploadStart {
+    std::string repository;
+    std::string account_id;
+    std::string actor;
+    DigestAlgorithm algorithm = DigestAlgorithm::sha256;
+};
+
+class Uploads;
+
+// One request's hold on an upload; other requests for it meanwhile get conflict. One thread at a time. Destroying it
+// keeps what arrived, so that a broken connection can be resumed.
+class UploadSession {
+  public:
+    ~UploadSession();
+    UploadSession(const UploadSession&) = delete;
+    UploadSession& operator=(const UploadSession&) = delete;
+
+    [[nodiscard]] const std::string& id() const { return row_.id; }
+    [[nodiscard]] std::uint64_t offset() const { return row_.offset; }
+    Status append(std::string_view bytes);  // exhausted over the blob limit; no_space
+    Status suspend();                       // records how far it came
+    void rewind();                          // forgets what this request appended
+    // Ends it: the bytes become a blob of the repository, durable. invalid (digest mismatch): nothing changed, the
+    // session stands where it was when this request began.
+    Result<meta::Object> finish(const Digest& digest, std::string_view actor);
+    Status cancel();
+
+  private:
+    friend class Uploads;
+    UploadSession(Uploads& owner, meta::Upload row, bool recorded);
+    Status verify(const Digest& digest);
+
+    Uploads& owner_;
+    meta::Upload row_;
+    bool recorded_;  // has a row in the metadata store
+    std::uint64_t recorded_offset_;
+    Hasher hasher_;
+    std::unique_ptr<blob::BlobWriter> writer_;
+    bool ended_ = false;
+};
+
+class Uploads {
+  public:
+    explicit Uploads(Context& context) : context_(context) {}
+
+    // no_space below the reserve; refused in read-only mode.
+    Result<meta::Upload> begin(const UploadStart& start);
+    // For a push in one request: a session that leaves no record.
+    Result<std::unique_ptr<UploadSession>> begin_single(const UploadStart& start);
+    Result<meta::Upload> status(std::string_view repository, std::string_view id);  // not_found
+    Result<std::unique_ptr<UploadSession>> open(std::string_view repository, std::string_view id);
+
+  private:
+    friend class UploadSession;
+    Status admit();
+
+    Context& context_;
+    Mutex mutex_;
+    std::unordered_set<std::string> held_ GUARDED_BY(mutex_);
+};
+
+}  // namespace dtr::registry

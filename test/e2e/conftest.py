@@ -1,0 +1,57 @@
+"""Fixtures. A failing test shows the log of every server it used."""
+
+import itertools
+import os
+
+import pytest
+
+from harness import Peer, Workspace
+from oci import Registry
+
+_numbers = itertools.count(1)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call" and report.failed:
+        for value in item.funcargs.values():
+            logs = getattr(value, "logs", None) or getattr(value, "log", None)
+            if callable(logs):
+                report.sections.append(("server log", logs()[-12000:]))
+
+
+@pytest.fixture(scope="module")
+def module_space():
+    space = Workspace()
+    yield space
+    space.close()
+
+
+@pytest.fixture
+def space():
+    """A fresh scratch directory; servers made with space.server() are gone at the end of the test."""
+    space = Workspace()
+    yield space
+    space.close()
+
+
+@pytest.fixture(scope="module")
+def server(module_space):
+    """One running registry for all tests of a file."""
+    if "DTR_E2E_URL" in os.environ:
+        return Peer(os.environ["DTR_E2E_URL"])
+    return module_space.server("shared").start()
+
+
+@pytest.fixture
+def registry(server):
+    """A client for one repository that nobody else uses, logged in as the administrator."""
+    return Registry(server, f"admin/t{next(_numbers)}")
+
+
+@pytest.fixture
+def other(server):
+    """A second repository of the same owner."""
+    return Registry(server, f"admin/o{next(_numbers)}")
