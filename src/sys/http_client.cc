@@ -30,6 +30,7 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
         while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
         while (!value.empty() && (value.back() == '\r' || value.back() == '\n' || value.back() == ' '))
             value.remove_suffix(1);
+        if (transfer.call->on_header) transfer.call->on_header(name, value);
         transfer.answer.headers.emplace_back(std::move(name), value);
     }
     return size * count;

@@ -29,6 +29,8 @@ struct HttpCall {
     std::int64_t connect_timeout_ms = 10'000;
     std::int64_t idle_timeout_ms = 600'000;  // no byte for this long ends the call
     std::size_t body_limit = 16U << 20;      // of an answer collected in memory
+    // If set, told of each header as it arrives; the name is in lower case.
+    std::function<void(std::string_view name, std::string_view value)> on_header;
     // If set, the body of a 2xx answer is given here as it arrives instead of collected; false ends the call.
     std::function<bool(std::string_view)> on_body;
 };

@@ -5,6 +5,8 @@
 
 #include <functional>
 #include <memory>
+#include <ostream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,8 @@ struct MetaEngine {
     // Fills a new one in an empty `directory`.
     std::function<Result<std::unique_ptr<BulkLoader>>(const std::string& directory, Clock&)> load;
 };
+
+inline void PrintTo(const MetaEngine& engine, std::ostream* out) { *out << engine.name; }
 
 inline MetaEngine sqlite_engine() {
     return {"sqlite",

@@ -18,6 +18,7 @@ json::object describe(const meta::Repository& repository) {
     return {{"id", std::to_string(repository.id)},
             {"namespace", repository.namespace_name},
             {"name", slash == std::string::npos ? repository.name : repository.name.substr(slash + 1)},
+            {"fullName", repository.name},
             {"visibility", repository.is_public ? "public" : "private"}};
 }
 

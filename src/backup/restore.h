@@ -1,0 +1,61 @@
+// Restore as a transaction (docs/formats/archive-format.md, "Restore as a transaction"): everything is staged and
+// verified beside the live state, then one rename makes it live. Killed anywhere, the old state or the new one is there;
+// running it again with the same archive reuses what was staged.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "archive/age.h"
+#include "archive/reader.h"
+#include "backup/stores.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "config/data_directory.h"
+
+namespace dtr::backup {
+
+struct RestoreOptions {
+    bool config_only = false;      // settings and keys; no repositories, images or accounts
+    bool without_secrets = false;  // all data, but new keys and a new administrator's password
+    archive::TrustAnchors anchors;
+    archive::AgeKeys keys;
+    std::string replica_id;        // of the restored replica; empty: random
+    std::string external_url;      // empty: as in the archive
+};
+
+// What the restored cluster gets anew when secrets are left behind, or had no rows to begin with. Given by the caller,
+// who knows how an installation makes them; called once, on staged state.
+struct StagedCluster {
+    config::ConfigStore& config;
+    std::int64_t epoch = 0;
+    std::string cluster_id;
+};
+
+struct RestoreHooks {
+    // New authority, server certificate, seal and recovery keys, into the staged configuration.
+    std::function<Status(StagedCluster&)> issue_keys;
+    // A new administrator's password, into rows that the loader takes (account_secrets); with `create` the account too.
+    std::function<Status(meta::BulkLoader&, const std::string& administrator_id)> new_administrator;
+};
+
+struct RestoreReport {
+    std::string backup_id;
+    Micros cut_at = 0;
+    archive::SignerTrust trust = archive::SignerTrust::unverified;
+    std::int64_t epoch = 0;
+    std::string replica_id;
+    std::uint64_t rows = 0;
+    std::uint64_t blobs = 0;
+    std::uint64_t blob_bytes = 0;
+    std::uint64_t blobs_reused = 0;  // staged by an earlier, interrupted run
+};
+
+// refused: the directory holds a live system; corrupt, untrusted, unsupported: the archive; no_space. On any error the
+// live state is as it was.
+Result<RestoreReport> restore(archive::ByteSource& source, config::DataDirectory& directory, const StoreOpeners& openers,
+                              const RestoreOptions& options, const RestoreHooks& hooks, Disk& disk, Clock& clock,
+                              Random& random);
+
+}  // namespace dtr::backup

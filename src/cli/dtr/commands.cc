@@ -1,0 +1,29 @@
+#include "cli/dtr/commands.h"
+
+#include <cstdio>
+
+#include "cli/exit_code.h"
+
+namespace dtr::cli {
+
+void add_version(Program& program) {
+    program.app.add_subcommand("version", "Print the version")->callback([&program] {
+        program.run = [] {
+            std::printf("%s\n", kProductVersion);
+            return static_cast<int>(kGood);
+        };
+    });
+}
+
+void add_dtr_commands(Program& program) {
+    add_serve(program);
+    add_backup(program);
+    add_restore(program);
+    add_verify(program);
+    add_user(program);
+    add_repo(program);
+    add_status(program);
+    add_version(program);
+}
+
+}  // namespace dtr::cli

@@ -1,0 +1,19 @@
+// Each command's entry into the table.
+#pragma once
+
+#include "cli/program.h"
+
+namespace dtr::cli {
+
+inline constexpr const char* kDefaultDataDir = "/var/lib/dtr";
+
+void add_serve(Program& program);
+void add_backup(Program& program);
+void add_restore(Program& program);
+void add_verify(Program& program);
+void add_user(Program& program);
+void add_repo(Program& program);
+void add_status(Program& program);
+void add_version(Program& program);
+
+}  // namespace dtr::cli

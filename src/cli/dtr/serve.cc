@@ -1,0 +1,185 @@
+// dtr serve: runs a replica; on an empty directory it installs itself first.
+#include <csignal>
+#include <cstdio>
+
+#include "api/application.h"
+#include "cli/connection.h"
+#include "cli/dtr/commands.h"
+#include "cli/exit_code.h"
+#include "cluster/replica.h"
+#include "http/server.h"
+#include "identity/certificates.h"
+#include "sys/log.h"
+
+namespace dtr::cli {
+namespace {
+
+struct ServeOptions {
+    std::string data_dir = kDefaultDataDir;
+    std::vector<std::string> listen;
+    std::vector<std::string> http_listen;
+    std::string admin_password_file;
+    std::string tls_cert;
+    std::string tls_key;
+    std::string external_url;
+    std::string replica_id;
+    std::string log_level = "info";
+    std::vector<std::string> trusted_proxies;
+    bool no_install = false;
+    bool read_only = false;
+    bool debug = false;
+};
+
+Result<std::vector<http::Address>> addresses(const std::vector<std::string>& texts) {
+    std::vector<http::Address> all;
+    for (const std::string& text : texts) {
+        DTR_ASSIGN(http::Address address, http::parse_address(text));
+        all.push_back(std::move(address));
+    }
+    return all;
+}
+
+// Host part of an external URL or host:port.
+std::string host_of(std::string url) {
+    if (const auto scheme = url.find("://"); scheme != std::string::npos) url = url.substr(scheme + 3);
+    url = url.substr(0, url.find('/'));
+    if (!url.empty() && url.front() == '[') return url.substr(1, url.find(']') - 1);
+    return url.substr(0, url.find(':'));
+}
+
+Status install_if_empty(cluster::Environment& environment, const ServeOptions& options,
+                        const std::vector<std::string>& names) {
+    DTR_ASSIGN(const auto staged, environment.directory.staging());
+    DTR_ASSIGN(const bool empty, environment.directory.empty());
+    DTR_ASSIGN(const auto current, environment.directory.current());
+    const bool interrupted = !current && staged && staged->purpose == "install";
+    if (!empty && !interrupted) return {};
+    if (options.no_install)
+        return fail(ErrorCode::refused, fmt::format("{} is empty, and --no-install was given", environment.directory.path()),
+                    "mount the data directory, or leave out --no-install to make a new registry");
+    cluster::InstallOptions install;
+    if (!options.admin_password_file.empty()) {
+        DTR_ASSIGN(install.admin_password, read_password_file(options.admin_password_file));
+    }
+    install.replica_id = options.replica_id;
+    install.external_url = options.external_url;
+    install.server_names = names;
+    DTR_ASSIGN(const cluster::InstallReport report, cluster::install(environment, install));
+    const std::string& dir = environment.directory.path();
+    std::fprintf(stderr, "dtr: installed a new registry in %s\n", dir.c_str());
+    if (report.password_handed_out)
+        std::fprintf(stderr, "dtr: administrator: admin, password in %s/admin-password\n", dir.c_str());
+    std::fprintf(stderr, "dtr: recovery key: %s/recovery-key - carry it away, it opens the secrets of every backup\n", dir.c_str());
+    std::fprintf(stderr, "dtr: CA fingerprint: %s\n", report.ca_fingerprint.c_str());
+    return {};
+}
+
+Result<identity::KeyAndCertificate> find_certificate(cluster::Replica& replica, const ServeOptions& options,
+                                                     const std::vector<std::string>& names) {
+    if (options.tls_cert.empty()) return replica.server_certificate(names);
+    DTR_ASSIGN(const std::string certificate, read_file(real_disk(), options.tls_cert));
+    DTR_ASSIGN(const std::string key, read_file(real_disk(), options.tls_key));
+    identity::KeyAndCertificate pair{Secret(key), certificate};
+    DTR_TRY(identity::check_pair(pair.certificate_pem, pair.key_pem));
+    return pair;
+}
+
+void wait_for_signal() {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    int received = 0;
+    sigwait(&set, &received);
+}
+
+Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
+    DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), options.data_dir, true));
+    cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
+    http::ServerOptions server_options;
+    DTR_ASSIGN(server_options.tls_addresses,
+               addresses(options.listen.empty() && options.http_listen.empty() ? std::vector<std::string>{"127.0.0.1:8443"}
+                                                                               : options.listen));
+    DTR_ASSIGN(server_options.plain_addresses, addresses(options.http_listen));
+    std::vector<std::string> more;
+    for (const http::Address& address : server_options.tls_addresses) more.push_back(address.host);
+    if (!options.external_url.empty()) more.push_back(host_of(options.external_url));
+
+    DTR_TRY(install_if_empty(environment, options, cluster::default_server_names(more)));
+    cluster::ReplicaOptions replica_options;
+    replica_options.product_version = kProductVersion;
+    replica_options.settings.read_only = options.read_only;
+    DTR_ASSIGN(auto replica, cluster::Replica::open(environment, replica_options));
+    DTR_ASSIGN(std::string external_url, replica->external_url());
+    if (!options.external_url.empty())
+        external_url = options.external_url.find("://") == std::string::npos ? "https://" + options.external_url
+                                                                             : options.external_url;
+    if (!external_url.empty()) more.push_back(host_of(external_url));
+    DTR_ASSIGN(const auto certificate, find_certificate(*replica, options, cluster::default_server_names(more)));
+    server_options.certificate_pem = certificate.certificate_pem;
+    server_options.private_key_pem = certificate.key_pem;
+    DTR_ASSIGN(std::string ca_pem, replica->authority_certificate());
+    DTR_ASSIGN(const std::string fingerprint, identity::fingerprint(ca_pem));
+
+    api::Application application(api::Services{
+        replica->registry(), replica->accounts(), replica->authenticator(), replica->tokens(), replica->policy(),
+        replica->config(), replica->backups(), system_clock(), kProductVersion, replica->current().replica_id,
+        std::move(ca_pem), external_url, options.trusted_proxies});
+    DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
+    application.set_connection_count([&server] { return server->open_connections(); });
+    replica->registry().start();
+    server->start();
+    std::string where;
+    std::size_t index = 0;
+    for (const std::string& address : server->addresses())
+        where += fmt::format(" {}://{}", index++ < options.listen.size() || options.http_listen.empty() ? "https" : "http", address);
+    log::info("replica {} of cluster {}, epoch {}, CA {}", replica->current().replica_id,
+              replica->current().cluster_id.substr(0, 8), replica->current().epoch, fingerprint);
+    std::fprintf(stderr, "dtr: ready%s\n", where.c_str());
+    wait_for_signal();
+    log::info("stopping");
+    server->stop();
+    return {};
+}
+
+}  // namespace
+
+void add_serve(Program& program) {
+    auto* command = program.app.add_subcommand("serve", "Run a replica; an empty data directory gets a new registry first");
+    auto options = std::make_shared<ServeOptions>();
+    command->add_option("--data-dir", options->data_dir, "Data directory")->envname("DTR_DATA_DIR")->capture_default_str();
+    command->add_option("--listen", options->listen, "HTTPS address HOST:PORT; may be repeated");
+    command->add_option("--http-listen", options->http_listen, "Plain HTTP address, for a load balancer or loopback");
+    command->add_option("--admin-password-file", options->admin_password_file, "Password of the new administrator");
+    auto* cert = command->add_option("--tls-cert", options->tls_cert, "Own certificate chain (PEM file)");
+    auto* key = command->add_option("--tls-key", options->tls_key, "Its private key (PEM file)");
+    cert->needs(key);
+    key->needs(cert);
+    command->add_option("--dtr-external-url,--external-url", options->external_url, "Address under which clients reach us")
+        ->envname("DTR_EXTERNAL_URL");
+    command->add_option("--replica-id", options->replica_id, "Id of a new replica: 12 hex digits")->envname("DTR_INSTALL_REPLICA_ID");
+    command->add_option("--trusted-proxy", options->trusted_proxies, "Address whose X-Forwarded-* headers are believed");
+    command->add_flag("--no-install", options->no_install, "Never make a new registry");
+    command->add_flag("--read-only", options->read_only, "Refuse pushes and deletes");
+    command->add_option("--log-level", options->log_level, "debug, info, warn, error")->envname("LOG_LEVEL");
+    command->add_flag("--debug", options->debug, "Log everything")->envname("DEBUG");
+    command->callback([&program, options] {
+        program.run = [&program, options] {
+            sigset_t set;  // before any thread: they inherit it, and only wait_for_signal() takes them
+            sigemptyset(&set);
+            sigaddset(&set, SIGTERM);
+            sigaddset(&set, SIGINT);
+            pthread_sigmask(SIG_BLOCK, &set, nullptr);
+            if (!log::set_level(options->debug ? "debug" : options->log_level)) {
+                std::fprintf(stderr, "dtr: no such log level: %s\n", options->log_level.c_str());
+                return static_cast<int>(kUsage);
+            }
+            const auto served = serve(*options, program.openers);
+            return served ? static_cast<int>(kGood) : report(served.error());
+        };
+    });
+    command->footer("Examples:\n  dtr serve --data-dir /var/lib/dtr --listen 0.0.0.0:443\n"
+                    "  dtr serve --data-dir a --listen 127.0.0.1:8443 --http-listen 127.0.0.1:8080");
+}
+
+}  // namespace dtr::cli

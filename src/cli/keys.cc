@@ -1,0 +1,31 @@
+#include "cli/keys.h"
+
+#include "sys/disk.h"
+
+namespace dtr::cli {
+
+void KeyOptions::add_options(CLI::App& command) {
+    command.add_option("--identity", identity_files, "Recovery key: an age identity file, with the signer as a comment");
+    command.add_option("--trust", trusted_ids, "Accept a backup signed by this key (16 hex digits)");
+}
+
+Result<ArchiveKeys> read_keys(const KeyOptions& options) {
+    ArchiveKeys result;
+    for (const std::string& path : options.identity_files) {
+        DTR_ASSIGN(std::string text, read_file(real_disk(), path, 64U << 10));
+        const Secret secret(text);
+        wipe(text);
+        auto file = archive::parse_identity_file(secret);
+        if (!file) return fail(ErrorCode::untrusted, fmt::format("{}: {}", path, file.error().message), file.error().hint);
+        for (auto& identity : file->identities) result.keys.identities.push_back(std::move(identity));
+        for (const std::string& signer : file->signers) {
+            auto key = archive::PublicKey::parse(signer);
+            if (!key) return fail(ErrorCode::untrusted, fmt::format("{}: the signer in its comment is malformed", path));
+            result.anchors.keys.push_back(std::move(*key));
+        }
+    }
+    result.anchors.key_ids = options.trusted_ids;
+    return result;
+}
+
+}  // namespace dtr::cli

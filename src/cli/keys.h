@@ -1,0 +1,29 @@
+// Flags by which archives are trusted and opened: --identity, --trust.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "archive/age.h"
+#include "archive/reader.h"
+#include "base/result.h"
+
+namespace dtr::cli {
+
+struct KeyOptions {
+    std::vector<std::string> identity_files;
+    std::vector<std::string> trusted_ids;
+
+    void add_options(CLI::App& command);
+};
+
+struct ArchiveKeys {
+    archive::AgeKeys keys;
+    archive::TrustAnchors anchors;
+};
+
+// Reads the files. untrusted if one holds no identity.
+Result<ArchiveKeys> read_keys(const KeyOptions& options);
+
+}  // namespace dtr::cli

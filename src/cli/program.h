@@ -1,0 +1,32 @@
+// The command table: each command adds itself to the parser and leaves what is to be run.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+#include "backup/stores.h"
+
+namespace dtr::cli {
+
+inline constexpr const char* kProductVersion = "0.1.0";
+
+// What the composition root gives to every command.
+struct Program {
+    CLI::App& app;
+    const backup::StoreOpeners& openers;
+    // Set by the command that was chosen; answers the exit code.
+    std::function<int()> run;
+};
+
+// Parses, runs, prints errors. `argv` strings that hold passwords are overwritten.
+int run_program(const std::string& name, int argc, char** argv, const backup::StoreOpeners& openers,
+                const std::function<void(Program&)>& add_commands);
+
+// All commands of `dtr`.
+void add_dtr_commands(Program& program);
+
+// "dtr: <message>" and the hint on stderr; answers the exit code.
+int report(const Error& error);
+
+}  // namespace dtr::cli

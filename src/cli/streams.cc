@@ -1,0 +1,117 @@
+#include "cli/streams.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+namespace dtr::cli {
+namespace {
+
+constexpr Micros kShowEvery = kSecond / 5;
+
+}  // namespace
+
+std::string human_bytes(std::uint64_t bytes) {
+    constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    auto value = static_cast<double>(bytes);
+    std::size_t unit = 0;
+    while (value >= 1024 && unit + 1 < std::size(kUnits)) {
+        value /= 1024;
+        ++unit;
+    }
+    return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+ProgressLine::ProgressLine(std::string verb, std::uint64_t total)
+    : verb_(std::move(verb)), total_(total), started_(system_clock().monotonic()), terminal_(::isatty(STDERR_FILENO) == 1) {}
+
+ProgressLine::~ProgressLine() {
+    if (terminal_ && shown_ != 0) std::fprintf(stderr, "\r\033[K");
+}
+
+void ProgressLine::add(std::uint64_t bytes) {
+    done_ += bytes;
+    if (!terminal_) return;
+    const Micros now = system_clock().monotonic();
+    if (now - shown_ < kShowEvery) return;
+    shown_ = now;
+    const double seconds = static_cast<double>(now - started_ + 1) / kSecond;
+    const double rate = static_cast<double>(done_) / seconds;
+    std::string line = fmt::format("{} {} at {}/s", verb_, human_bytes(done_), human_bytes(static_cast<std::uint64_t>(rate)));
+    if (total_ > done_ && rate > 0)
+        line += fmt::format(", {:.0f} % of {}, {:.0f} s left", 100.0 * static_cast<double>(done_) / static_cast<double>(total_),
+                            human_bytes(total_), static_cast<double>(total_ - done_) / rate);
+    std::fprintf(stderr, "\r\033[K%s", line.c_str());
+}
+
+Result<std::unique_ptr<OutputSink>> OutputSink::open(const std::string& path) {
+    if (path.empty() || path == "-") {
+        if (::isatty(STDOUT_FILENO) == 1)
+            return fail(ErrorCode::refused, "stdout is a terminal, and a backup is binary and private",
+                        "redirect it: dtr backup ... > backup.tar, or use --output FILE");
+        return std::unique_ptr<OutputSink>(new OutputSink(UniqueFd(), STDOUT_FILENO, ""));
+    }
+    const std::string part = path + ".part";
+    UniqueFd fd(::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd.valid()) return fail(system_error(errno, "cannot create " + part));
+    const int raw = fd.get();
+    return std::unique_ptr<OutputSink>(new OutputSink(std::move(fd), raw, path));
+}
+
+OutputSink::~OutputSink() {
+    if (!path_.empty()) (void)::unlink((path_ + ".part").c_str());
+}
+
+Status OutputSink::write(std::string_view bytes) {
+    while (!bytes.empty()) {
+        const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EPIPE) return fail(ErrorCode::cancelled, "whoever read the backup is gone");
+        if (n < 0) return fail(system_error(errno, "cannot write the backup"));
+        bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return {};
+}
+
+Status OutputSink::finish() {
+    if (path_.empty()) return {};
+    if (::fsync(fd_) != 0) return fail(system_error(errno, "cannot sync " + path_));
+    if (::rename((path_ + ".part").c_str(), path_.c_str()) != 0) return fail(system_error(errno, "cannot rename to " + path_));
+    const std::string directory = parent_directory(path_);
+    path_.clear();
+    return real_disk().sync_directory(directory);
+}
+
+Result<std::unique_ptr<InputSource>> InputSource::open(const std::vector<std::string>& paths) {
+    auto source = std::make_unique<InputSource>();
+    const std::vector<std::string> names = paths.empty() ? std::vector<std::string>{"-"} : paths;
+    for (const std::string& name : names) {
+        if (name == "-" && ::isatty(STDIN_FILENO) == 1)
+            return fail(ErrorCode::refused, "stdin is a terminal, not an archive", "use < backup.tar, or name the file");
+        UniqueFd fd(name == "-" ? ::dup(STDIN_FILENO) : ::open(name.c_str(), O_RDONLY | O_CLOEXEC));
+        if (!fd.valid()) return fail(system_error(errno, "cannot open " + name));
+        struct stat info {};
+        if (::fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode)) source->total_ += static_cast<std::uint64_t>(info.st_size);
+        source->files_.push_back(std::move(fd));
+    }
+    return source;
+}
+
+Result<std::size_t> InputSource::read(char* buffer, std::size_t size) {
+    while (current_ < files_.size()) {
+        const ssize_t n = ::read(files_[current_].get(), buffer, size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return fail(system_error(errno, "cannot read the archive"));
+        if (n > 0) {
+            if (on_bytes_) on_bytes_(static_cast<std::uint64_t>(n));
+            return static_cast<std::size_t>(n);
+        }
+        ++current_;
+    }
+    return std::size_t{0};
+}
+
+}  // namespace dtr::cli

@@ -1,0 +1,101 @@
+#include "cluster/replica.h"
+
+#include <algorithm>
+
+#include "identity/certificates.h"
+#include "sys/log.h"
+
+namespace dtr::cluster {
+namespace {
+
+constexpr Micros kRenewBefore = 30 * identity::kDay;
+
+Result<config::Current> find_current(config::DataDirectory& directory) {
+    DTR_ASSIGN(auto current, directory.current());
+    DTR_ASSIGN(const auto staged, directory.staging());
+    if (current) {
+        // A restore died right after its flip: what it staged is live, only the note of it is left.
+        if (staged) DTR_TRY(directory.end_staging(staged->generation != current->generation));
+        return std::move(*current);
+    }
+    if (staged && staged->purpose == "restore")
+        return fail(ErrorCode::refused, fmt::format("a restore of backup {} is staged in {}, but not live",
+                                                    staged->backup_id, directory.path()),
+                    "run dtr restore again with that backup, or empty the directory");
+    DTR_ASSIGN(const std::string missing, directory.missing_folders());
+    return fail(ErrorCode::refused, fmt::format("no registry is installed in {}; missing or empty: {}", directory.path(),
+                                                missing.empty() ? "config/CURRENT" : missing),
+                "if these folders are mounts, mount them; for a new registry run dtr serve on an empty directory");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const ReplicaOptions& options) {
+    config::DataDirectory& directory = environment.directory;
+    DTR_ASSIGN(config::Current current, find_current(directory));
+    const std::string generation = current.generation;
+    if (!exists(environment.disk, directory.metadata_path(generation)) ||
+        !exists(environment.disk, directory.config_path(generation)) ||
+        !exists(environment.disk, directory.ca_path(generation)) ||
+        !exists(environment.disk, directory.registry_path() + "/blobs"))
+        return fail(ErrorCode::refused, fmt::format("a folder of {} is missing the live generation {}", directory.path(), generation),
+                    "mount config/, ca/, metadata/ and registry/ as they were; if one is lost, run dtr restore into an "
+                    "empty directory");
+    auto replica = std::unique_ptr<Replica>(new Replica(environment, std::move(current)));
+    Replica& r = *replica;
+    r.product_version_ = options.product_version;
+    DTR_ASSIGN(r.config_, environment.openers.config(directory.config_path(generation), directory.ca_path(generation)));
+    DTR_ASSIGN(r.blobs_, environment.openers.blobs(directory.registry_path()));
+    DTR_ASSIGN(r.meta_, environment.openers.metadata(directory.metadata_path(generation)));
+    DTR_ASSIGN(const meta::Epoch epoch, r.meta_->epoch());
+    r.registry_ = std::make_unique<registry::Registry>(registry::Context{
+        *r.meta_, *r.blobs_, environment.clock, environment.random, options.settings});
+    r.account_version_ = std::make_unique<identity::AccountVersion>(r.meta_->accounts(), environment.clock);
+    r.accounts_ = std::make_unique<identity::Accounts>(r.meta_->accounts(), *r.account_version_, r.passwords_,
+                                                       environment.clock, environment.random);
+    r.authenticator_ = std::make_unique<identity::Authenticator>(r.meta_->accounts(), *r.account_version_, r.passwords_,
+                                                                 environment.clock, environment.random);
+    identity::TokenService::Options tokens;
+    tokens.epoch_id = epoch.id;
+    DTR_ASSIGN(r.tokens_, identity::TokenService::open(*r.config_, environment.clock, environment.random, tokens,
+                                                       &r.meta_->accounts(), r.account_version_.get()));
+    r.backups_ = std::make_unique<backup::BackupService>(r.backup_source());
+    return replica;
+}
+
+backup::BackupSource Replica::backup_source() const {
+    return {*meta_, *blobs_, *config_, environment_.disk, environment_.clock, environment_.random, current_.replica_id,
+            product_version_, environment_.directory.metadata_path(current_.generation)};
+}
+
+Result<std::string> Replica::authority_certificate() {
+    DTR_ASSIGN(const config::Entry entry, config_->get(kAuthorityCertificate));
+    return std::string(entry.value.expose());
+}
+
+Result<std::string> Replica::external_url() {
+    const auto entry = config_->get(kExternalUrl);
+    if (!entry) return std::string();
+    std::string url(entry->value.expose());
+    if (!url.empty() && url.find("://") == std::string::npos) url = "https://" + url;
+    while (!url.empty() && url.back() == '/') url.pop_back();
+    return url;
+}
+
+Result<identity::KeyAndCertificate> Replica::server_certificate(const std::vector<std::string>& names) {
+    DTR_ASSIGN(const config::Entry stored, config_->get(kServerCertificate));
+    DTR_ASSIGN(const auto covered, identity::certificate_names(stored.value.expose()));
+    DTR_ASSIGN(const Micros end, identity::not_after(stored.value.expose()));
+    const bool fits = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+        return std::find(covered.begin(), covered.end(), name) != covered.end();
+    });
+    if (!fits || end - environment_.clock.now() < kRenewBefore) {
+        log::info("issuing a new server certificate");
+        DTR_TRY(issue_server_certificate(*config_, names, environment_.clock, environment_.random));
+    }
+    DTR_ASSIGN(const config::Entry key, config_->get(kServerKey));
+    DTR_ASSIGN(const config::Entry certificate, config_->get(kServerCertificate));
+    return identity::KeyAndCertificate{key.value, std::string(certificate.value.expose())};
+}
+
+}  // namespace dtr::cluster

@@ -1,0 +1,69 @@
+// One replica: the stores of a data directory and the services over them, opened and closed in order.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backup/backup_service.h"
+#include "backup/stores.h"
+#include "cluster/install.h"
+#include "config/data_directory.h"
+#include "identity/accounts.h"
+#include "identity/authenticator.h"
+#include "identity/certificates.h"
+#include "identity/policy.h"
+#include "identity/tokens.h"
+#include "registry/registry.h"
+
+namespace dtr::cluster {
+
+struct ReplicaOptions {
+    registry::Settings settings;
+    std::string product_version;
+};
+
+// Members are declared in the order in which they stand on each other.
+class Replica {
+  public:
+    // refused: nothing is installed here, or a restore is staged (the message says which, and what to do).
+    static Result<std::unique_ptr<Replica>> open(Environment& environment, const ReplicaOptions& options);
+    Replica(const Replica&) = delete;
+    Replica& operator=(const Replica&) = delete;
+
+    [[nodiscard]] const config::Current& current() const { return current_; }
+    config::ConfigStore& config() { return *config_; }
+    meta::MetaStore& meta() { return *meta_; }
+    registry::Registry& registry() { return *registry_; }
+    identity::Accounts& accounts() { return *accounts_; }
+    identity::Authenticator& authenticator() { return *authenticator_; }
+    identity::TokenService& tokens() { return *tokens_; }
+    identity::Policy& policy() { return policy_; }
+    backup::BackupService& backups() { return *backups_; }
+    [[nodiscard]] backup::BackupSource backup_source() const;
+
+    // A certificate for these names that will hold for a while: the stored one, or a new one if it would not do.
+    Result<identity::KeyAndCertificate> server_certificate(const std::vector<std::string>& names);
+    Result<std::string> authority_certificate();
+    Result<std::string> external_url();
+
+  private:
+    Replica(Environment& environment, config::Current current) : environment_(environment), current_(std::move(current)) {}
+
+    Environment& environment_;
+    config::Current current_;
+    std::string product_version_;
+    std::unique_ptr<config::ConfigStore> config_;
+    std::unique_ptr<blob::BlobStore> blobs_;
+    std::unique_ptr<meta::MetaStore> meta_;
+    std::unique_ptr<registry::Registry> registry_;
+    identity::Passwords passwords_;
+    std::unique_ptr<identity::AccountVersion> account_version_;
+    std::unique_ptr<identity::Accounts> accounts_;
+    std::unique_ptr<identity::Authenticator> authenticator_;
+    std::unique_ptr<identity::TokenService> tokens_;
+    identity::OwnerPolicy policy_;
+    std::unique_ptr<backup::BackupService> backups_;
+};
+
+}  // namespace dtr::cluster

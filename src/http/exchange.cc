@@ -1,0 +1,381 @@
+// Stages: call -> [receive ->] send | stream -> [drain ->] over.
+//
+//   call     the handler answers, or asks for the body with a sink             worker
+//   receive  the sink gets the body, then answers                              worker
+//   send     head and a body in memory                                         any thread
+//   stream   head and a source: sendfile, or a buffer at a time                worker, long pool
+//   drain    a short body that nobody wanted, so that the connection can stay  any thread
+//
+// Workers read from and write to the socket themselves. It never blocks, so a slow client cannot hold a worker; a fast
+// one is served without a change of threads, from one buffer that stays in the worker's cache, and buffers exist per
+// worker instead of per connection. Only what the socket would not take of a chunk is kept for a slow reader.
+#include "http/exchange.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "sys/log.h"
+
+namespace dtr::http {
+namespace {
+
+constexpr std::uint64_t kDrainMax = 64U << 10;
+constexpr std::size_t kFileSlice = 1U << 20;
+// After so many bytes a transfer goes to the end of the queue.
+constexpr std::size_t kTurnBytes = 8U << 20;
+// Room around a chunk for its framing.
+constexpr std::size_t kChunkHead = 18;  // 16 digits, CRLF
+constexpr std::size_t kChunkTail = 2;
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+constexpr std::string_view kLastChunk = "0\r\n\r\n";
+
+// The calling thread's transfer buffer.
+char* thread_buffer(std::size_t size) {
+    thread_local std::unique_ptr<char[]> buffer;
+    thread_local std::size_t capacity = 0;
+    if (capacity < size) {
+        buffer = std::make_unique_for_overwrite<char[]>(size);
+        capacity = size;
+    }
+    return buffer.get();
+}
+
+}  // namespace
+
+Exchange::Exchange(Shared& shared, Transport& transport, Input& input, const Head& head, Request request)
+    : shared_(shared),
+      transport_(transport),
+      head_(head),
+      request_(std::move(request)),
+      body_(head, input, transport),
+      invited_(!head.expects_continue) {}
+
+Next Exchange::advance() {
+    turn_bytes_ = 0;
+    while (true)
+        if (const auto next = step()) return *next;
+}
+
+// Nothing: the next step can follow at once.
+std::optional<Next> Exchange::step() {
+    if (given_up_ || shared_.aborting.load(std::memory_order_relaxed)) return end(Fate::abort);
+    switch (stage_) {
+        case Stage::call: return call();
+        case Stage::receive: return receive();
+        case Stage::send: return send();
+        case Stage::stream: return file_ ? stream_file() : stream_source();
+        case Stage::drain: return drain();
+        case Stage::over: break;
+    }
+    return Next::done;
+}
+
+std::optional<Next> Exchange::end(Fate fate) {
+    sink_.reset();
+    source_.reset();
+    fate_ = fate;
+    stage_ = Stage::over;
+    return Next::done;
+}
+
+std::optional<Next> Exchange::wait_for(Io state) {
+    switch (state) {
+        case Io::want_read: return Next::readable;
+        case Io::want_write: return Next::writable;
+        default: return end(Fate::abort);
+    }
+}
+
+// True if this turn has lasted long enough.
+bool Exchange::spend(std::size_t bytes) {
+    turn_bytes_ += bytes;
+    return turn_bytes_ >= kTurnBytes;
+}
+
+// --- the handler ---
+
+Response Exchange::make_refusal(int status, std::string_view detail) {
+    Response response;
+    try {
+        response = shared_.handler.refusal(status, detail);
+    } catch (...) {
+        response = Response{};
+        response.status = status;
+        response.body.assign(detail).push_back('\n');
+    }
+    if (status == 503 && !has_header(response.headers, "Retry-After")) response.set("Retry-After", "1");
+    return response;
+}
+
+// A handler must not throw: our bug, told in the log, not to the client.
+Response Exchange::crashed(std::string_view where, std::string_view what) {
+    log::error("{} failed on {} {}: {}", where, printable(request_.method), printable(request_.path),
+               printable(what));
+    return make_refusal(500, "internal error");
+}
+
+void Exchange::refuse(int status, std::string_view detail) { answer(make_refusal(status, detail)); }
+
+std::optional<Next> Exchange::call() {
+    std::optional<Reply> reply;
+    try {
+        Request copy = request_;
+        reply.emplace(shared_.handler.handle(std::move(copy)));
+    } catch (const std::exception& e) {
+        reply.emplace(crashed("handler", e.what()));
+    } catch (...) {
+        reply.emplace(crashed("handler", "an unknown exception"));
+    }
+    if (auto* response = std::get_if<Response>(&*reply)) {
+        answer(std::move(*response));
+        return {};
+    }
+    sink_ = std::get<std::unique_ptr<BodySink>>(std::move(*reply));
+    if (!sink_) {
+        answer(crashed("handler", "neither a response nor a sink"));
+        return {};
+    }
+    sink_used_ = true;
+    if (!invited_ && !body_.begun()) {
+        pending_ = kContinue;
+        framing_bytes_ += kContinue.size();
+    }
+    invited_ = true;
+    stage_ = Stage::receive;
+    return {};
+}
+
+// False: no more of the body is wanted; if the sink has crashed, the answer is already there.
+bool Exchange::feed_sink(std::string_view bytes) {
+    try {
+        return sink_->write(bytes);
+    } catch (const std::exception& e) {
+        answer(crashed("body sink", e.what()));
+    } catch (...) {
+        answer(crashed("body sink", "an unknown exception"));
+    }
+    return false;
+}
+
+std::optional<Next> Exchange::receive() {
+    if (const auto blocked = flush_pending()) return blocked;
+    const std::size_t capacity = shared_.options.body_buffer_bytes;
+    char* const buffer = thread_buffer(kChunkHead + capacity + kChunkTail);
+    while (!body_.finished()) {
+        const BodyReader::Piece piece = body_.read(buffer, capacity);
+        if (piece.bytes > 0 && !feed_sink({buffer, piece.bytes})) {
+            if (stage_ != Stage::receive) return {};
+            break;
+        }
+        if (piece.malformed) {
+            sink_.reset();
+            refuse(400, "the chunked transfer coding of the body is malformed");
+            return {};
+        }
+        if (piece.bytes == 0 && piece.state != Io::done) {
+            if (piece.state == Io::want_read) body_.gather();
+            return wait_for(piece.state);
+        }
+        if (spend(piece.bytes)) return Next::again;
+    }
+    return finish_sink();
+}
+
+std::optional<Next> Exchange::finish_sink() {
+    std::optional<Response> response;
+    try {
+        response.emplace(sink_->finish());
+    } catch (const std::exception& e) {
+        response.emplace(crashed("body sink", e.what()));
+    } catch (...) {
+        response.emplace(crashed("body sink", "an unknown exception"));
+    }
+    answer(std::move(*response));
+    return {};
+}
+
+// --- the answer ---
+
+void Exchange::answer(Response response) {
+    sink_.reset();
+    framing_ = frame_source(response);
+    if (request_.method == "HEAD" || framing_.kind == Framing::Kind::bodiless) {
+        response.body.clear();
+        response.source.reset();
+    }
+    keep_ = may_keep(response, framing_);
+    const auto persistence = !keep_           ? Persistence::close
+                             : head_.http10   ? Persistence::http10_keep
+                                              : Persistence::http11_keep;
+    const std::size_t before = pending_.size();
+    append_head(pending_, response.status, response.headers, framing_, persistence);
+    framing_bytes_ += pending_.size() - before;
+    status_ = response.status;
+    text_ = std::move(response.body);
+    source_ = std::move(response.source);
+    if (!source_) {
+        file_.reset();
+        stage_ = Stage::send;
+        return;
+    }
+    source_left_ = framing_.length;
+    head_waits_ = true;
+    stage_ = Stage::stream;
+}
+
+Framing Exchange::frame_source(const Response& response) {
+    using Kind = Framing::Kind;
+    if (response.status < 200 || response.status == 204 || response.status == 304) return {Kind::bodiless, 0};
+    if (!response.source) {
+        const bool told = request_.method == "HEAD" && response.content_length;
+        return {Kind::length, told ? *response.content_length : response.body.size()};
+    }
+    file_ = response.source->file();
+    const auto length = file_ && !response.content_length ? file_->length : response.content_length;
+    if (transport_.tls()) file_.reset();
+    if (length) return {Kind::length, *length};
+    return {head_.http10 ? Kind::until_close : Kind::chunked, 0};
+}
+
+bool Exchange::may_keep(const Response& response, Framing framing) const {
+    if (!head_.keep_alive || response.close || framing.kind == Framing::Kind::until_close) return false;
+    if (shared_.stopping.load(std::memory_order_relaxed)) return false;
+    if (body_.finished()) return true;
+    // An uninvited client may send its body or leave it out, so nobody knows where the next request begins.
+    return !sink_used_ && body_.at_most(kDrainMax) && (invited_ || body_.at_hand());
+}
+
+// Sends what is pending and then `behind`, of which `taken` bytes were taken in the end.
+std::optional<Next> Exchange::flush(std::string_view behind, bool more, std::size_t& taken) {
+    taken = 0;
+    while (pending_sent_ < pending_.size() || taken < behind.size()) {
+        const std::string_view first = std::string_view(pending_).substr(pending_sent_);
+        const IoResult r = transport_.write(first, behind.substr(taken), more);
+        if (r.state != Io::done) return wait_for(r.state);
+        sent_ += r.bytes;
+        const std::size_t of_first = std::min(r.bytes, first.size());
+        pending_sent_ += of_first;
+        taken += r.bytes - of_first;
+    }
+    pending_.clear();
+    pending_sent_ = 0;
+    return {};
+}
+
+std::optional<Next> Exchange::flush_pending() {
+    std::size_t taken = 0;
+    return flush({}, false, taken);
+}
+
+std::optional<Next> Exchange::send() {
+    std::size_t taken = 0;
+    const auto blocked = flush(std::string_view(text_).substr(text_sent_), false, taken);
+    text_sent_ += taken;
+    if (blocked) return blocked;
+    return sent_all();
+}
+
+std::optional<Next> Exchange::sent_all() {
+    source_.reset();
+    if (!keep_) return end(Fate::finish);
+    if (body_.finished()) return end(Fate::keep);
+    stage_ = Stage::drain;
+    return {};
+}
+
+std::optional<Next> Exchange::stream_file() {
+    if (head_waits_ || !pending_.empty()) {
+        std::size_t taken = 0;
+        if (const auto blocked = flush({}, source_left_ > 0, taken)) return blocked;
+        head_waits_ = false;
+    }
+    while (source_left_ > 0) {
+        const auto want = static_cast<std::size_t>(std::min({source_left_, file_->length, std::uint64_t{kFileSlice}}));
+        const IoResult r = want == 0 ? IoResult{} : transport_.send_file(file_->fd, file_->offset, want);
+        if (r.state == Io::failed || (r.state == Io::done && r.bytes == 0)) {
+            log::error("cannot send the whole body of {}: {} bytes are missing: {}", printable(request_.path),
+                       source_left_, r.state == Io::failed ? std::strerror(errno) : "the file is too short");
+            return end(Fate::abort);
+        }
+        if (r.state != Io::done) return wait_for(r.state);
+        sent_ += r.bytes;
+        source_left_ -= r.bytes;
+        file_->offset += r.bytes;
+        file_->length -= r.bytes;
+        if (source_left_ > 0 && spend(r.bytes)) return Next::again;
+    }
+    return sent_all();
+}
+
+std::optional<Next> Exchange::stream_source() {
+    const std::size_t capacity = shared_.options.body_buffer_bytes;
+    char* const buffer = thread_buffer(kChunkHead + capacity + kChunkTail);
+    const bool measured = framing_.kind == Framing::Kind::length;
+    while (true) {
+        if (!std::exchange(head_waits_, false))
+            if (const auto blocked = flush_pending()) return blocked;
+        if (!source_ || (measured && source_left_ == 0)) {
+            if (const auto blocked = flush_pending()) return blocked;
+            return sent_all();
+        }
+        std::size_t want = capacity;
+        if (measured) want = static_cast<std::size_t>(std::min<std::uint64_t>(want, source_left_));
+        Result<std::size_t> got = fail(ErrorCode::internal, "it threw an exception");
+        try {
+            got = source_->read(buffer + kChunkHead, want);
+        } catch (const std::exception& e) {
+            got = fail(ErrorCode::internal, e.what());
+        } catch (...) {
+        }
+        if (got && measured && *got == 0) got = fail(ErrorCode::internal, "it ended before its length");
+        if (!got || *got > want) {
+            log::error("cannot send the whole body of {}: {}", printable(request_.path),
+                       got ? "it returned more than was asked for" : printable(got.error().text()));
+            return end(Fate::abort);
+        }
+        if (measured) source_left_ -= *got;
+        if (const auto blocked = send_chunk(buffer, *got)) return blocked;
+        if (source_ && spend(*got)) return Next::again;
+    }
+}
+
+// Sends `size` bytes that lie at buffer + kChunkHead, framed. None: the source has ended.
+std::optional<Next> Exchange::send_chunk(char* buffer, std::size_t size) {
+    std::string_view bytes(buffer + kChunkHead, size);
+    if (size == 0) source_.reset();
+    if (framing_.kind == Framing::Kind::chunked) {
+        if (size == 0) {
+            bytes = kLastChunk;
+            framing_bytes_ += bytes.size();
+        } else {
+            char digits[16];
+            const auto end_of_digits = std::to_chars(digits, digits + sizeof digits, size, 16).ptr;
+            const auto count = static_cast<std::size_t>(end_of_digits - digits);
+            char* const start = buffer + kChunkHead - 2 - count;
+            std::memcpy(start, digits, count);
+            std::memcpy(start + count, "\r\n", 2);
+            std::memcpy(buffer + kChunkHead + size, "\r\n", kChunkTail);
+            bytes = {start, count + 2 + size + kChunkTail};
+            framing_bytes_ += count + 2 + kChunkTail;
+        }
+    }
+    std::size_t taken = 0;
+    const auto blocked = flush(bytes, false, taken);
+    if (blocked && stage_ != Stage::over) {
+        pending_.erase(0, std::exchange(pending_sent_, 0));
+        pending_.append(bytes.substr(taken));
+    }
+    return blocked;
+}
+
+std::optional<Next> Exchange::drain() {
+    char scratch[8192];
+    while (!body_.finished()) {
+        const BodyReader::Piece piece = body_.read(scratch, sizeof scratch);
+        if (piece.bytes == 0 && piece.state != Io::done) return wait_for(piece.state);
+    }
+    return end(Fate::keep);
+}
+
+}  // namespace dtr::http

@@ -1,0 +1,121 @@
+// One request and its answer, as a machine that never waits for the client.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "http/body_reader.h"
+#include "http/shared.h"
+#include "http/wire.h"
+
+namespace dtr::http {
+
+// What an exchange needs before it can go on.
+enum class Next {
+    readable,  // the socket
+    writable,  // the socket
+    again,     // nothing, but others shall have their turn
+    done       // it is over: see fate()
+};
+
+// What becomes of the connection.
+enum class Fate {
+    keep,    // the next request may follow
+    finish,  // a proper end, so that the client sees the whole answer
+    abort    // a broken end, so that nobody takes the answer for whole; or the client is gone
+};
+
+// The session calls advance() again and again, on a worker when needs_worker() says so, else on its I/O thread, and
+// waits between the calls for what was asked. One call at a time.
+class Exchange {
+  public:
+    Exchange(Shared& shared, Transport& transport, Input& input, const Head& head, Request request);
+
+    // An I/O thread may decide before the first advance() that no worker is needed.
+    void answer(Response response);
+    void refuse(int status, std::string_view detail);
+    void crash(std::string_view where, std::string_view what) { answer(crashed(where, what)); }
+
+    [[nodiscard]] bool needs_worker() const {
+        return stage_ == Stage::call || stage_ == Stage::receive || stage_ == Stage::stream;
+    }
+    [[nodiscard]] Work work() const { return stage_ == Stage::stream ? Work::long_transfer : work_; }
+    void set_work(Work work) { work_ = work; }
+    [[nodiscard]] bool started() const { return stage_ != Stage::call; }
+
+    Next advance();
+    // The next advance() is the last. It destroys sink and source, which may take its time: on a worker, if there are any.
+    void give_up() { given_up_ = true; }
+    [[nodiscard]] bool holds_resources() const { return sink_ || source_; }
+
+    [[nodiscard]] Fate fate() const { return fate_; }
+    // Grows with every byte received or sent.
+    [[nodiscard]] std::uint64_t progress() const { return body_.received() + sent_; }
+
+    // For Handler::answered.
+    [[nodiscard]] bool was_answered() const { return status_ != 0; }
+    [[nodiscard]] const Request& request() const { return request_; }
+    [[nodiscard]] Request take_request() { return std::move(request_); }
+    [[nodiscard]] int status() const { return status_; }
+    [[nodiscard]] std::uint64_t body_bytes_sent() const { return sent_ > framing_bytes_ ? sent_ - framing_bytes_ : 0; }
+
+  private:
+    enum class Stage { call, receive, send, stream, drain, over };
+
+    std::optional<Next> step();
+    std::optional<Next> call();
+    std::optional<Next> receive();
+    std::optional<Next> finish_sink();
+    std::optional<Next> send();
+    std::optional<Next> stream_file();
+    std::optional<Next> stream_source();
+    std::optional<Next> drain();
+    std::optional<Next> wait_for(Io state);
+    std::optional<Next> flush(std::string_view behind, bool more, std::size_t& taken);
+    std::optional<Next> flush_pending();
+    std::optional<Next> send_chunk(char* buffer, std::size_t size);
+    std::optional<Next> sent_all();
+    std::optional<Next> end(Fate fate);
+    bool feed_sink(std::string_view bytes);
+    bool spend(std::size_t bytes);
+
+    Response make_refusal(int status, std::string_view detail);
+    Response crashed(std::string_view where, std::string_view what);
+    Framing frame(Response& response);
+    Framing frame_source(const Response& response);
+    [[nodiscard]] bool may_keep(const Response& response, Framing framing) const;
+
+    Shared& shared_;
+    Transport& transport_;
+    Head head_;
+    Request request_;
+    BodyReader body_;
+    Work work_ = Work::short_lookup;
+    Stage stage_ = Stage::call;
+    Fate fate_ = Fate::abort;
+    bool invited_ = true;     // the client does not wait for 100 Continue
+    bool sink_used_ = false;  // what is left of the body is not to be drained
+    bool given_up_ = false;
+    bool keep_ = false;
+    std::size_t turn_bytes_ = 0;
+
+    std::unique_ptr<BodySink> sink_;
+
+    std::unique_ptr<BodySource> source_;
+    std::optional<BodySource::FileSlice> file_;  // of source_, if sendfile may be used
+    Framing framing_;
+    std::uint64_t source_left_ = 0;  // with a length
+    bool head_waits_ = false;        // the head goes out with the source's first bytes
+
+    std::string pending_;  // to be sent before anything else: heads, and what a slow client left of a chunk
+    std::size_t pending_sent_ = 0;
+    std::string text_;     // body of a plain answer
+    std::size_t text_sent_ = 0;
+
+    int status_ = 0;
+    std::uint64_t sent_ = 0;
+    std::uint64_t framing_bytes_ = 0;  // of sent_ and pending_: not body
+};
+
+}  // namespace dtr::http

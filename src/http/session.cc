@@ -1,0 +1,373 @@
+// The coroutine of a connection:
+//
+//   handshake -> { wait for a first byte -> receive a head -> exchange } ... -> linger -> close
+//
+// It waits in four ways only: for the socket (Wait), for a worker (OnPool), for others to have their turn (Turn), for
+// a moment (Pause). Everything between two waits is ordinary code that cannot block. While it waits for a request it
+// holds no buffer. Every wait for the socket has a deadline; the head's spans all its reads, so that a client which
+// sends a byte now and then gains nothing.
+#include "http/session.h"
+
+#include <boost/asio/post.hpp>
+
+#include "sys/log.h"
+
+namespace dtr::http {
+namespace {
+
+constexpr Micros kLinger = 2 * kSecond;
+constexpr Micros kLingerWhenStopping = kSecond / 4;
+constexpr Micros kTurnAwayTimeout = 2 * kSecond;
+constexpr Micros kRetryPool = kSecond / 200;
+// A client that pipelines must not keep a thread from its other connections.
+constexpr unsigned kInARowMax = 16;
+
+std::string address_text(const Socket& socket) {
+    boost::system::error_code ec;
+    auto address = socket.remote_endpoint(ec).address();
+    if (address.is_v6() && address.to_v6().is_v4_mapped())
+        address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
+    return ec ? std::string() : address.to_string();
+}
+
+}  // namespace
+
+// Waits for the socket to become readable or writable, at most until the deadline.
+class Session::Wait {
+  public:
+    Wait(Session& session, Next what, Micros deadline) : session_(session), what_(what), deadline_(deadline) {}
+    bool await_ready() const { return session_.loop_.aborting; }
+    void await_suspend(std::coroutine_handle<> handle) {
+        session_.deadline_ = deadline_;
+        session_.expired_ = false;
+        session_.served_in_a_row_ = 0;
+        const auto type = what_ == Next::readable ? Socket::wait_read : Socket::wait_write;
+        session_.socket_.async_wait(type, [this, handle](const boost::system::error_code& ec) {
+            ready_ = !ec;
+            handle.resume();
+        });
+    }
+    Wake await_resume() const {
+        session_.deadline_ = 0;
+        if (session_.loop_.aborting) return Wake::cancelled;
+        if (ready_) return Wake::ready;
+        return session_.expired_ ? Wake::expired : Wake::cancelled;
+    }
+
+  private:
+    Session& session_;
+    Next what_;
+    Micros deadline_;
+    bool ready_ = false;
+};
+
+// Runs Exchange::advance() on a worker. False, without having waited, if the pool's queue is full.
+class Session::OnPool {
+  public:
+    OnPool(Session& session, Exchange& exchange, Next& next)
+        : loop_(session.loop_), exchange_(exchange), next_(next) {}
+    bool await_ready() const { return false; }
+    bool await_suspend(std::coroutine_handle<> handle) {
+        handle_ = handle;
+        std::function<void()> task = [this] {
+            next_ = exchange_.advance();
+            asio::post(loop_.context, [this] { handle_.resume(); });
+        };
+        taken_ = loop_.shared.pool(exchange_.work()).submit(std::move(task));
+        return taken_;
+    }
+    bool await_resume() const { return taken_; }
+
+  private:
+    Loop& loop_;
+    Exchange& exchange_;
+    Next& next_;
+    std::coroutine_handle<> handle_;
+    bool taken_ = false;
+};
+
+Session::Session(Loop& loop, Socket socket, SslPtr ssl, Admission admission)
+    : loop_(loop),
+      shared_(loop.shared),
+      socket_(std::move(socket)),
+      transport_(socket_.native_handle(), std::move(ssl)),
+      peer_(address_text(socket_)),
+      admission_(admission) {
+    loop_.add(*this);
+}
+
+Session::~Session() {
+    loop_.remove(*this);
+    loop_.load.fetch_sub(1);
+    transport_ = Transport(-1, nullptr);
+    boost::system::error_code ec;
+    socket_.close(ec);
+    MutexLock lock(shared_.mutex);
+    if (shared_.connections.fetch_sub(1) == 1) shared_.ended.notify_all();
+}
+
+void Session::start(Loop& loop, Socket socket, bool tls, Admission admission) {
+    boost::system::error_code ec;
+    socket.non_blocking(true, ec);
+    socket.set_option(asio::ip::tcp::no_delay(true), ec);
+    SslPtr ssl = tls ? loop.shared.tls.accept_on(socket.native_handle()) : nullptr;
+    const bool usable = !tls || ssl;
+    std::unique_ptr<Session> session(new Session(loop, std::move(socket), std::move(ssl), admission));
+    if (usable) run(std::move(session));
+}
+
+void Session::expire(Micros now) {
+    if (deadline_ == 0 || now < deadline_) return;
+    deadline_ = 0;
+    expired_ = true;
+    cancel_wait();
+}
+
+void Session::stop_if_idle() {
+    if (state_ != State::busy) cancel_wait();
+}
+
+void Session::cancel_wait() {
+    boost::system::error_code ec;
+    socket_.cancel(ec);
+}
+
+Detached Session::run(std::unique_ptr<Session> session) {
+    Session& self = *session;
+    bool going = true;
+    if (self.transport_.tls()) going = co_await self.handshake();
+    while (going) {
+        going = co_await self.await_request();
+        if (!going) break;
+        going = co_await self.serve();
+        if (going && ++self.served_in_a_row_ >= kInARowMax) {
+            self.served_in_a_row_ = 0;
+            Turn turn(self.loop_);
+            co_await turn;
+        }
+    }
+    if (self.fate_ == Fate::finish) co_await self.linger();
+}
+
+Task<bool> Session::handshake() {
+    const Micros deadline = monotonic_now() + shared_.options.header_timeout;
+    while (true) {
+        const IoResult r = transport_.handshake();
+        if (r.state == Io::done) co_return true;
+        if (r.state == Io::closed) {
+            if (transport_.fall_back_to_plain()) {
+                const HeadEnd head_end{0, 400, "this port speaks TLS: use https"};
+                fate_ = co_await refuse(head_end);
+            }
+            co_return false;
+        }
+        const Next what = r.state == Io::want_read ? Next::readable : Next::writable;
+        Wait wait(*this, what, deadline);
+        const Wake wake = co_await wait;
+        if (wake != Wake::ready) co_return false;
+    }
+}
+
+Io Session::fill_input() {
+    const IoResult r = transport_.read(loop_.scratch.get(), Loop::kScratchBytes);
+    if (r.state == Io::done) input_.append({loop_.scratch.get(), r.bytes});
+    return r.state;
+}
+
+// True when bytes of a request are there; false if the connection ends instead, for want of one or of time.
+Task<bool> Session::await_request() {
+    fate_ = Fate::abort;
+    if (!input_.empty()) co_return true;
+    if (loop_.stopping) co_return false;
+    const Micros patience = admission_ == Admission::serve ? shared_.options.idle_timeout : kTurnAwayTimeout;
+    const Micros deadline = monotonic_now() + patience;
+    bool try_first = !transport_.drained();
+    while (true) {
+        Io state = Io::want_read;
+        if (std::exchange(try_first, true)) state = fill_input();
+        if (state == Io::done) co_return true;
+        if (state == Io::closed || state == Io::failed) co_return false;
+        input_.release_if_empty();
+        state_ = State::idle;
+        const Next what = state == Io::want_read ? Next::readable : Next::writable;
+        Wait wait(*this, what, deadline);
+        const Wake wake = co_await wait;
+        state_ = State::busy;
+        if (wake == Wake::ready) continue;
+        // stop() may have been faster than a request that has arrived already.
+        if (wake == Wake::cancelled && !loop_.aborting && fill_input() == Io::done) co_return true;
+        transport_.end_sending();
+        co_return false;
+    }
+}
+
+// Gathers one whole head in the input.
+Task<Session::HeadEnd> Session::receive_head() {
+    const std::size_t limit = shared_.options.header_bytes_max;
+    Micros deadline = 0;
+    std::size_t searched = 0;
+    while (true) {
+        while (searched == 0 && (input_.view().starts_with('\r') || input_.view().starts_with('\n')))
+            input_.consume(1);  // empty lines before a request are to be ignored (RFC 9112 section 2.2)
+        const std::string_view bytes = input_.view();
+        const std::size_t end = find_head_end(bytes, searched);
+        if (end != std::string_view::npos && end <= limit) co_return HeadEnd{end, 0, ""};
+        if (end != std::string_view::npos || bytes.size() > limit)
+            co_return HeadEnd{0, 431, "the request line and headers are too long"};
+        if (hopeless_head(bytes)) co_return HeadEnd{0, 400, "this is not an HTTP/1.1 request"};
+        searched = bytes.size();
+        if (deadline == 0)
+            deadline = monotonic_now() + (admission_ == Admission::serve ? shared_.options.header_timeout : kTurnAwayTimeout);
+        const Io state = fill_input();
+        if (state == Io::done) continue;
+        if (state == Io::closed || state == Io::failed) co_return HeadEnd{};
+        const Next what = state == Io::want_read ? Next::readable : Next::writable;
+        Wait wait(*this, what, deadline);
+        const Wake wake = co_await wait;
+        if (wake == Wake::expired) co_return HeadEnd{0, 408, "the request's headers took too long"};
+        if (wake == Wake::cancelled) co_return HeadEnd{};
+    }
+}
+
+// Serves one request. True if another may follow.
+Task<bool> Session::serve() {
+    HeadEnd head_end = co_await receive_head();
+    if (head_end.size == 0) {
+        if (head_end.refusal != 0) fate_ = co_await refuse(head_end);
+        co_return false;
+    }
+    const Micros since = monotonic_now();
+    Request request = std::move(loop_.request);
+    const auto head = parse_head(input_.view().substr(0, head_end.size), request);
+    request.peer = peer_;
+    request.tls = transport_.tls();
+    input_.consume(head_end.size);
+    Exchange exchange(shared_, transport_, input_, head ? *head : Head{}, std::move(request));
+    if (!head) {
+        exchange.refuse(400, head.error().message);
+    } else if (admission_ == Admission::turn_away) {
+        exchange.refuse(503, "too many connections");
+    } else {
+        decide_now(exchange);
+    }
+    fate_ = co_await conduct(exchange);
+    if (fate_ == Fate::abort) transport_.reset();
+    report(exchange, since);
+    loop_.request = exchange.take_request();
+    co_return fate_ == Fate::keep;
+}
+
+// An answer to something that is no request.
+Task<Fate> Session::refuse(HeadEnd head_end) {
+    const Micros since = monotonic_now();
+    Request request;
+    request.peer = peer_;
+    request.tls = transport_.tls();
+    Exchange exchange(shared_, transport_, input_, Head{}, std::move(request));
+    exchange.refuse(head_end.refusal, head_end.detail);
+    const Fate fate = co_await conduct(exchange);
+    report(exchange, since);
+    co_return fate;
+}
+
+// Asks the handler for an answer at once, else for the pool.
+void Session::decide_now(Exchange& exchange) {
+    const char* what = "an unknown exception";
+    try {
+        if (auto response = shared_.handler.try_now(exchange.request())) {
+            exchange.answer(std::move(*response));
+        } else {
+            exchange.set_work(shared_.handler.classify(exchange.request()));
+        }
+        return;
+    } catch (const std::exception& e) {
+        what = e.what();
+        exchange.crash("handler", what);
+    } catch (...) {
+        exchange.crash("handler", what);
+    }
+}
+
+Task<Fate> Session::conduct(Exchange& exchange) {
+    std::uint64_t progress_at_expiry = 0;
+    bool late = false;
+    while (true) {
+        Next next = Next::done;
+        bool advanced = true;
+        if (exchange.needs_worker()) {
+            advanced = co_await advance_on_pool(exchange, next);
+        } else {
+            next = exchange.advance();
+        }
+        if (!advanced) break;
+        if (late && exchange.progress() == progress_at_expiry && next != Next::done) break;
+        late = false;
+        if (next == Next::done) co_return exchange.fate();
+        if (next == Next::again) continue;
+        const Micros deadline = monotonic_now() + shared_.options.idle_timeout;
+        Wait wait(*this, next, deadline);
+        const Wake wake = co_await wait;
+        if (wake == Wake::cancelled) break;
+        // A socket that gathers bytes may hold some without having told: only a fruitless look is the end.
+        late = wake == Wake::expired;
+        progress_at_expiry = exchange.progress();
+    }
+    co_await give_up(exchange);
+    co_return Fate::abort;
+}
+
+// One advance() on a worker. A request that finds the queue full is refused; one that was begun tries again until there
+// is room. False: the server is being stopped.
+Task<bool> Session::advance_on_pool(Exchange& exchange, Next& next) {
+    while (true) {
+        OnPool on_pool(*this, exchange, next);
+        const bool taken = co_await on_pool;
+        if (taken) co_return true;
+        if (shared_.aborting) co_return false;
+        if (!exchange.started()) {
+            exchange.refuse(503, "all workers are busy, and enough requests wait for them");
+            next = Next::again;
+            co_return true;
+        }
+        Timer timer(loop_.context);
+        Pause pause(timer, kRetryPool);
+        co_await pause;
+    }
+}
+
+// Sinks and sources may have files to close and rows to write, so they die on a worker.
+Task<void> Session::give_up(Exchange& exchange) {
+    exchange.give_up();
+    Next next = Next::done;
+    if (exchange.holds_resources()) co_await advance_on_pool(exchange, next);
+    exchange.advance();  // does nothing more if a worker did it
+}
+
+// Ends the sending direction and reads on for a while: a socket closed with unread bytes resets the connection, and
+// the client would lose the answer.
+Task<void> Session::linger() {
+    transport_.end_sending();
+    state_ = State::lingering;
+    const Micros deadline = monotonic_now() + (loop_.stopping ? kLingerWhenStopping : kLinger);
+    while (monotonic_now() < deadline) {
+        const IoResult r = transport_.discard(loop_.scratch.get(), Loop::kScratchBytes);
+        if (r.state == Io::closed) break;
+        Wait wait(*this, Next::readable, deadline);
+        const Wake wake = co_await wait;
+        if (wake != Wake::ready) break;
+    }
+}
+
+void Session::report(const Exchange& exchange, Micros since) {
+    if (!exchange.was_answered()) return;
+    try {
+        shared_.handler.answered(exchange.request(), exchange.status(), exchange.body_bytes_sent(),
+                                 monotonic_now() - since);
+    } catch (const std::exception& e) {
+        log::error("the handler's report of an answer failed: {}", e.what());
+    } catch (...) {
+        log::error("the handler's report of an answer failed");
+    }
+}
+
+}  // namespace dtr::http

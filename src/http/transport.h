@@ -1,0 +1,62 @@
+// Bytes over a connected, non-blocking socket, plain or TLS. No call here waits for the peer; each says what to wait for.
+// May be used from any thread, by one at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "http/tls.h"
+
+namespace dtr::http {
+
+enum class Io {
+    done,
+    want_read,   // nothing happened; try again when the socket is readable
+    want_write,  // the same, writable
+    closed,      // the peer is gone
+    failed       // the local side of a transfer failed (sendfile's file)
+};
+
+struct IoResult {
+    Io state = Io::done;
+    std::size_t bytes = 0;  // with done
+};
+
+class Transport {
+  public:
+    Transport(int fd, SslPtr ssl) : fd_(fd), ssl_(std::move(ssl)) {}
+
+    [[nodiscard]] bool tls() const { return ssl_ != nullptr; }
+    // The last read took everything that was there: reading again before waiting is no use.
+    [[nodiscard]] bool drained() const { return drained_; }
+
+    // done when the session is up; closed if it will not be.
+    IoResult handshake();
+    // After a failed handshake: the peer sent an HTTP request instead. Goes on without TLS.
+    bool fall_back_to_plain();
+
+    IoResult read(char* out, std::size_t capacity);
+    // The two pieces count as one run of bytes, any number of which may be taken. `more`: hold back a short packet,
+    // other bytes follow at once. What was refused must be offered again as a prefix of the next write (TLS).
+    IoResult write(std::string_view first, std::string_view second, bool more);
+    // Plain only. done with 0 bytes: the file ends there. May block on the file's device.
+    IoResult send_file(int file, std::uint64_t offset, std::size_t count);
+    // Asks not to be woken for fewer bytes than that (plain only).
+    void set_low_water(int bytes);
+
+    void end_sending();  // the peer sees a proper end
+    void reset();        // the peer sees a broken connection once the socket is closed
+    IoResult discard(char* scratch, std::size_t capacity);  // raw bytes, after end_sending()
+
+  private:
+    IoResult tls_result(int returned);
+
+    int fd_;
+    SslPtr ssl_;
+    bool drained_ = false;
+    bool spoke_http_ = false;
+    int low_water_ = 1;
+};
+
+}  // namespace dtr::http

@@ -1,0 +1,141 @@
+// The order of a login: remembered? - throttled? - wait for a turn at hashing - remembered
+// meanwhile? (a client that opens eight connections at once is hashed once or twice, not eight
+// times) - count a failure - hash - take the count back. Counting first keeps parallel guesses
+// within the limit.
+#include "identity/authenticator.h"
+
+#include <arpa/inet.h>
+
+#include <array>
+#include <cstring>
+
+#include "identity/keyed_hash.h"
+
+namespace dtr::identity {
+namespace {
+
+constexpr std::size_t kUsernameBytesMax = 256;
+constexpr std::size_t kPasswordBytesMax = 4096;
+
+tl::unexpected<Error> wrong() {
+    return fail(ErrorCode::unauthenticated, "login: the name or the password is wrong");
+}
+
+// IPv6 clients own a /64 at least: throttled as one. IPv4 in IPv6 counts as IPv4.
+std::string network_of(std::string_view peer) {
+    const std::string text(peer.substr(0, 64));
+    std::array<char, 16> bytes{};
+    if (inet_pton(AF_INET6, text.c_str(), bytes.data()) != 1) return text;
+    constexpr std::string_view mapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
+    if (std::string_view(bytes.data(), 12) == mapped) {
+        std::array<char, INET_ADDRSTRLEN> v4{};
+        inet_ntop(AF_INET, bytes.data() + 12, v4.data(), v4.size());
+        return v4.data();
+    }
+    return std::string(bytes.data(), 8);
+}
+
+}  // namespace
+
+Authenticator::Authenticator(meta::AccountStore& store, AccountVersion& version,
+                             Passwords& passwords, Clock& clock, Random& random)
+    : Authenticator(store, version, passwords, clock, random, Limits{}) {}
+
+Authenticator::Authenticator(meta::AccountStore& store, AccountVersion& version,
+                             Passwords& passwords, Clock& clock, Random& random, Limits limits)
+    : store_(store),
+      version_(version),
+      passwords_(passwords),
+      clock_(clock),
+      limits_(limits),
+      hash_key_(random.bytes(kHashKeyBytes)),
+      remembered_(limits.remembered_max),
+      failures_(limits.throttled_max) {}
+
+Result<Principal> Authenticator::authenticate(std::string_view username, const Secret& password,
+                                              std::string_view peer) {
+    if (username.empty() || username.size() > kUsernameBytesMax ||
+        password.expose().size() > kPasswordBytesMax)
+        return wrong();
+    DTR_ASSIGN(const std::int64_t version, version_.current());
+    const std::string key = credential_key(username, password);
+    if (auto known = recall(key, version)) return *std::move(known);
+    const std::string source = failure_key(username, peer);
+    DTR_TRY(throttle(source, 0));
+
+    DTR_ASSIGN(const Passwords::Turn turn, passwords_.wait_turn());
+    if (auto known = recall(key, version)) return *std::move(known);
+
+    std::string hash(Passwords::unmatchable_hash());
+    auto account = store_.find(username);
+    if (!account && account.error().code != ErrorCode::not_found)
+        return fail(account.error().in("login"));
+    if (account) {
+        auto stored = store_.password_hash(account->id);
+        if (!stored && stored.error().code != ErrorCode::not_found)
+            return fail(stored.error().in("login"));
+        if (stored) hash = *std::move(stored);
+    }
+    DTR_TRY(throttle(source, 1));
+    const bool matches = passwords_.verify(turn, password, hash);
+    wipe(hash);
+    if (!matches || !account || !account->is_active || account->kind != meta::AccountKind::user)
+        return wrong();
+
+    Principal principal{account->id, account->name, account->is_admin, false};
+    forgive(source);
+    remember(key, principal, version);
+    return principal;
+}
+
+std::optional<Principal> Authenticator::try_cached(std::string_view username,
+                                                   const Secret& password) {
+    const auto version = version_.recent();
+    if (!version) return std::nullopt;
+    return recall(credential_key(username, password), *version);
+}
+
+std::string Authenticator::credential_key(std::string_view username, const Secret& password) const {
+    return keyed_hash(hash_key_.expose(), {"basic", username, password.expose()});
+}
+
+std::string Authenticator::failure_key(std::string_view username, std::string_view peer) const {
+    return keyed_hash(hash_key_.expose(), {"failures", username, network_of(peer)});
+}
+
+std::optional<Principal> Authenticator::recall(const std::string& key, std::int64_t version) {
+    const MutexLock lock(mutex_);
+    const Remembered* found = remembered_.find(key);
+    if (found == nullptr) return std::nullopt;
+    if (found->version == version && clock_.monotonic() < found->until) return found->principal;
+    remembered_.erase(key);
+    return std::nullopt;
+}
+
+void Authenticator::remember(const std::string& key, const Principal& principal,
+                             std::int64_t version) {
+    const MutexLock lock(mutex_);
+    remembered_.put(key, {principal, clock_.monotonic() + limits_.remembered_for, version});
+}
+
+Status Authenticator::throttle(const std::string& key, int failures) {
+    const MutexLock lock(mutex_);
+    const Micros now = clock_.monotonic();
+    Failures* entry = failures_.find(key);
+    if (entry != nullptr && entry->window_end <= now) *entry = {0, now + limits_.failure_window};
+    if (entry != nullptr && entry->count >= limits_.failures_max)
+        return fail(ErrorCode::exhausted,
+                    "login: too many failures for this account from this address",
+                    fmt::format("try again in {} s", (entry->window_end - now) / kSecond + 1));
+    if (failures == 0) return {};
+    if (entry == nullptr) entry = &failures_.put(key, {0, now + limits_.failure_window});
+    entry->count += failures;
+    return {};
+}
+
+void Authenticator::forgive(const std::string& key) {
+    const MutexLock lock(mutex_);
+    failures_.erase(key);
+}
+
+}  // namespace dtr::identity

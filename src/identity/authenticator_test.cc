@@ -1,0 +1,214 @@
+#include "identity/authenticator.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "identity/accounts.h"
+#include "identity/fakes_test.h"
+
+namespace dtr::identity {
+namespace {
+
+constexpr std::string_view kPeer = "192.0.2.1";
+
+class AuthenticatorTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        ASSERT_TRUE(accounts_.create_user({"alice", "", Secret("wonderland"), false}, "test"));
+        ASSERT_TRUE(accounts_.create_user({"root", "", Secret("toor toor"), true}, "test"));
+    }
+    ErrorCode code(std::string_view name, const char* password, std::string_view peer = kPeer) {
+        const auto answer = authenticator_.authenticate(name, Secret(password), peer);
+        EXPECT_FALSE(answer);
+        return answer ? ErrorCode::internal : answer.error().code;
+    }
+    bool good(std::string_view name, const char* password, std::string_view peer = kPeer) {
+        return authenticator_.authenticate(name, Secret(password), peer).has_value();
+    }
+
+    FakeAccounts store_;
+    ManualClock clock_{1'700'000'000 * kSecond};
+    SeededRandom random_{1};
+    AccountVersion version_{store_, clock_};
+    Passwords passwords_;
+    Accounts accounts_{store_, version_, passwords_, clock_, random_};
+    Authenticator authenticator_{store_, version_, passwords_,
+                                 clock_, random_,  {.failures_max = 3}};
+};
+
+TEST_F(AuthenticatorTest, KnowsNamesAndPasswords) {
+    const auto alice = authenticator_.authenticate("alice", Secret("wonderland"), kPeer);
+    ASSERT_TRUE(alice) << alice.error().text();
+    EXPECT_EQ(alice->name, "alice");
+    EXPECT_FALSE(alice->is_admin);
+    EXPECT_FALSE(alice->anonymous);
+    EXPECT_EQ(alice->account_id, accounts_.find("alice")->id);
+    EXPECT_TRUE(authenticator_.authenticate("root", Secret("toor toor"), kPeer)->is_admin);
+}
+
+TEST_F(AuthenticatorTest, OneAnswerForEveryWrongLogin) {
+    store_.change("root", [](meta::Account& account) { account.is_active = false; });
+    std::string message;
+    for (const auto& [name, password] :
+         std::vector<std::pair<std::string, std::string>>{{"alice", "wrong"},
+                                                          {"nobody", "wonderland"},
+                                                          {"root", "toor toor"},
+                                                          {"", "x"},
+                                                          {"Alice", "wonderland"},
+                                                          {std::string(1000, 'a'), "x"},
+                                                          {"alice", std::string(10'000, 'x')}}) {
+        const auto answer = authenticator_.authenticate(name, Secret(password), kPeer);
+        ASSERT_FALSE(answer) << name;
+        EXPECT_EQ(answer.error().code, ErrorCode::unauthenticated);
+        if (message.empty()) message = answer.error().text();
+        EXPECT_EQ(answer.error().text(), message);
+    }
+}
+
+TEST_F(AuthenticatorTest, OrganizationsDoNotLogIn) {
+    store_.change("alice",
+                  [](meta::Account& account) { account.kind = meta::AccountKind::organization; });
+    EXPECT_EQ(code("alice", "wonderland"), ErrorCode::unauthenticated);
+}
+
+TEST_F(AuthenticatorTest, RemembersForAMinute) {
+    EXPECT_FALSE(authenticator_.try_cached("alice", Secret("wonderland")));
+    ASSERT_TRUE(good("alice", "wonderland"));
+    const int finds = store_.finds;
+    ASSERT_TRUE(authenticator_.try_cached("alice", Secret("wonderland")));
+    EXPECT_EQ(authenticator_.try_cached("alice", Secret("wonderland"))->name, "alice");
+    EXPECT_FALSE(authenticator_.try_cached("alice", Secret("wonderlanD")));
+    EXPECT_FALSE(authenticator_.try_cached("alic", Secret("ewonderland")));
+    EXPECT_TRUE(good("alice", "wonderland", "198.51.100.9"));
+    EXPECT_EQ(store_.finds, finds);
+    clock_.advance(61 * kSecond);
+    ASSERT_TRUE(version_.current());
+    EXPECT_FALSE(authenticator_.try_cached("alice", Secret("wonderland")));
+    EXPECT_TRUE(good("alice", "wonderland"));
+    EXPECT_GT(store_.finds, finds);
+}
+
+TEST_F(AuthenticatorTest, CachedAnswerNeverAsksTheStore) {
+    ASSERT_TRUE(good("alice", "wonderland"));
+    const int calls = store_.version_calls;
+    for (int i = 0; i < 100; ++i)
+        EXPECT_TRUE(authenticator_.try_cached("alice", Secret("wonderland")));
+    clock_.advance(kAccountVersionAge);
+    EXPECT_FALSE(authenticator_.try_cached("alice", Secret("wonderland")));
+    EXPECT_EQ(store_.version_calls, calls);
+    EXPECT_TRUE(good("alice", "wonderland"));
+    EXPECT_EQ(store_.version_calls, calls + 1);
+    EXPECT_TRUE(authenticator_.try_cached("alice", Secret("wonderland")));
+}
+
+TEST_F(AuthenticatorTest, ForgetsWhenAccountsChange) {
+    ASSERT_TRUE(good("alice", "wonderland"));
+    ASSERT_TRUE(accounts_.set_password("alice", Secret("looking glass"), "test"));
+    EXPECT_FALSE(authenticator_.try_cached("alice", Secret("wonderland")));
+    EXPECT_EQ(code("alice", "wonderland"), ErrorCode::unauthenticated);
+    EXPECT_TRUE(good("alice", "looking glass"));
+}
+
+TEST_F(AuthenticatorTest, NoticesAnotherReplicasChangeWithinASecond) {
+    ASSERT_TRUE(good("alice", "wonderland"));
+    store_.change("alice", [](meta::Account& account) { account.is_active = false; });
+    clock_.advance(kAccountVersionAge);
+    EXPECT_FALSE(authenticator_.try_cached("alice", Secret("wonderland")));
+    EXPECT_EQ(code("alice", "wonderland"), ErrorCode::unauthenticated);
+}
+
+TEST_F(AuthenticatorTest, ThrottlesPerAccountAndAddress) {
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(code("alice", "wrong"), ErrorCode::unauthenticated);
+    const auto answer = authenticator_.authenticate("alice", Secret("wonderland"), kPeer);
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().code, ErrorCode::exhausted);
+    EXPECT_NE(answer.error().hint.find("try again in"), std::string::npos);
+    EXPECT_TRUE(good("alice", "wonderland", "198.51.100.9"));
+    EXPECT_TRUE(good("root", "toor toor"));
+    EXPECT_TRUE(good("alice", "wonderland")) << "a remembered credential is not held up";
+    clock_.advance(61 * kSecond);
+    EXPECT_TRUE(good("alice", "wonderland"));
+}
+
+TEST_F(AuthenticatorTest, SuccessForgives) {
+    for (int round = 0; round < 3; ++round) {
+        EXPECT_EQ(code("alice", "wrong"), ErrorCode::unauthenticated);
+        EXPECT_EQ(code("alice", "wrong"), ErrorCode::unauthenticated);
+        EXPECT_TRUE(good("alice", "wonderland"));
+        clock_.advance(61 * kSecond);
+    }
+    for (int i = 0; i < 2; ++i) EXPECT_EQ(code("alice", "wrong"), ErrorCode::unauthenticated);
+    ASSERT_TRUE(accounts_.set_password("alice", Secret("looking glass"), "test"));
+    EXPECT_TRUE(good("alice", "looking glass"));
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(code("alice", "wrong"), ErrorCode::unauthenticated);
+}
+
+TEST_F(AuthenticatorTest, NeighboursInOneV6NetworkCountTogether) {
+    EXPECT_EQ(code("alice", "wrong", "2001:db8::1"), ErrorCode::unauthenticated);
+    EXPECT_EQ(code("alice", "wrong", "2001:db8::2"), ErrorCode::unauthenticated);
+    EXPECT_EQ(code("alice", "wrong", "2001:db8::ffff:3"), ErrorCode::unauthenticated);
+    EXPECT_EQ(code("alice", "wrong", "2001:db8::4"), ErrorCode::exhausted);
+    EXPECT_EQ(code("alice", "wrong", "2001:db8:0:1::4"), ErrorCode::unauthenticated);
+    for (int i = 0; i < 3; ++i)
+        EXPECT_EQ(code("alice", "wrong", "::ffff:192.0.2.7"), ErrorCode::unauthenticated);
+    EXPECT_EQ(code("alice", "wrong", "192.0.2.7"), ErrorCode::exhausted);
+    EXPECT_EQ(code("alice", "wrong", "::ffff:192.0.2.8"), ErrorCode::unauthenticated);
+}
+
+TEST_F(AuthenticatorTest, ParallelGuessesStayWithinTheLimit) {
+    std::atomic<int> checked = 0;
+    {
+        std::vector<std::jthread> threads;
+        for (int i = 0; i < 10; ++i)
+            threads.emplace_back([&, i] {
+                const auto answer = authenticator_.authenticate(
+                    "alice", Secret("guess " + std::to_string(i)), kPeer);
+                if (!answer && answer.error().code == ErrorCode::unauthenticated) ++checked;
+            });
+    }
+    EXPECT_EQ(checked, 3);
+}
+
+TEST_F(AuthenticatorTest, ParallelLoginsOfOneClientAllSucceed) {
+    std::atomic<int> succeeded = 0;
+    {
+        std::vector<std::jthread> threads;
+        for (int i = 0; i < 16; ++i)
+            threads.emplace_back([&] {
+                if (good("alice", "wonderland")) ++succeeded;
+            });
+    }
+    EXPECT_EQ(succeeded, 16);
+    EXPECT_LE(store_.finds, 2 + 2) << "two by the set-up, and one for each that runs at once";
+}
+
+TEST_F(AuthenticatorTest, StoreFailureIsNoFailedLogin) {
+    store_.broken = true;
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(code("alice", "wonderland"), ErrorCode::unavailable);
+    store_.broken = false;
+    EXPECT_TRUE(good("alice", "wonderland"));
+}
+
+TEST(LruCacheTest, ForgetsTheOldest) {
+    LruCache<int> cache(2);
+    cache.put("a", 1);
+    cache.put("b", 2);
+    ASSERT_NE(cache.find("a"), nullptr);
+    cache.put("c", 3);
+    EXPECT_EQ(cache.find("b"), nullptr);
+    EXPECT_EQ(*cache.find("a"), 1);
+    cache.put("a", 4);
+    EXPECT_EQ(cache.size(), 2U);
+    EXPECT_EQ(*cache.find("a"), 4);
+    cache.erase("a");
+    cache.erase("nothing");
+    EXPECT_EQ(cache.size(), 1U);
+    cache.clear();
+    EXPECT_EQ(cache.find("c"), nullptr);
+    for (int i = 0; i < 1'000; ++i) cache.put(std::to_string(i % 7), i);
+    EXPECT_EQ(cache.size(), 2U);
+}
+
+}  // namespace
+}  // namespace dtr::identity

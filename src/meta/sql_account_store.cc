@@ -1,0 +1,112 @@
+// Every change also counts up `accounts_version`, so that caches of verified credentials can compare one number.
+#include "meta/sql_account_store.h"
+
+#include <fmt/format.h>
+
+namespace dtr::meta {
+namespace {
+
+using sql::Sql;
+
+const Sql kFind("find the account",
+                "SELECT id, name, full_name, kind, is_admin, is_active, created_at FROM accounts WHERE name = ?1");
+const Sql kFindById("find the account by its id",
+                    "SELECT id, name, full_name, kind, is_admin, is_active, created_at FROM accounts WHERE id = ?1");
+const Sql kList("list accounts",
+                "SELECT id, name, full_name, kind, is_admin, is_active, created_at FROM accounts"
+                " WHERE name > ?1 ORDER BY name LIMIT ?2");
+const Sql kTaken("look for an account of that name or id", "SELECT 1 FROM accounts WHERE name = ?1 OR id = ?2");
+const Sql kHash("read the password hash", "SELECT password_hash FROM account_secrets WHERE account_id = ?1");
+const Sql kVersion("read the version of the accounts",
+                   "SELECT CAST(value AS BIGINT) FROM state WHERE name = 'accounts_version'");
+const Sql kCountUp("count up the version of the accounts",
+                   "INSERT INTO state (name, value) VALUES ('accounts_version', '1') ON CONFLICT (name) DO UPDATE"
+                   " SET value = CAST(CAST(state.value AS BIGINT) + 1 AS TEXT)");
+
+Result<Account> account_at(const sql::Rows& rows) {
+    Account account;
+    account.id = rows.string(0);
+    account.name = rows.string(1);
+    account.full_name = rows.string(2);
+    account.kind = rows.integer(3) == 1 ? AccountKind::organization : AccountKind::user;
+    account.is_admin = rows.integer(4) != 0;
+    account.is_active = rows.integer(5) != 0;
+    account.created_at = rows.integer(6);
+    return account;
+}
+
+Result<Account> find_in(sql::Connection& connection, const Sql& sql, std::string_view key) {
+    DTR_ASSIGN(auto found, first<Account>(connection.query(sql, {key}), account_at));
+    if (!found) return fail(ErrorCode::not_found, fmt::format("there is no account {}", key));
+    return std::move(*found);
+}
+
+Status count_up(ChangeRecorder& recorder) {
+    DTR_TRY(recorder.transaction().execute(kCountUp, {}));
+    return {};
+}
+
+}  // namespace
+
+Result<Account> SqlAccountStore::find(std::string_view name) {
+    return read<Account>(parts_.database, [&](sql::Connection& connection) { return find_in(connection, kFind, name); });
+}
+
+Result<Account> SqlAccountStore::find_by_id(std::string_view id) {
+    return read<Account>(parts_.database, [&](sql::Connection& connection) { return find_in(connection, kFindById, id); });
+}
+
+Status SqlAccountStore::create(const Account& account, std::string_view password_hash, Actor actor) {
+    return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
+        DTR_ASSIGN(const bool taken, any(recorder.transaction().query(kTaken, {account.name, account.id})));
+        if (taken) return fail(ErrorCode::already_exists, fmt::format("account {} already exists", account.name));
+        DTR_TRY(recorder.upsert(TableId::accounts,
+                                {account.id, account.name, account.full_name, static_cast<int>(account.kind), account.is_admin,
+                                 account.is_active, account.created_at != 0 ? account.created_at : recorder.now()}));
+        if (!password_hash.empty()) DTR_TRY(recorder.upsert(TableId::account_secrets, {account.id, password_hash}));
+        return count_up(recorder);
+    });
+}
+
+Status SqlAccountStore::remove(std::string_view name, Actor actor) {
+    return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
+        DTR_ASSIGN(const Account found, find_in(recorder.transaction(), kFind, name));
+        DTR_TRY(recorder.erase(TableId::account_secrets, {found.id}));
+        DTR_TRY(recorder.erase(TableId::accounts, {found.id}));
+        return count_up(recorder);
+    });
+}
+
+Result<std::vector<Account>> SqlAccountStore::list(std::string_view after, std::size_t limit) {
+    return read<std::vector<Account>>(parts_.database, [&](sql::Connection& connection) {
+        return collect<Account>(connection.query(kList, {after, limit_of(limit)}), account_at);
+    });
+}
+
+Result<std::string> SqlAccountStore::password_hash(std::string_view account_id) {
+    return read<std::string>(parts_.database, [&](sql::Connection& connection) -> Result<std::string> {
+        DTR_ASSIGN(auto found, first<std::string>(connection.query(kHash, {account_id}),
+                                                  [](const sql::Rows& rows) { return text_at(rows, 0); }));
+        if (!found) return fail(ErrorCode::not_found, fmt::format("account {} has no password", account_id));
+        return std::move(*found);
+    });
+}
+
+Status SqlAccountStore::set_password_hash(std::string_view account_id, std::string_view hash, Actor actor) {
+    return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
+        DTR_TRY(find_in(recorder.transaction(), kFindById, account_id));
+        DTR_TRY(recorder.upsert(TableId::account_secrets, {account_id, hash}));
+        return count_up(recorder);
+    });
+}
+
+Result<std::int64_t> SqlAccountStore::version() {
+    return read<std::int64_t>(parts_.database, [&](sql::Connection& connection) -> Result<std::int64_t> {
+        DTR_ASSIGN(const auto found, first<std::int64_t>(connection.query(kVersion, {}), [](const sql::Rows& rows) -> Result<std::int64_t> {
+                       return rows.integer(0);
+                   }));
+        return found.value_or(0);
+    });
+}
+
+}  // namespace dtr::meta

@@ -1,0 +1,59 @@
+#include "meta/sql_meta_store.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+namespace dtr::meta {
+namespace {
+
+Result<std::string> epoch_field(sql::Connection& connection, std::string_view name) {
+    DTR_ASSIGN(auto value, read_state(connection, name));
+    if (!value) return fail(ErrorCode::not_found, "metadata database: no epoch is set", "install this cluster first");
+    return std::move(*value);
+}
+
+Result<std::int64_t> epoch_number(sql::Connection& connection, std::string_view name) {
+    DTR_ASSIGN(const std::string text, epoch_field(connection, name));
+    std::int64_t value = 0;
+    const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (end.ec == std::errc() && end.ptr == text.data() + text.size()) return value;
+    return fail(ErrorCode::corrupt, fmt::format("metadata database: {} is '{}'", name, text),
+                "stop the server and bring the metadata back with `dtr restore`");
+}
+
+}  // namespace
+
+SqlMetaStore::SqlMetaStore(std::unique_ptr<sql::Database> database, Clock& clock, Random& random)
+    : database_(std::move(database)),
+      repositories_({*database_, clock, random}),
+      content_({*database_, clock, random}),
+      uploads_({*database_, clock, random}),
+      accounts_({*database_, clock, random}),
+      fences_({*database_, clock, random}),
+      changes_({*database_, clock, random}),
+      collector_({*database_, clock, random}) {}
+
+Result<Epoch> SqlMetaStore::epoch() {
+    return read<Epoch>(*database_, [&](sql::Connection& connection) -> Result<Epoch> {
+        Epoch epoch;
+        DTR_ASSIGN(epoch.number, epoch_number(connection, "epoch.number"));
+        DTR_ASSIGN(epoch.id, epoch_field(connection, "epoch.id"));
+        DTR_ASSIGN(epoch.cluster_id, epoch_field(connection, "epoch.cluster_id"));
+        DTR_ASSIGN(epoch.parent_cluster_id, epoch_field(connection, "epoch.parent_cluster_id"));
+        DTR_ASSIGN(epoch.began_at, epoch_number(connection, "epoch.began_at"));
+        return epoch;
+    });
+}
+
+Status SqlMetaStore::set_epoch(const Epoch& epoch) {
+    return database_->write(sql::Durability::synced, [&](sql::Transaction& transaction) -> Status {
+        DTR_TRY(write_state(transaction, "epoch.number", std::to_string(epoch.number)));
+        DTR_TRY(write_state(transaction, "epoch.id", epoch.id));
+        DTR_TRY(write_state(transaction, "epoch.cluster_id", epoch.cluster_id));
+        DTR_TRY(write_state(transaction, "epoch.parent_cluster_id", epoch.parent_cluster_id));
+        return write_state(transaction, "epoch.began_at", std::to_string(epoch.began_at));
+    });
+}
+
+}  // namespace dtr::meta

@@ -1,0 +1,80 @@
+// The SQLite engine behind meta/sql.h.
+//
+// Reads run beside each other and beside the writer, each on a connection of a small pool. Writes are grouped: one
+// thread at a time is the leader and runs everything that queued meanwhile as one SQLite transaction, each function in
+// its own savepoint, with one commit, one sync, for all of them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/mutex.h"
+#include "meta/sql.h"
+#include "meta/sqlite/sqlite_session.h"
+
+namespace dtr::meta {
+
+class SqliteWriter;
+
+class SqliteDatabase final : public sql::Database {
+  public:
+    // See open_sqlite_meta_store(). Creates or migrates the schema.
+    static Result<std::unique_ptr<SqliteDatabase>> open(const std::string& path, unsigned read_connections);
+    ~SqliteDatabase() override;
+
+    Status read(sql::FunctionRef<Status(sql::Connection&)> work) override;
+    Status write(sql::Durability durability, sql::FunctionRef<Status(sql::Transaction&)> work) override;
+    Result<std::unique_ptr<sql::Connection>> open_snapshot() override;
+
+  private:
+    // A caller of write(), waiting. Lives on its stack.
+    struct Request {
+        sql::Durability durability;
+        sql::FunctionRef<Status(sql::Transaction&)> work;
+        Status outcome;
+        bool done = false;
+        CondVar wake;
+    };
+
+    SqliteDatabase(std::string path, unsigned read_connections);
+    // The leader's part, without write_mutex_. Each request gets its outcome.
+    void run_batch(const std::vector<Request*>& batch, sql::Durability durability);
+    Status run_all(const std::vector<Request*>& batch, sql::Durability durability);
+    Status begin(sql::Durability durability);
+    Status commit();
+    void keep_log_short();
+    Status checkpoint(SqliteSession& session);
+    void checkpoint_in_background();
+
+    Result<std::unique_ptr<SqliteSession>> borrow_reader();
+    void give_back(std::unique_ptr<SqliteSession> reader);
+
+    const std::string path_;
+    const unsigned read_connections_;
+
+    Mutex read_mutex_;
+    CondVar read_idle_;
+    std::vector<std::unique_ptr<SqliteSession>> idle_readers_ GUARDED_BY(read_mutex_);
+    unsigned readers_ GUARDED_BY(read_mutex_) = 0;
+
+    Mutex write_mutex_;
+    std::vector<Request*> queue_ GUARDED_BY(write_mutex_);
+    bool leading_ GUARDED_BY(write_mutex_) = false;
+
+    // The leader's alone.
+    std::unique_ptr<SqliteWriter> writer_;
+    sql::Durability synchronous_ = sql::Durability::synced;
+    bool distrust_disk_ = false;  // a sync failed: what the log holds on disk is unknown until it is reopened
+    int frames_tried_ = 0;        // pages in the write-ahead log when the leader last tried to empty it
+
+    Mutex checkpoint_mutex_;
+    CondVar checkpoint_wake_;
+    bool checkpoint_wanted_ GUARDED_BY(checkpoint_mutex_) = false;
+    bool checkpoint_running_ GUARDED_BY(checkpoint_mutex_) = false;
+    bool stopping_ GUARDED_BY(checkpoint_mutex_) = false;
+    std::jthread checkpointer_;
+};
+
+}  // namespace dtr::meta

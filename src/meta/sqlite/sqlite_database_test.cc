@@ -1,0 +1,270 @@
+// What is particular to the SQLite engine: grouping, snapshots beside a transaction that is held open, the log's length,
+// and what is refused when a file is opened.
+#include "meta/sqlite/sqlite_database.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <fstream>
+#include <latch>
+#include <thread>
+
+#include "meta/sqlite/sqlite_meta_store.h"
+#include "test/support/counting_faults.h"
+#include "test/support/temp_dir.h"
+
+namespace dtr::meta {
+namespace {
+
+using sql::Connection;
+using sql::Durability;
+using sql::Sql;
+using sql::Transaction;
+
+const Sql kSet("set", "INSERT INTO state (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value");
+const Sql kCount("count", "SELECT count(*) FROM state WHERE name LIKE 'test.%'");
+const Sql kBroken("broken", "SELECT nonsense FROM state");
+
+class SqliteDatabaseTest : public ::testing::Test {
+  protected:
+    std::string path() const { return directory_.path() + "/dtr.db"; }
+    std::unique_ptr<SqliteDatabase> open() {
+        auto opened = SqliteDatabase::open(path(), 2);
+        if (!opened) throw std::runtime_error(opened.error().text());
+        return std::move(*opened);
+    }
+    static Status set(SqliteDatabase& database, const std::string& name, Durability durability = Durability::synced) {
+        return database.write(durability, [&](Transaction& transaction) -> Status {
+            DTR_TRY(transaction.execute(kSet, {"test." + name, "x"}));
+            return {};
+        });
+    }
+    static std::int64_t count_on(Connection& connection) {
+        auto rows = connection.query(kCount, {});
+        if (!rows || !rows->next()) throw std::runtime_error("count");
+        return rows->integer(0);
+    }
+    static std::int64_t count(SqliteDatabase& database) {
+        std::int64_t result = -1;
+        EXPECT_TRUE(database.read([&](Connection& connection) -> Status {
+            result = count_on(connection);
+            return {};
+        }));
+        return result;
+    }
+    ErrorCode refusal() {
+        auto opened = SqliteDatabase::open(path(), 2);
+        EXPECT_FALSE(opened.has_value());
+        if (opened) return ErrorCode::internal;
+        message_ = opened.error().text();
+        return opened.error().code;
+    }
+
+    test::TempDir directory_;
+    std::string message_;
+};
+
+TEST_F(SqliteDatabaseTest, TheFileIsPrivate) {
+    auto database = open();
+    struct stat info {};
+    ASSERT_EQ(::stat(path().c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0600U);
+}
+
+TEST_F(SqliteDatabaseTest, AHeldTransactionIsNeitherSeenNorWaitedForByReaders) {
+    auto database = open();
+    ASSERT_TRUE(set(*database, "before"));
+    std::latch inside(1);
+    std::latch leave(1);
+    std::jthread holder([&] {
+        EXPECT_TRUE(database->write(Durability::synced, [&](Transaction& transaction) -> Status {
+            DTR_TRY(transaction.execute(kSet, {"test.held", "x"}));
+            inside.count_down();
+            leave.wait();
+            return {};
+        }));
+    });
+    inside.wait();
+    auto snapshot = database->open_snapshot();
+    ASSERT_TRUE(snapshot.has_value());
+    EXPECT_EQ(count(*database), 1);
+    EXPECT_EQ(count_on(**snapshot), 1);
+    leave.count_down();
+    holder.join();
+    EXPECT_EQ(count(*database), 2);
+    EXPECT_EQ(count_on(**snapshot), 1);
+}
+
+TEST_F(SqliteDatabaseTest, WhatQueuesWhileAnotherCommitsIsOneGroupAndFailuresStayAlone) {
+    auto database = open();
+    test::FailNth counter(1 << 30);
+    constexpr int kWaiting = 12;
+    std::latch inside(1);
+    std::atomic<bool> leave{false};
+    std::atomic<int> committed{0};
+    std::atomic<int> refused{0};
+    {
+        std::vector<std::jthread> threads;
+        threads.emplace_back([&] {
+            EXPECT_TRUE(database->write(Durability::synced, [&](Transaction&) -> Status {
+                inside.count_down();
+                while (!leave) std::this_thread::yield();
+                return {};
+            }));
+        });
+        inside.wait();
+        for (int i = 0; i < kWaiting; ++i)
+            threads.emplace_back([&, i] {
+                const Status done = database->write(Durability::synced, [&](Transaction& transaction) -> Status {
+                    DTR_TRY(transaction.execute(kSet, {"test." + std::to_string(i), "x"}));
+                    if (i % 3 == 0) return fail(ErrorCode::conflict, "no");
+                    if (i % 3 == 1) DTR_TRY(transaction.query(kBroken, {}));
+                    return {};
+                });
+                ++(done ? committed : refused);
+            });
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));  // so that all of them wait
+        leave = true;
+    }
+    EXPECT_EQ(committed, 4);
+    EXPECT_EQ(refused, 8);
+    EXPECT_EQ(count(*database), 4);
+    EXPECT_LT(counter.passed(), 3 * kWaiting);  // three points for each commit
+}
+
+TEST_F(SqliteDatabaseTest, AFailedCommitIsEverybodysError) {
+    auto database = open();
+    for (int n = 1; n <= 3; ++n) {
+        test::FailNth fault(n);
+        const Status done = set(*database, std::to_string(n));
+        ASSERT_FALSE(done.has_value());
+        EXPECT_EQ(done.error().code, ErrorCode::no_space);
+    }
+    EXPECT_EQ(count(*database), 1);  // the third failed after its commit
+    EXPECT_TRUE(set(*database, "after"));
+    EXPECT_EQ(count(*database), 2);
+}
+
+TEST_F(SqliteDatabaseTest, RelaxedCommitsAreSeenAtOnceAndKept) {
+    auto database = open();
+    ASSERT_TRUE(set(*database, "one", Durability::relaxed));
+    ASSERT_TRUE(set(*database, "two", Durability::synced));
+    ASSERT_TRUE(set(*database, "three", Durability::relaxed));
+    EXPECT_EQ(count(*database), 3);
+    database.reset();
+    EXPECT_EQ(count(*open()), 3);
+}
+
+TEST_F(SqliteDatabaseTest, TheWriteAheadLogStaysShort) {
+    auto database = open();
+    const std::string filler(8000, 'x');
+    off_t longest = 0;
+    for (int i = 0; i < 6000; ++i) {
+        ASSERT_TRUE(database->write(Durability::relaxed, [&](Transaction& transaction) -> Status {
+            DTR_TRY(transaction.execute(kSet, {"test." + std::to_string(i % 50), filler}));
+            return {};
+        }));
+        struct stat info {};
+        ASSERT_EQ(::stat((path() + "-wal").c_str(), &info), 0);
+        longest = std::max(longest, info.st_size);
+    }
+    EXPECT_LT(longest, 40 << 20);
+}
+
+TEST_F(SqliteDatabaseTest, OtherFilesAreRefused) {
+    std::ofstream(path()) << std::string(5000, 'z');
+    EXPECT_EQ(refusal(), ErrorCode::corrupt);
+    EXPECT_NE(message_.find("dtr restore"), std::string::npos) << message_;
+    std::filesystem::remove(path());
+    {
+        auto session = SqliteSession::open(path(), SqliteSession::Access::create);
+        ASSERT_TRUE(session.has_value());
+        ASSERT_TRUE((*session)->run("CREATE TABLE theirs (x)"));
+    }
+    EXPECT_EQ(refusal(), ErrorCode::refused);
+}
+
+TEST_F(SqliteDatabaseTest, ANewerSchemaIsLeftAlone) {
+    open();
+    {
+        auto session = SqliteSession::open(path(), SqliteSession::Access::write);
+        ASSERT_TRUE((*session)->run("UPDATE state SET value = '99' WHERE name = 'schema_version'"));
+    }
+    EXPECT_EQ(refusal(), ErrorCode::unsupported);
+    EXPECT_NE(message_.find("99"), std::string::npos) << message_;
+}
+
+TEST_F(SqliteDatabaseTest, ADamagedFileIsAnErrorThatNamesTheWayOut) {
+    {
+        auto database = open();
+        for (int i = 0; i < 2000; ++i) ASSERT_TRUE(set(*database, std::to_string(i), Durability::relaxed));
+    }
+    const auto size = std::filesystem::file_size(path());
+    {
+        std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
+        file.seekp(8192);
+        file << std::string(size - 8192, '\x5a');
+    }
+    auto opened = SqliteDatabase::open(path(), 2);
+    Status read = opened ? (*opened)->read([](Connection& connection) -> Status {
+        DTR_ASSIGN(auto rows, connection.query(kCount, {}));
+        DTR_TRY(rows.next());
+        return {};
+    })
+                         : Status(tl::unexpected(opened.error()));
+    ASSERT_FALSE(read.has_value());
+    EXPECT_EQ(read.error().code, ErrorCode::corrupt) << read.error().text();
+    EXPECT_NE(read.error().hint.find("dtr restore"), std::string::npos);
+}
+
+TEST_F(SqliteDatabaseTest, AFailedCreationLeavesNothingHalf) {
+    for (int n = 1;; ++n) {
+        ASSERT_LT(n, 20);
+        bool hit = false;
+        {
+            test::FailNth fault(n);
+            auto opened = SqliteDatabase::open(path(), 2);
+            hit = fault.hit();
+            EXPECT_EQ(opened.has_value(), !hit);
+        }
+        auto again = SqliteDatabase::open(path(), 2);
+        EXPECT_TRUE(again.has_value()) << (again ? "" : again.error().text());
+        if (!hit) break;
+        again->reset();
+        for (const auto& entry : std::filesystem::directory_iterator(directory_.path())) std::filesystem::remove(entry);
+    }
+}
+
+TEST_F(SqliteDatabaseTest, ALoaderDoesNotOverwrite) {
+    open();
+    auto loader = open_sqlite_bulk_loader(path(), system_clock());
+    ASSERT_FALSE(loader.has_value());
+    EXPECT_EQ(loader.error().code, ErrorCode::already_exists);
+}
+
+TEST_F(SqliteDatabaseTest, LastingReadersAreBoundedAndReused) {
+    auto database = open();
+    ASSERT_TRUE(set(*database, "one"));
+    std::vector<std::jthread> threads;
+    std::atomic<int> running{0};
+    std::atomic<int> most{0};
+    for (int i = 0; i < 8; ++i)
+        threads.emplace_back([&] {
+            for (int k = 0; k < 50; ++k)
+                EXPECT_TRUE(database->read([&](Connection& connection) -> Status {
+                    const int now = ++running;
+                    int seen = most;
+                    while (seen < now && !most.compare_exchange_weak(seen, now)) {
+                    }
+                    EXPECT_EQ(count_on(connection), 1);
+                    --running;
+                    return {};
+                }));
+        });
+    threads.clear();
+    EXPECT_LE(most, 2);
+}
+
+}  // namespace
+}  // namespace dtr::meta

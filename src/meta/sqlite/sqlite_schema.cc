@@ -1,0 +1,102 @@
+// The file carries application_id "dtrm"; its schema version stands in the table `state`. Schemas are created from the
+// descriptions in schema.h; a later version adds a step from its predecessor in migrate().
+#include "meta/sqlite/sqlite_schema.h"
+
+#include <fmt/format.h>
+#include <sys/vfs.h>
+
+#include <cerrno>
+#include <charconv>
+
+#include "base/fault.h"
+#include "meta/schema.h"
+#include "sys/disk.h"
+
+namespace dtr::meta {
+namespace {
+
+constexpr long kApplicationId = 0x6474726d;
+constexpr Dialect kSqlite{"INTEGER", "TEXT", "BLOB", " STRICT, WITHOUT ROWID"};
+
+constexpr const char* kRestoreHint =
+    "stop the server and bring the metadata back with `dtr restore`, or without a backup with `dtr rebuild`";
+
+Result<long> number(SqliteSession& session, const std::string& query) {
+    DTR_ASSIGN(const std::string text, session.value_of(query));
+    long value = 0;
+    const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (end.ec != std::errc() || end.ptr != text.data() + text.size())
+        return fail(ErrorCode::corrupt, fmt::format("metadata database {}: '{}' is not a number ({})", session.path(), text, query),
+                    kRestoreHint);
+    return value;
+}
+
+Status install(SqliteSession& session) {
+    DTR_TRY(fault_point("meta.begin"));
+    DTR_TRY(session.run("BEGIN IMMEDIATE"));
+    DTR_TRY(create_schema(session, true));
+    DTR_TRY(fault_point("meta.commit"));
+    DTR_TRY(session.run("COMMIT"));
+    DTR_TRY(fault_point("meta.committed"));
+    return real_disk().sync_directory(parent_directory(session.path()));
+}
+
+Status check_version(SqliteSession& session) {
+    DTR_ASSIGN(const long version, number(session, "SELECT value FROM state WHERE name = 'schema_version'"));
+    if (version > kSchemaVersion)
+        return fail(ErrorCode::unsupported,
+                    fmt::format("metadata database {} has schema version {}, this program knows {}", session.path(), version,
+                                kSchemaVersion),
+                    "run the release that wrote it, or a newer one");
+    if (version < 1)
+        return fail(ErrorCode::corrupt, fmt::format("metadata database {} has schema version {}", session.path(), version),
+                    kRestoreHint);
+    return {};
+}
+
+Status prepare(SqliteSession& session) {
+    DTR_ASSIGN(const long application, number(session, "PRAGMA application_id"));
+    DTR_ASSIGN(const long objects, number(session, "SELECT count(*) FROM sqlite_schema"));
+    const bool empty = application == 0 && objects == 0;
+    if (!empty && application != kApplicationId)
+        return fail(ErrorCode::refused, fmt::format("{} is a database, but not one of dtr's", session.path()),
+                    "name another path, or move that file away");
+    DTR_ASSIGN(const std::string mode, session.value_of("PRAGMA journal_mode = WAL"));
+    if (mode != "wal")
+        return fail(ErrorCode::refused, fmt::format("{}: its filesystem cannot share memory between connections", session.path()),
+                    "put metadata/ on a local filesystem");
+    DTR_TRY(session.run("PRAGMA synchronous = FULL"));
+    return empty ? install(session) : check_version(session);
+}
+
+}  // namespace
+
+Status refuse_network_filesystem(const std::string& path) {
+    struct statfs info {};
+    if (::statfs(parent_directory(path).c_str(), &info) != 0)
+        return fail(system_error(errno, "examine the filesystem of " + path));
+    const auto type = static_cast<std::uint32_t>(info.f_type);
+    constexpr std::uint32_t kNetwork[] = {0x6969 /* NFS */, 0x517B /* SMB */, 0xFF534D42 /* CIFS */, 0xFE534D42 /* SMB2 */};
+    for (const std::uint32_t one : kNetwork)
+        if (type == one)
+            return fail(ErrorCode::refused, fmt::format("{} lies on a network filesystem, where SQLite's locks are not safe", path),
+                        "put metadata/ on a local disk, or use PostgreSQL");
+    return {};
+}
+
+Status create_schema(SqliteSession& session, bool with_indexes) {
+    DTR_TRY(session.run(fmt::format("PRAGMA application_id = {}", kApplicationId)));
+    DTR_TRY(session.run(create_tables(kSqlite)));
+    if (with_indexes) DTR_TRY(session.run(create_indexes()));
+    return session.run(fmt::format("INSERT INTO state (name, value) VALUES ('schema_version', '{}')", kSchemaVersion));
+}
+
+Result<std::unique_ptr<SqliteSession>> open_or_create_schema(const std::string& path) {
+    DTR_TRY(refuse_network_filesystem(path));
+    const auto access = exists(real_disk(), path) ? SqliteSession::Access::write : SqliteSession::Access::create;
+    DTR_ASSIGN(auto session, SqliteSession::open(path, access));
+    DTR_TRY(prepare(*session));
+    return session;
+}
+
+}  // namespace dtr::meta
