@@ -5,8 +5,10 @@
 namespace dtr::cli {
 
 void KeyOptions::add_options(CLI::App& command) {
-    command.add_option("--identity", identity_files, "Recovery key: an age identity file, with the signer as a comment");
-    command.add_option("--trust", trusted_ids, "Accept a backup signed by this key (16 hex digits)");
+    command.add_option("--identity", identity_files, "Recovery key: an age identity file, with the signer as a comment")
+        ->allow_extra_args(false);
+    command.add_option("--trust", trusted_ids, "Accept a backup signed by this key (16 hex digits)")
+        ->allow_extra_args(false);
 }
 
 Result<ArchiveKeys> read_keys(const KeyOptions& options) {

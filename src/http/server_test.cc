@@ -165,7 +165,7 @@ TEST(HttpServer, TakesChunkedBodiesHoweverTorn) {
     }
     EXPECT_EQ(client.answer().body, "320");
     EXPECT_TRUE(record.good);
-    client.send(head + "5\r\nhelloXY");
+    client.send(head + "5\r\nhelloXYZW");
     const Answer bad = client.answer();
     EXPECT_EQ(bad.status, 400);
     EXPECT_TRUE(client.ended());

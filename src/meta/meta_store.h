@@ -145,12 +145,19 @@ class Cut {
     virtual Status each_row(const Table& table, const std::function<Status(const Row&)>& callback) = 0;
     // Every object that a manifest, a link or a tag of this view refers to, by digest in byte order.
     virtual Status each_object(const std::function<Status(const Object&)>& callback) = 0;
+    // Every change of a transaction after `after_transaction` up to position(), in an order in which they can be
+    // applied. lost if the log was trimmed past it: only a full backup helps then.
+    virtual Status each_change(std::int64_t after_transaction,
+                               const std::function<Status(const Change&)>& callback) = 0;
 };
 
 class ChangeLog {
   public:
     virtual ~ChangeLog() = default;
     virtual Result<std::vector<Change>> read(std::int64_t after_sequence, std::size_t limit) = 0;
+    // Forgets the changes of all transactions up to and with that one. In steps, so that writers are not held up; not
+    // synced.
+    virtual Status trim(std::int64_t through_transaction) = 0;
     // Adds to the bounded table of pulls; not synced, may be lost.
     virtual Status add_pulls(std::span<const PullCount> pulls) = 0;
     virtual Result<std::unique_ptr<Cut>> cut() = 0;

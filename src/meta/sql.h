@@ -15,6 +15,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "meta/types.h"
@@ -26,6 +27,7 @@ namespace dtr::meta::sql {
 class Sql {
   public:
     Sql(std::string name, std::string text);
+    ~Sql();
     Sql(const Sql&) = delete;
     Sql& operator=(const Sql&) = delete;
 
@@ -38,6 +40,9 @@ class Sql {
     std::string name_;
     std::string text_;
 };
+
+// Every statement there is, for the test that looks at how an engine would run them.
+std::vector<const Sql*> all_statements();
 
 // One value for a placeholder. Borrows its bytes.
 struct Param {

@@ -1,18 +1,33 @@
 // A cut is a snapshot whose position was read inside it: the log up to there, and the rows, are the same state.
 #include "meta/sql_change_log.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <charconv>
+#include <limits>
 
 namespace dtr::meta {
 namespace {
 
 using sql::Sql;
 
-constexpr unsigned kBatchesBetweenTrims = 1000;
+constexpr unsigned kBatchesBetweenTrims = 1000;   // of pulls
+constexpr std::int64_t kTransactionsPerTrim = 500;  // of the log, at once
+constexpr std::string_view kTrimmedTransaction = "trimmed_transaction";
+constexpr std::string_view kTrimmedSequence = "trimmed_sequence";
 
 const Sql kRead("read the change log",
                 "SELECT sequence, transaction_id, changed_at, actor, table_name, operation, row_json FROM change_log"
                 " WHERE sequence > ?1 ORDER BY sequence LIMIT ?2");
+const Sql kChanges("read the changes since a transaction",
+                   "SELECT sequence, transaction_id, changed_at, actor, table_name, operation, row_json FROM change_log"
+                   " WHERE transaction_id > ?1 AND transaction_id <= ?2 ORDER BY transaction_id, sequence");
+const Sql kOldest("find the oldest change", "SELECT transaction_id FROM change_log ORDER BY transaction_id LIMIT 1");
+const Sql kLastOf("find the last change to trim",
+                  "SELECT transaction_id, sequence FROM change_log WHERE transaction_id <= ?1"
+                  " ORDER BY transaction_id DESC, sequence DESC LIMIT 1");
+const Sql kTrim("trim the change log", "DELETE FROM change_log WHERE transaction_id <= ?1");
 const Sql kAddPulls("count pulls",
                     "INSERT INTO pulls (repository_id, digest, tag, pull_count, last_at) VALUES (?1, ?2, ?3, ?4, ?5)"
                     " ON CONFLICT (repository_id, digest, tag) DO UPDATE SET"
@@ -68,6 +83,23 @@ class SqlCut final : public Cut {
         }
     }
 
+    Status each_change(std::int64_t after_transaction,
+                       const std::function<Status(const Change&)>& callback) override {
+        DTR_ASSIGN(const std::int64_t trimmed, read_state_number(*snapshot_, kTrimmedTransaction));
+        if (trimmed > after_transaction)
+            return fail(ErrorCode::lost,
+                        fmt::format("the change log begins after transaction {}, changes since {} are asked for", trimmed,
+                                    after_transaction),
+                        "take a full backup");
+        DTR_ASSIGN(auto rows, snapshot_->query(kChanges, {after_transaction, position_.transaction}));
+        while (true) {
+            DTR_ASSIGN(const bool more, rows.next());
+            if (!more) return {};
+            DTR_ASSIGN(const Change change, change_at(rows));
+            DTR_TRY(callback(change));
+        }
+    }
+
   private:
     // Keeps the string's room from row to row.
     static void fill(std::optional<std::string>& value, const sql::Rows& rows, int column, ColumnType type) {
@@ -89,19 +121,44 @@ class SqlCut final : public Cut {
     LogPosition position_;
 };
 
-}  // namespace
-
-Result<std::int64_t> read_epoch_number(sql::Connection& connection) {
-    DTR_ASSIGN(const auto text, read_state(connection, "epoch.number"));
-    std::int64_t number = 0;
-    if (text) std::from_chars(text->data(), text->data() + text->size(), number);
-    return number;
+// Deletes up to and with the youngest logged transaction that is not above `through`. What it was stays known: numbers
+// go on from there even if the log is empty, and a backup learns that its base is too old.
+Status trim_step(sql::Transaction& transaction, std::int64_t through) {
+    std::int64_t last_transaction = 0;
+    std::int64_t last_sequence = 0;
+    {
+        DTR_ASSIGN(auto rows, transaction.query(kLastOf, {through}));
+        DTR_ASSIGN(const bool found, rows.next());
+        if (!found) return {};
+        last_transaction = rows.integer(0);
+        last_sequence = rows.integer(1);
+    }
+    DTR_TRY(transaction.execute(kTrim, {last_transaction}));
+    DTR_TRY(write_state(transaction, kTrimmedTransaction, std::to_string(last_transaction)));
+    return write_state(transaction, kTrimmedSequence, std::to_string(last_sequence));
 }
+
+}  // namespace
 
 Result<std::vector<Change>> SqlChangeLog::read(std::int64_t after_sequence, std::size_t limit) {
     return meta::read<std::vector<Change>>(parts_.database, [&](sql::Connection& connection) {
         return collect<Change>(connection.query(kRead, {after_sequence, limit_of(limit)}), change_at);
     });
+}
+
+Status SqlChangeLog::trim(std::int64_t through_transaction) {
+    while (true) {
+        DTR_ASSIGN(const auto oldest, meta::read<std::int64_t>(parts_.database, [](sql::Connection& connection) -> Result<std::int64_t> {
+                       DTR_ASSIGN(auto rows, connection.query(kOldest, {}));
+                       DTR_ASSIGN(const bool found, rows.next());
+                       return found ? rows.integer(0) : std::numeric_limits<std::int64_t>::max();
+                   }));
+        if (oldest > through_transaction) return {};
+        const std::int64_t through = std::min(through_transaction, oldest + kTransactionsPerTrim);
+        DTR_TRY(parts_.database.write(sql::Durability::relaxed, [&](sql::Transaction& transaction) {
+            return trim_step(transaction, through);
+        }));
+    }
 }
 
 Status SqlChangeLog::add_pulls(std::span<const PullCount> pulls) {
@@ -120,7 +177,7 @@ Result<std::unique_ptr<Cut>> SqlChangeLog::cut() {
     DTR_ASSIGN(auto snapshot, parts_.database.open_snapshot());
     LogPosition position;
     DTR_ASSIGN(position.transaction, snapshot->log_transaction());
-    DTR_ASSIGN(position.epoch, read_epoch_number(*snapshot));
+    DTR_ASSIGN(position.epoch, read_state_number(*snapshot, "epoch.number"));
     return std::make_unique<SqlCut>(std::move(snapshot), position);
 }
 

@@ -12,6 +12,7 @@ class SqlChangeLog final : public ChangeLog {
   public:
     explicit SqlChangeLog(StoreParts parts) : parts_(parts) {}
     Result<std::vector<Change>> read(std::int64_t after_sequence, std::size_t limit) override;
+    Status trim(std::int64_t through_transaction) override;
     Status add_pulls(std::span<const PullCount> pulls) override;
     Result<std::unique_ptr<Cut>> cut() override;
 
@@ -19,7 +20,5 @@ class SqlChangeLog final : public ChangeLog {
     StoreParts parts_;
     std::atomic<unsigned> batches_{0};  // of pulls, since the table was last bounded
 };
-
-Result<std::int64_t> read_epoch_number(sql::Connection& connection);  // 0 if none is set
 
 }  // namespace dtr::meta

@@ -3,12 +3,12 @@
 // it needed was taken.
 #include "meta/sql_collector_store.h"
 
-#include <algorithm>
-
 namespace dtr::meta {
 namespace {
 
 using sql::Sql;
+
+constexpr std::string_view kAfterEveryDigest = "~";
 
 const Sql kScanned("read a page of objects", "SELECT digest FROM blobs WHERE digest > ?1 ORDER BY digest LIMIT ?2");
 // Nothing needs it at all, or a repository shows it without a manifest that does.
@@ -39,6 +39,10 @@ const Sql kCondemned("list condemned objects",
                      " ORDER BY condemned_at, digest LIMIT ?2");
 const Sql kForget("take the object's row away", "DELETE FROM blobs WHERE digest = ?1 AND generation = ?2");
 const Sql kForgetLease("take the lease away", "DELETE FROM leases WHERE digest = ?1");
+const Sql kStaleLease("look for leases that are over",
+                      "SELECT 1 FROM leases WHERE digest > ?1 AND digest <= ?2 AND leased_until < ?3 LIMIT 1");
+const Sql kDropLeases("drop leases that are over",
+                      "DELETE FROM leases WHERE digest > ?1 AND digest <= ?2 AND leased_until < ?3");
 const Sql kDue("list due removals", "SELECT digest, generation, size FROM removals ORDER BY digest, generation LIMIT ?1");
 const Sql kRemoved("settle the removal", "DELETE FROM removals WHERE digest = ?1 AND generation = ?2");
 
@@ -62,6 +66,19 @@ Result<std::vector<std::string>> candidates(sql::Connection& connection, std::st
     return found;
 }
 
+// Leases of one page of digests, which the collector passes anyway.
+Status drop_stale_leases(sql::Database& database, std::string_view after, const std::string& through, Micros now) {
+    const std::string_view last = through.empty() ? kAfterEveryDigest : std::string_view(through);
+    DTR_ASSIGN(const bool stale, read<bool>(database, [&](sql::Connection& connection) {
+                   return any(connection.query(kStaleLease, {after, last, now}));
+               }));
+    if (!stale) return {};
+    return database.write(sql::Durability::relaxed, [&](sql::Transaction& transaction) -> Status {
+        DTR_TRY(transaction.execute(kDropLeases, {after, last, now}));
+        return {};
+    });
+}
+
 Status drop_idle_links(ChangeRecorder& recorder, std::string_view digest) {
     while (true) {
         DTR_ASSIGN(const auto repositories,
@@ -79,6 +96,7 @@ Result<CondemnStep> SqlCollectorStore::condemn(std::string_view after, std::size
     DTR_ASSIGN(const auto found, read<std::vector<std::string>>(parts_.database, [&](sql::Connection& connection) {
                    return candidates(connection, after, limit, now, step.next);
                }));
+    DTR_TRY(drop_stale_leases(parts_.database, after, step.next, now));
     if (found.empty()) return step;
     const auto condemn_idle = [&](ChangeRecorder& recorder) -> Status {
         sql::Transaction& transaction = recorder.transaction();

@@ -1,9 +1,5 @@
 #include "meta/sql_meta_store.h"
 
-#include <fmt/format.h>
-
-#include <charconv>
-
 namespace dtr::meta {
 namespace {
 
@@ -11,15 +7,6 @@ Result<std::string> epoch_field(sql::Connection& connection, std::string_view na
     DTR_ASSIGN(auto value, read_state(connection, name));
     if (!value) return fail(ErrorCode::not_found, "metadata database: no epoch is set", "install this cluster first");
     return std::move(*value);
-}
-
-Result<std::int64_t> epoch_number(sql::Connection& connection, std::string_view name) {
-    DTR_ASSIGN(const std::string text, epoch_field(connection, name));
-    std::int64_t value = 0;
-    const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (end.ec == std::errc() && end.ptr == text.data() + text.size()) return value;
-    return fail(ErrorCode::corrupt, fmt::format("metadata database: {} is '{}'", name, text),
-                "stop the server and bring the metadata back with `dtr restore`");
 }
 
 }  // namespace
@@ -37,11 +24,11 @@ SqlMetaStore::SqlMetaStore(std::unique_ptr<sql::Database> database, Clock& clock
 Result<Epoch> SqlMetaStore::epoch() {
     return read<Epoch>(*database_, [&](sql::Connection& connection) -> Result<Epoch> {
         Epoch epoch;
-        DTR_ASSIGN(epoch.number, epoch_number(connection, "epoch.number"));
         DTR_ASSIGN(epoch.id, epoch_field(connection, "epoch.id"));
+        DTR_ASSIGN(epoch.number, read_state_number(connection, "epoch.number"));
         DTR_ASSIGN(epoch.cluster_id, epoch_field(connection, "epoch.cluster_id"));
         DTR_ASSIGN(epoch.parent_cluster_id, epoch_field(connection, "epoch.parent_cluster_id"));
-        DTR_ASSIGN(epoch.began_at, epoch_number(connection, "epoch.began_at"));
+        DTR_ASSIGN(epoch.began_at, read_state_number(connection, "epoch.began_at"));
         return epoch;
     });
 }

@@ -2,12 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <limits>
 
 namespace dtr::meta {
 namespace {
 
 using sql::Sql;
+
+constexpr const char* kRestoreHint = "stop the server and bring the metadata back with `dtr restore`";
 
 const Sql kRepositoryId("find the repository", "SELECT id FROM repositories WHERE name = ?1");
 
@@ -40,7 +44,7 @@ Result<Digest> digest_at(const sql::Rows& rows, int column) {
     auto digest = Digest::parse(rows.text(column));
     if (digest) return digest;
     return fail(ErrorCode::corrupt, fmt::format("metadata database: '{}' is not a digest", rows.text(column).substr(0, 200)),
-                "stop the server and bring the metadata back with `dtr restore`");
+                kRestoreHint);
 }
 
 Result<std::string> text_at(const sql::Rows& rows, int column) { return rows.string(column); }
@@ -120,6 +124,15 @@ Status erase_manifest(ChangeRecorder& recorder, RepositoryId repository, std::st
 Result<std::optional<std::string>> read_state(sql::Connection& connection, std::string_view name) {
     return first<std::string>(connection.query(kReadState, {name}),
                               [](const sql::Rows& rows) { return text_at(rows, 0); });
+}
+
+Result<std::int64_t> read_state_number(sql::Connection& connection, std::string_view name) {
+    DTR_ASSIGN(const auto text, read_state(connection, name));
+    std::int64_t number = 0;
+    if (!text) return number;
+    const auto end = std::from_chars(text->data(), text->data() + text->size(), number);
+    if (end.ec == std::errc() && end.ptr == text->data() + text->size()) return number;
+    return fail(ErrorCode::corrupt, fmt::format("metadata database: {} is '{}'", name, text->substr(0, 200)), kRestoreHint);
 }
 
 Status write_state(sql::Transaction& transaction, std::string_view name, std::string_view value) {

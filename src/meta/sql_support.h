@@ -92,6 +92,8 @@ Status erase_manifest(ChangeRecorder& recorder, RepositoryId repository, std::st
 Status erase_references(ChangeRecorder& recorder, RepositoryId repository, std::string_view digest);
 
 Result<std::optional<std::string>> read_state(sql::Connection& connection, std::string_view name);
+// 0 if it is not set; corrupt if it is no number.
+Result<std::int64_t> read_state_number(sql::Connection& connection, std::string_view name);
 Status write_state(sql::Transaction& transaction, std::string_view name, std::string_view value);
 
 }  // namespace dtr::meta

@@ -131,9 +131,36 @@ TEST_P(MetaHistoryTest, ACutIsNotDisturbedByLaterWrites) {
     EXPECT_EQ(after->position().epoch, 9);
     // What lies between the two positions in the log leads from the one to the other.
     Database told = old_rows;
-    for (const Change& change : log())
-        if (change.transaction > before->position().transaction) replay(told, change);
+    ASSERT_GOOD(after->each_change(before->position().transaction, [&](const Change& change) -> Status {
+        replay(told, change);
+        return {};
+    }));
     EXPECT_EQ(told, rows_of(*after));
+    std::size_t later = 0;
+    ASSERT_GOOD(before->each_change(before->position().transaction, [&](const Change&) -> Status {
+        ++later;
+        return {};
+    }));
+    EXPECT_EQ(later, 0U);
+}
+
+TEST_P(MetaHistoryTest, ATrimmedLogGoesOnAndSaysThatItIsTrimmed) {
+    for (int i = 0; i < 5; ++i) put(put_of("a/one", "m" + std::to_string(i), {}, {}));
+    const Change last = log().back();
+    const std::int64_t third = last.transaction - 2;
+    ASSERT_GOOD(store_->changes().trim(third));
+    EXPECT_EQ(log().front().transaction, third + 1);
+    const auto ignore = [](const Change&) -> Status { return {}; };
+    EXPECT_GOOD(cut()->each_change(third, ignore));
+    EXPECT_FAILS(ErrorCode::lost, cut()->each_change(third - 1, ignore));
+    ASSERT_GOOD(store_->changes().trim(last.transaction));
+    ASSERT_GOOD(store_->changes().trim(last.transaction));
+    EXPECT_TRUE(log().empty());
+    EXPECT_EQ(cut()->position().transaction, last.transaction);
+    reopen();
+    put(put_of("a/one", "next", {}, {}));
+    EXPECT_EQ(log().front().transaction, last.transaction + 1);
+    EXPECT_EQ(log().front().sequence, last.sequence + 1);
 }
 
 TEST_P(MetaHistoryTest, ACutTellsObjectsInUseOnlyAndEndsAtTheCallersError) {

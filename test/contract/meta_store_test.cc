@@ -506,6 +506,24 @@ TEST_P(CollectorTest, ALeaseSparesAlsoWhatIsCondemned) {
     EXPECT_EQ(condemn(), 1U);
 }
 
+TEST_P(CollectorTest, LeasesThatAreOverAreDropped) {
+    push("a/one", {"a", "b", "c", "d", "e"});
+    put(put_of("a/one", "m", {"a", "b", "c", "d", "e"}, {}));
+    const auto leases = [&] {
+        std::size_t count = 0;
+        EXPECT_GOOD((*store_->changes().cut())->each_row(table(TableId::leases), [&](const Cut::Row&) -> Status {
+            ++count;
+            return {};
+        }));
+        return count;
+    };
+    condemn();
+    EXPECT_EQ(leases(), 5U);
+    pass_lease();
+    condemn();
+    EXPECT_EQ(leases(), 0U);
+}
+
 TEST_P(CollectorTest, AFenceStopsCollectionUntilItExpiresAndIsLostByIt) {
     push("a/one", {"layer"});
     pass_lease();

@@ -94,6 +94,7 @@ class Server:
         self.https_port, self.http_port = free_port(), free_port()
         self.log_path = self.data_dir.rstrip("/") + ".log"
         self.process = None
+        self.known_password = None  # of a restored registry: the backup holds no clear text that could be handed out
 
     @property
     def host(self):
@@ -113,7 +114,7 @@ class Server:
 
     @property
     def password(self):
-        return self.read("admin-password").strip()
+        return self.known_password or self.read("admin-password").strip()
 
     @property
     def auth(self):
@@ -233,8 +234,9 @@ class Workspace:
     def file(self, name):
         return os.path.join(self.path, name)
 
-    def server(self, name="data", *args, **options):
+    def server(self, name="data", *args, password=None, **options):
         server = Server(os.path.join(self.path, name), args, **options)
+        server.known_password = password
         self.servers.append(server)
         return server
 

@@ -100,6 +100,8 @@ def containers(space):
         file.write(f'[storage]\ndriver = "vfs"\nrunroot = "{space.dir("runroot")}"\ngraphroot = "{space.dir("graphroot")}"\n')
     with open(space.file("policy.json"), "w", encoding="ascii") as file:
         file.write('{"default":[{"type":"insecureAcceptAnything"}]}')
+    with open(space.file("auth.json"), "w", encoding="ascii") as file:
+        file.write("{}")
     return {"CONTAINERS_CONF": space.file("containers.conf"), "CONTAINERS_STORAGE_CONF": space.file("storage.conf"),
             "REGISTRY_AUTH_FILE": space.file("auth.json"), "TMPDIR": space.dir("tmp"), "XDG_RUNTIME_DIR": space.dir("run"),
             "HOME": space.dir("home")}
@@ -267,13 +269,13 @@ def test_story_with_every_kind(space):
     expected = sorted([*tags, "multi", "plain", "wide"])
     assert repository.tags() == expected
 
-    archive, key = space.file("b.tar"), space.file("key")
+    archive, key, password = space.file("b.tar"), space.file("key"), server.password
     server.backup(archive)
     shutil.copy(os.path.join(server.data_dir, "recovery-key"), key)
     server.stop()
     shutil.rmtree(server.data_dir)
     restore(space.file("b"), archive, "--identity", key)
-    back = space.server("b").start()
+    back = space.server("b", password=password).start()
     repository = Registry(back, "admin/everything")
     assert repository.tags() == expected
     skopeo_pull(back, "admin/everything:multi", space.file("index-back"), "--all")

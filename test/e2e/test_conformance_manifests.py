@@ -277,9 +277,11 @@ def test_tag_grammar(registry, tag):
     item = plain()
     for blob in item.blobs:
         registry.push_blob(blob)
-    expect_error(registry.do_put(tag, item.manifest), (400, 404), "TAG_INVALID", "MANIFEST_INVALID", "DIGEST_INVALID",
-                 "UNSUPPORTED", "NAME_INVALID")
-    if ":" not in tag:
+    answer = registry.do_put(tag, item.manifest)
+    assert answer.status_code in (400, 404), describe(answer)
+    if answer.status_code == 400:
+        expect_error(answer, 400, "TAG_INVALID", "MANIFEST_INVALID", "DIGEST_INVALID", "UNSUPPORTED", "NAME_INVALID")
+    if ":" not in tag and "%" not in tag:
         expect_error(registry.get(tag), 404)
         expect_error(registry.do("HEAD", f"manifests/{tag}"), 404)
 

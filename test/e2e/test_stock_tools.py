@@ -28,9 +28,9 @@ class Opened:
         repository.push(self.image, "1.0")
         repository.push(self.index, "multi")
         repository.push(self.wide)
-        dtr("user", "create", "--ucp-url", server.host, "--ucp-ca", server.ca(), "--ucp-username", "admin", "alice",
-            env={"UCP_PASSWORD": server.password, "DTR_NEW_PASSWORD": "alice's long password"},
-            stdin=b"alice's long password\n")
+        with open(space.file("password"), "w", encoding="ascii") as file:
+            file.write("alice's long password\n")
+        dtr("user", "create", *server.cli_auth(), "--password-file", space.file("password"), "alice", check=0)
         self.archive, self.key = space.file("b.tar"), space.file("recovery-key")
         server.backup(self.archive)
         shutil.copy(os.path.join(server.data_dir, "recovery-key"), self.key)
@@ -130,7 +130,7 @@ def test_age(opened, space):
 
 def test_secrets_are_nowhere_else(opened):
     """Canaries: nothing that is inside secrets/ occurs in any other entry, packed or unpacked."""
-    canaries = [opened.password.encode()]
+    canaries = [opened.password.encode(), b"alice's long password"]
     for name in glob.glob(opened.path("secrets", "*.age")):
         text = tool("age", "-d", "-i", opened.key, name).out
         canaries += re.findall(rb"\$argon2id\$[^\s\"]+", text)
@@ -172,7 +172,7 @@ def rows(opened, pattern):
 
 def test_rows_are_readable(opened):
     accounts = rows(opened, "accounts/accounts/*.copy.zst")
-    assert any("admin" in row for row in accounts)
+    assert any("admin" in row for row in accounts) and any("alice" in row for row in accounts)
     repositories = rows(opened, "db/repositories/*.copy.zst")
     assert any("admin/team/app" in row for row in repositories)
     tags = rows(opened, "db/tags/*.copy.zst")
@@ -233,7 +233,7 @@ for f in secrets/*.age; do age -d -i {opened.key} "$f" > /dev/null; done
     tool("bash", "-c", script)
     assert layout_digest(space.file("bare/image"), "1.0") == opened.image.digest
     with open(space.file("bare/accounts"), encoding="utf-8") as file:
-        assert "admin" in file.read().split()
+        assert {"admin", "alice"} <= set(file.read().split())
 
 
 def test_layout_of_ours_is_what_stock_tools_make(space):

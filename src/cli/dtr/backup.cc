@@ -230,7 +230,8 @@ void add_backup(Program& program) {
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_option("--images", command->images, "auto, include or inventory")->capture_default_str();
     app->add_option("--secrets", command->secrets, "sealed, plaintext or omit")->capture_default_str();
-    app->add_option("--recipient", command->recipients, "age public key that may open the secrets, too");
+    app->add_option("--recipient", command->recipients, "age public key that may open the secrets, too")
+        ->allow_extra_args(false);
     app->add_flag("--offline,--offline-backup", command->offline, "Read the data directory; no replica may be running on it")
         ->envname("DTR_OFFLINE_BACKUP");
     app->add_option("--data-dir", command->data_dir, "Data directory for --offline")->envname("DTR_DATA_DIR")->capture_default_str();

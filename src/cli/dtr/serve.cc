@@ -148,8 +148,9 @@ void add_serve(Program& program) {
     auto* command = program.app.add_subcommand("serve", "Run a replica; an empty data directory gets a new registry first");
     auto options = std::make_shared<ServeOptions>();
     command->add_option("--data-dir", options->data_dir, "Data directory")->envname("DTR_DATA_DIR")->capture_default_str();
-    command->add_option("--listen", options->listen, "HTTPS address HOST:PORT; may be repeated");
-    command->add_option("--http-listen", options->http_listen, "Plain HTTP address, for a load balancer or loopback");
+    command->add_option("--listen", options->listen, "HTTPS address HOST:PORT; may be repeated")->allow_extra_args(false);
+    command->add_option("--http-listen", options->http_listen, "Plain HTTP address, for a load balancer or loopback")
+        ->allow_extra_args(false);
     command->add_option("--admin-password-file", options->admin_password_file, "Password of the new administrator");
     auto* cert = command->add_option("--tls-cert", options->tls_cert, "Own certificate chain (PEM file)");
     auto* key = command->add_option("--tls-key", options->tls_key, "Its private key (PEM file)");
@@ -158,7 +159,8 @@ void add_serve(Program& program) {
     command->add_option("--dtr-external-url,--external-url", options->external_url, "Address under which clients reach us")
         ->envname("DTR_EXTERNAL_URL");
     command->add_option("--replica-id", options->replica_id, "Id of a new replica: 12 hex digits")->envname("DTR_INSTALL_REPLICA_ID");
-    command->add_option("--trusted-proxy", options->trusted_proxies, "Address whose X-Forwarded-* headers are believed");
+    command->add_option("--trusted-proxy", options->trusted_proxies, "Address whose X-Forwarded-* headers are believed")
+        ->allow_extra_args(false);
     command->add_flag("--no-install", options->no_install, "Never make a new registry");
     command->add_flag("--read-only", options->read_only, "Refuse pushes and deletes");
     command->add_option("--log-level", options->log_level, "debug, info, warn, error")->envname("LOG_LEVEL");

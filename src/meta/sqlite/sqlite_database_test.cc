@@ -10,6 +10,7 @@
 #include <latch>
 #include <thread>
 
+#include "meta/change_recorder.h"
 #include "meta/sqlite/sqlite_meta_store.h"
 #include "test/support/counting_faults.h"
 #include "test/support/temp_dir.h"
@@ -241,6 +242,42 @@ TEST_F(SqliteDatabaseTest, ALoaderDoesNotOverwrite) {
     auto loader = open_sqlite_bulk_loader(path(), system_clock());
     ASSERT_FALSE(loader.has_value());
     EXPECT_EQ(loader.error().code, ErrorCode::already_exists);
+}
+
+// A page costs its length and a look-up costs nothing, whatever the tables hold: no statement scans or sorts but those
+// that are meant to read everything.
+TEST_F(SqliteDatabaseTest, NoStatementScansOrSorts) {
+    ManualClock clock(1);
+    SeededRandom random(1);
+    ASSERT_TRUE(open_sqlite_meta_store({path(), 1}, clock, random));  // so that every store is linked in
+    for (const Table& one : tables()) {
+        (void)insert_statement(one);
+        (void)select_all_statement(one);
+    }
+    auto session = SqliteSession::open(path(), SqliteSession::Access::write);
+    ASSERT_TRUE(session.has_value());
+    std::size_t looked_at = 0;
+    for (const Sql* const sql : sql::all_statements()) {
+        if (sql == &kBroken || sql == &kCount) continue;
+        sqlite3_stmt* raw = nullptr;
+        const std::string explain = "EXPLAIN QUERY PLAN " + sql->text();
+        ASSERT_EQ(sqlite3_prepare_v2((*session)->handle(), explain.c_str(), -1, &raw, nullptr), SQLITE_OK)
+            << sql->name() << ": " << sqlite3_errmsg((*session)->handle());
+        const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> statement(raw, sqlite3_finalize);
+        std::string plan;
+        while (sqlite3_step(raw) == SQLITE_ROW)
+            plan.append(reinterpret_cast<const char*>(sqlite3_column_text(raw, 3))).append("\n");
+        ++looked_at;
+        const bool reads_all = sql->name().starts_with("read all of") || sql->name() == "list the objects of the cut";
+        // Fences are a handful; a scan in index order that a LIMIT ends is no scan.
+        const bool small = sql->text().find("FROM fences") != std::string::npos;
+        const bool ends_early = sql->text().find("LIMIT") != std::string::npos;
+        if (!reads_all && !small && !ends_early) {
+            EXPECT_EQ(plan.find("SCAN"), std::string::npos) << sql->name() << "\n" << plan;
+        }
+        EXPECT_EQ(plan.find("TEMP B-TREE"), std::string::npos) << sql->name() << "\n" << plan;
+    }
+    EXPECT_GT(looked_at, 80U);
 }
 
 TEST_F(SqliteDatabaseTest, LastingReadersAreBoundedAndReused) {

@@ -23,12 +23,12 @@ constexpr const char* kSetup =
     "PRAGMA cell_size_check = ON;";
 constexpr const char* kWriterSetup =
     "PRAGMA foreign_keys = ON;"
-    "PRAGMA cache_size = -4096;"
+    "PRAGMA cache_size = -8192;"
     "PRAGMA wal_autocheckpoint = 0;"
     "PRAGMA journal_size_limit = 67108864;";
 constexpr const char* kReaderSetup =
     "PRAGMA query_only = ON;"
-    "PRAGMA cache_size = -1024;";
+    "PRAGMA cache_size = -2048;";
 
 void configure_library_once() {
     static std::once_flag once;
