@@ -107,8 +107,13 @@ class ContentReader {
         DTR_ASSIGN(std::string bytes, archive_.read_entry());
         if (!entry.name.encrypted) return Secret(std::move(bytes));
         auto plain = archive::age_decrypt(bytes, options_.keys);
-        if (!plain) return fail(plain.error().in("cannot open " + entry.name.text));
-        return plain;
+        if (plain) return plain;
+        Error error = plain.error().in("cannot open " + entry.name.text);
+        if (error.code == ErrorCode::untrusted) {
+            error.message += "; it is sealed to";
+            for (const std::string& recipient : archive_.header().recipients) error.message += " " + recipient;
+        }
+        return fail(std::move(error));
     }
 
     // "config.<n>.<key>", or "<table>.<n>.copy": rows of a secret table.

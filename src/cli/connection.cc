@@ -7,7 +7,7 @@
 #include <boost/json.hpp>
 #include <cerrno>
 
-#include "sys/disk.h"
+#include "cli/streams.h"
 
 namespace dtr::cli {
 
@@ -24,7 +24,7 @@ void Connection::add_options(CLI::App& command) {
 }
 
 Result<Secret> read_password_file(const std::string& path) {
-    DTR_ASSIGN(std::string text, read_file(real_disk(), path, 64U << 10));
+    DTR_ASSIGN(std::string text, read_named_file(path));
     const std::size_t end = text.find_first_of("\r\n");
     Secret first(text.substr(0, end));
     wipe(text);

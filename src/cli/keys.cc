@@ -1,6 +1,6 @@
 #include "cli/keys.h"
 
-#include "sys/disk.h"
+#include "cli/streams.h"
 
 namespace dtr::cli {
 
@@ -14,7 +14,7 @@ void KeyOptions::add_options(CLI::App& command) {
 Result<ArchiveKeys> read_keys(const KeyOptions& options) {
     ArchiveKeys result;
     for (const std::string& path : options.identity_files) {
-        DTR_ASSIGN(std::string text, read_file(real_disk(), path, 64U << 10));
+        DTR_ASSIGN(std::string text, read_named_file(path));
         const Secret secret(text);
         wipe(text);
         auto file = archive::parse_identity_file(secret);

@@ -85,6 +85,11 @@ Status OutputSink::finish() {
     return real_disk().sync_directory(directory);
 }
 
+Result<std::string> read_named_file(const std::string& path, std::size_t limit) {
+    DTR_ASSIGN(const auto source, InputSource::open({path}));
+    return archive::read_all(*source, limit);
+}
+
 Result<std::unique_ptr<InputSource>> InputSource::open(const std::vector<std::string>& paths) {
     auto source = std::make_unique<InputSource>();
     const std::vector<std::string> names = paths.empty() ? std::vector<std::string>{"-"} : paths;

@@ -47,6 +47,9 @@ class OutputSink final : public archive::ByteSink {
     std::string path_;
 };
 
+// A file the operator named, which may be a link; exhausted over `limit` bytes.
+Result<std::string> read_named_file(const std::string& path, std::size_t limit = 1U << 20);
+
 // One archive or several files read as one stream; "-" is stdin.
 class InputSource final : public archive::ByteSource {
   public:

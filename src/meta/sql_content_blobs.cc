@@ -76,6 +76,8 @@ Result<std::optional<Object>> keep_object(sql::Transaction& transaction, const D
 Result<Object> place_object(sql::Transaction& transaction, const Object& offered) {
     DTR_ASSIGN(auto existing, keep_object(transaction, offered.digest));
     if (existing) return std::move(*existing);
+    if (offered.generation.empty())
+        return fail(ErrorCode::conflict, fmt::format("there is no object {} any more", offered.digest.to_string()));
     DTR_TRY(transaction.execute(kInsertObject, {offered.digest.to_string(), offered.generation, offered.size}));
     return offered;
 }

@@ -5,10 +5,15 @@ import os
 
 import pytest
 
-from harness import Peer, Workspace
+from harness import DTR, Peer, Workspace
 from oci import Registry
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure(config):
+    if "DTR_E2E_URL" not in os.environ and not os.access(DTR, os.X_OK) and not config.option.collectonly:
+        pytest.exit(f"{DTR} is not there: build it (cmake --build --preset release), or set DTR_BIN", returncode=1)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -116,7 +116,7 @@ def test_backup_needs_an_administrator_who_showed_a_password(server):
 # -- the command
 
 @pytest.fixture
-def user(space):
+def user(server, space):
     """Runs `dtr user` as the administrator; a new password comes from a file, as there is no terminal."""
     env = {"UCP_URL": server.host, "UCP_CA": server.ca(), "UCP_USERNAME": "admin", "UCP_PASSWORD": server.password}
 

@@ -43,7 +43,7 @@ struct Outcome {
 class Witness {
   public:
     Witness() : thread_([this] { run(); }) {}
-    ~Witness() { channel_.abandon(); }
+    ~Witness() { channel_.close(Error{ErrorCode::cancelled, "the backup was given up", {}}); }  // then the thread joins
     Witness(const Witness&) = delete;
     Witness& operator=(const Witness&) = delete;
 
@@ -51,7 +51,7 @@ class Witness {
     Result<Outcome> verdict() {
         channel_.close();
         thread_.join();
-        return std::move(outcome_);
+        return outcome_;
     }
     // Why it stopped looking, once see() failed.
     Error complaint() {
@@ -88,7 +88,7 @@ class Witness {
 
     ByteChannel channel_;
     Result<Outcome> outcome_ = fail(ErrorCode::internal, "not read");
-    std::thread thread_;
+    std::jthread thread_;
 };
 
 Status check_options(const BackupCommand& command) {

@@ -6,6 +6,7 @@
 #include "cli/connection.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
+#include "cli/streams.h"
 #include "cluster/replica.h"
 #include "http/server.h"
 #include "identity/certificates.h"
@@ -77,8 +78,8 @@ Status install_if_empty(cluster::Environment& environment, const ServeOptions& o
 Result<identity::KeyAndCertificate> find_certificate(cluster::Replica& replica, const ServeOptions& options,
                                                      const std::vector<std::string>& names) {
     if (options.tls_cert.empty()) return replica.server_certificate(names);
-    DTR_ASSIGN(const std::string certificate, read_file(real_disk(), options.tls_cert));
-    DTR_ASSIGN(const std::string key, read_file(real_disk(), options.tls_key));
+    DTR_ASSIGN(const std::string certificate, read_named_file(options.tls_cert));
+    DTR_ASSIGN(const std::string key, read_named_file(options.tls_key));
     identity::KeyAndCertificate pair{Secret(key), certificate};
     DTR_TRY(identity::check_pair(pair.certificate_pem, pair.key_pem));
     return pair;
