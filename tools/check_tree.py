@@ -18,7 +18,8 @@ TEST_COLUMNS_MAX = 140  # tables of cases
 # Folder of src/ -> level. A file includes from lower levels and its own folder only.
 LEVELS = {"base": 0, "sys": 1, "oci": 1, "archive": 1, "blob": 2, "meta": 2, "config": 2, "identity": 3, "registry": 3,
           "backup": 3, "cluster": 3, "api": 4, "cli": 5, "mains": 6}
-SIDEWAYS = {("registry", "identity"), ("cluster", "backup")}
+# cluster puts the services of one replica together, so it may name them.
+SIDEWAYS = {("registry", "identity"), ("cluster", "backup"), ("cluster", "identity"), ("cluster", "registry")}
 HTTP_MAY_INCLUDE = {"base", "sys", "http"}
 MAY_INCLUDE_HTTP = {"api", "cli", "mains", "http"}
 # Implementations of a store: named by the mains and by tests, by nobody else outside their own folder.
@@ -40,6 +41,7 @@ VENDORS = [
     (r"spdlog/", {"sys", "cli", "main"}),
     (r"tl/expected", {"base"}),
     (r"openssl/", {"base", "sys", "archive", "identity", "http"}),
+    (r"prometheus/", {"api"}),
     (r"ldap", {"identity"}),
 ]
 TEST_ONLY = re.compile(r"(gtest|gmock|rapidcheck)(/|\.h)")
@@ -85,7 +87,7 @@ class Source:
     def __init__(self, path):
         self.path = path
         parts = path.split("/")
-        self.test = bool(re.search(r"_test\.(cc|h)$|/test_[a-z_]+\.h$", path)) or parts[0] in ("test", "bench")
+        self.test = bool(re.search(r"_test\.(cc|h)$|/(test_[a-z_]+|testing)\.h$", path)) or parts[0] in ("test", "bench")
         self.main = len(parts) == 2 and parts[0] == "src" and parts[1].endswith("_main.cc")
         self.folder = "mains" if self.main else parts[1] if parts[0] == "src" and len(parts) > 2 else None
         self.subfolder = "/".join(parts[1:3]) if parts[0] == "src" and len(parts) > 3 else None

@@ -62,4 +62,35 @@ class DigestSet {
     std::vector<Raw<64>> sha512_;
 };
 
+// Sizes that descriptors claim, to be held against what is there. All claims come before the first question.
+class SizeClaims {
+  public:
+    void claim(const Digest& digest, std::uint64_t size) { claims_.push_back({key(digest), size}); }
+    // False if somebody claimed another size for `digest`.
+    [[nodiscard]] bool agrees(const Digest& digest, std::uint64_t size) {
+        if (!sorted_) {
+            std::sort(claims_.begin(), claims_.end());
+            claims_.erase(std::unique(claims_.begin(), claims_.end()), claims_.end());
+            sorted_ = true;
+        }
+        const auto first = std::lower_bound(claims_.begin(), claims_.end(), Claim{key(digest), 0});
+        for (auto it = first; it != claims_.end() && it->first == key(digest); ++it)
+            if (it->second != size) return false;
+        return true;
+    }
+
+  private:
+    // Half a SHA-256 tells digests apart well enough here, at half the memory: a clash only means a false alarm.
+    using Key = std::array<char, 16>;
+    using Claim = std::pair<Key, std::uint64_t>;
+    static Key key(const Digest& digest) {
+        Key half{};
+        const std::string raw = hex_decode(digest.hex().substr(0, 32)).value_or("");
+        std::memcpy(half.data(), raw.data(), std::min(raw.size(), half.size()));
+        return half;
+    }
+    std::vector<Claim> claims_;
+    bool sorted_ = false;
+};
+
 }  // namespace dtr::backup

@@ -73,15 +73,20 @@ class Level3 final : public Level2 {
         auto parsed = oci::parse_manifest(bytes, "");
         if (!parsed)
             return fail(ErrorCode::corrupt, fmt::format("manifest {}: {}", digest.to_string(), parsed.error().message));
-        for (const oci::Need& need : parsed->needs)
+        for (const oci::Need& need : parsed->needs) {
+            sizes_.claim(need.digest, need.size);
             if (!need.may_be_absent && !linked_.contains(need.digest) && !manifests_.contains(need.digest) &&
                 !optional_.contains(need.digest))
                 return fail(ErrorCode::corrupt, fmt::format("manifest {} needs {}, which no repository holds",
                                                             digest.to_string(), need.digest.to_string()));
+        }
         return {};
     }
 
     Status inventory_entry(const Digest& digest, std::uint64_t size, Place place) override {
+        if (!sizes_.agrees(digest, size))
+            return fail(ErrorCode::corrupt, fmt::format("a manifest gives {} another size than its {} bytes",
+                                                        digest.to_string(), size));
         if (place != Place::synthetic) present_.add(digest);
         if (place != Place::store) listed_.add(fmt::format("{} {}", digest.to_string(), size));
         return {};
@@ -122,6 +127,7 @@ class Level3 final : public Level2 {
     DigestSet linked_;
     DigestSet optional_;
     DigestSet present_;
+    SizeClaims sizes_;       // what manifests say of the blobs they need
     archive::Fingerprint carried_;  // "<digest> <size>" of blobs in the archive
     archive::Fingerprint listed_;   // the same of the inventory
 };

@@ -103,7 +103,8 @@ Error answer_error(const HttpAnswer& answer, std::string_view doing) {
         case 401: code = ErrorCode::unauthenticated; break;
         case 403: code = ErrorCode::denied; break;
         case 404: code = ErrorCode::not_found; break;
-        case 405: code = ErrorCode::refused; break;
+        case 405:
+        case 412: code = ErrorCode::refused; break;
         case 409: code = ErrorCode::conflict; break;
         case 429:
         case 502:

@@ -210,6 +210,7 @@ TEST(HttpLimits, TurnsAwayConnectionsOverTheLimit) {
     const Answer a = three.get("/");
     EXPECT_EQ(a.status, 503);
     EXPECT_NE(a.header("Retry-After"), "");
+    EXPECT_EQ(a.header("Connection"), "close");
     EXPECT_TRUE(three.ended());
     three.close();
     one.close();

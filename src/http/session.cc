@@ -238,11 +238,13 @@ Task<bool> Session::serve() {
     }
     const Micros since = monotonic_now();
     Request request = std::move(loop_.request);
-    const auto head = parse_head(input_.view().substr(0, head_end.size), request);
+    const Result<Head> head = parse_head(input_.view().substr(0, head_end.size), request);
     request.peer = peer_;
     request.tls = transport_.tls();
     input_.consume(head_end.size);
-    Exchange exchange(shared_, transport_, input_, head ? *head : Head{}, std::move(request));
+    Head facts = head ? *head : Head{};
+    if (admission_ == Admission::turn_away) facts.keep_alive = false;
+    Exchange exchange(shared_, transport_, input_, facts, std::move(request));
     if (!head) {
         exchange.refuse(400, head.error().message);
     } else if (admission_ == Admission::turn_away) {

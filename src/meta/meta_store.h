@@ -51,9 +51,10 @@ struct ManifestPut {
     std::vector<std::string> tags;
 };
 
-// What a put found missing; empty when it was done.
+// What a put found missing or wrong; nothing was changed unless both are empty.
 struct ManifestPutOutcome {
-    std::vector<Digest> missing;      // nothing was changed if not empty
+    std::vector<Digest> missing;
+    std::vector<Digest> wrong_size;   // there, but of another size than the manifest says
     std::string generation_in_use;    // may differ from the one offered: then the offered object is surplus
 };
 

@@ -37,11 +37,11 @@ const Sql kListTags("list tags",
                     "SELECT t.name, t.digest, t.updated_at FROM repositories r LEFT JOIN tags t"
                     " ON t.repository_id = r.id AND t.name > ?2 WHERE r.name = ?1 ORDER BY t.name LIMIT ?3");
 const Sql kHasBlob("look for the referenced blob",
-                   "SELECT b.state FROM blobs b WHERE b.digest = ?2 AND"
+                   "SELECT b.state, b.size FROM blobs b WHERE b.digest = ?2 AND"
                    " (EXISTS (SELECT 1 FROM repository_blobs l WHERE l.repository_id = ?1 AND l.digest = ?2)"
                    " OR EXISTS (SELECT 1 FROM manifests m WHERE m.repository_id = ?1 AND m.digest = ?2))");
 const Sql kHasManifest("look for the referenced manifest",
-                       "SELECT b.state FROM blobs b JOIN manifests m ON m.digest = b.digest"
+                       "SELECT b.state, b.size FROM blobs b JOIN manifests m ON m.digest = b.digest"
                        " WHERE b.digest = ?2 AND m.repository_id = ?1");
 const Sql kStored("look for the manifest's row",
                   "SELECT media_type, artifact_type, annotations_json, subject FROM manifests"
@@ -66,33 +66,38 @@ tl::unexpected<Error> manifest_unknown(std::string_view repository, std::string_
     return fail(ErrorCode::not_found, fmt::format("repository {} has no manifest {}", repository, reference));
 }
 
-// Is it there for this repository? Condemned or not: a reference makes it live.
-Result<bool> available(sql::Transaction& transaction, RepositoryId repository, const Reference& reference) {
+enum class Standing { missing, wrong_size, good };
+
+// Is it there for this repository, as the manifest describes it? Condemned or not: a reference makes it live.
+Result<Standing> standing(sql::Transaction& transaction, RepositoryId repository, const Reference& reference) {
     const Sql& sql = reference.kind == ReferenceKind::manifest ? kHasManifest : kHasBlob;
     bool condemned = false;
-    bool found = false;
     {
         DTR_ASSIGN(auto rows, transaction.query(sql, {repository, reference.digest.to_string()}));
-        DTR_ASSIGN(found, rows.next());
-        condemned = found && rows.integer(0) != 0;
+        DTR_ASSIGN(const bool found, rows.next());
+        if (!found) return Standing::missing;
+        condemned = rows.integer(0) != 0;
+        if (reference.size && static_cast<std::uint64_t>(rows.integer(1)) != *reference.size) return Standing::wrong_size;
     }
     if (condemned) DTR_TRY(keep_object(transaction, reference.digest));
-    return found;
+    return Standing::good;
 }
 
-Result<std::vector<Digest>> find_missing(sql::Transaction& transaction, std::optional<RepositoryId> repository,
-                                         std::span<const Reference> references) {
-    std::vector<Digest> missing;
+void add_once(std::vector<Digest>& list, const Digest& digest) {
+    if (std::find(list.begin(), list.end(), digest) == list.end()) list.push_back(digest);
+}
+
+Status check_references(sql::Transaction& transaction, std::optional<RepositoryId> repository,
+                        std::span<const Reference> references, ManifestPutOutcome& outcome) {
     for (const Reference& reference : references) {
-        if (reference.may_be_absent) continue;
-        bool found = false;
+        Standing found = Standing::missing;
         if (repository) {
-            DTR_ASSIGN(found, available(transaction, *repository, reference));
+            DTR_ASSIGN(found, standing(transaction, *repository, reference));
         }
-        if (!found && std::find(missing.begin(), missing.end(), reference.digest) == missing.end())
-            missing.push_back(reference.digest);
+        if (found == Standing::wrong_size) add_once(outcome.wrong_size, reference.digest);
+        if (found == Standing::missing && !reference.may_be_absent) add_once(outcome.missing, reference.digest);
     }
-    return missing;
+    return {};
 }
 
 // True if the row is there and says the same: then its references are the same too, for the bytes are.
@@ -126,8 +131,8 @@ Result<ManifestPutOutcome> put_in(ChangeRecorder& recorder, const ManifestPut& p
     sql::Transaction& transaction = recorder.transaction();
     ManifestPutOutcome outcome;
     DTR_ASSIGN(const auto known, find_repository_id(transaction, put.repository));
-    DTR_ASSIGN(outcome.missing, find_missing(transaction, known, put.references));
-    if (!outcome.missing.empty()) return outcome;
+    DTR_TRY(check_references(transaction, known, put.references, outcome));
+    if (!outcome.missing.empty() || !outcome.wrong_size.empty()) return outcome;
 
     const Manifest& manifest = put.manifest;
     const std::string digest = manifest.digest.to_string();

@@ -34,6 +34,7 @@ struct Reference {
     Digest digest;
     ReferenceKind kind = ReferenceKind::blob;
     bool may_be_absent = false;  // a non-distributable layer or one with urls
+    std::optional<std::uint64_t> size = std::nullopt;  // what the manifest says of it, to be held against the object
 };
 
 struct Manifest {

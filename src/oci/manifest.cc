@@ -146,18 +146,22 @@ class Needs {
             (descriptor.has_urls || is_non_distributable(descriptor.media_type));
         const auto [known, is_new] = places_.try_emplace(descriptor.digest, list_.size());
         if (is_new) {
-            list_.push_back({descriptor.digest, kind, may_be_absent});
+            list_.push_back({descriptor.digest, kind, may_be_absent, descriptor.size});
             return;
         }
         Need& need = list_[known->second];
         need.may_be_absent = need.may_be_absent && may_be_absent;
         if (kind == NeedKind::manifest) need.kind = kind;
+        if (need.size != descriptor.size) contradiction_ = descriptor.digest;
     }
     std::vector<Need> take() { return std::move(list_); }
+    // A digest that was given two sizes; empty if none was.
+    [[nodiscard]] const Digest& contradiction() const { return contradiction_; }
 
   private:
     std::vector<Need> list_;
     std::unordered_map<Digest, std::size_t> places_;
+    Digest contradiction_;
 };
 
 Status read_list(const json::object& object, std::string_view key, bool entries_are_manifests,
@@ -290,6 +294,8 @@ Result<ParsedManifest> parse_manifest(std::string_view bytes, std::string_view c
             DTR_TRY(read_list(body, "layers", false, needs));
         }
     }
+    if (!needs.contradiction().empty())
+        return bad(fmt::format("it gives {} two different sizes", needs.contradiction().to_string()));
     out.needs = needs.take();
     return out;
 }

@@ -40,6 +40,7 @@ struct Need {
     Digest digest;
     NeedKind kind = NeedKind::blob;
     bool may_be_absent = false;  // a non-distributable layer, or one with urls
+    std::uint64_t size = 0;      // as the descriptor says; two descriptors of one digest must agree
 };
 
 struct ParsedManifest {

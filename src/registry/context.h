@@ -27,4 +27,9 @@ struct Context {
 
 std::string new_generation(Random& random);
 
+// Whether the registry takes changes now. refused in read-only mode.
+Status admit_change(const Context& context);
+// The same for what needs room: no_space too, if `bytes` more would leave less than the reserve.
+Status admit_bytes(const Context& context, std::uint64_t bytes = 0);
+
 }  // namespace dtr::registry

@@ -3,6 +3,12 @@
 #include "oci/manifest.h"
 
 namespace dtr::registry {
+namespace {
+
+// Of an entry, roughly: most manifests are smaller than what keeps them.
+std::size_t cost(const std::string& bytes) { return bytes.size() + 512; }
+
+}  // namespace
 
 ManifestBytes ManifestCache::find(const Digest& digest) {
     MutexLock lock(mutex_);
@@ -16,19 +22,18 @@ void ManifestCache::add(const Digest& digest, ManifestBytes bytes) {
     if (bytes->size() > bytes_max_ / 4) return;
     MutexLock lock(mutex_);
     if (index_.contains(digest)) return;
-    bytes_ += bytes->size();
+    bytes_ += cost(*bytes);
     order_.push_front({digest, std::move(bytes)});
     index_[digest] = order_.begin();
     while (bytes_ > bytes_max_) {
-        bytes_ -= order_.back().bytes->size();
+        bytes_ -= cost(*order_.back().bytes);
         index_.erase(order_.back().digest);
         order_.pop_back();
     }
 }
 
 Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_view bytes) {
-    if (context_.settings.read_only)
-        return fail(ErrorCode::refused, "the registry is in read-only mode", "try again when maintenance is over");
+    DTR_TRY(admit_bytes(context_, bytes.size()));
     const Digest digest =
         Digest::of(bytes, push.digest ? push.digest->algorithm() : DigestAlgorithm::sha256);
     if (push.digest && digest != *push.digest)
@@ -51,8 +56,11 @@ Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_vie
         put.references.push_back({need.digest,
                                   need.kind == oci::NeedKind::manifest ? meta::ReferenceKind::manifest
                                                                        : meta::ReferenceKind::blob,
-                                  need.may_be_absent});
+                                  need.may_be_absent, need.size});
     DTR_ASSIGN(const meta::ManifestPutOutcome outcome, store(put, bytes, push.actor));
+    if (!outcome.wrong_size.empty())
+        return fail(ErrorCode::invalid, fmt::format("the manifest gives {} a size that it does not have",
+                                                    outcome.wrong_size.front().to_string()));
     if (!outcome.missing.empty()) {
         std::string names;
         for (const Digest& missing : outcome.missing) names += (names.empty() ? "" : ", ") + missing.to_string();
@@ -71,13 +79,16 @@ Result<meta::ManifestPutOutcome> Manifests::store(meta::ManifestPut& put, std::s
     meta::ContentStore& content = context_.meta.content();
     if (content.find_object(put.manifest.digest)) {
         auto outcome = content.put_manifest(put, actor);
+        // If the object's bytes were lost, here they are again; if they are there, this writes nothing.
+        if (outcome && !outcome->generation_in_use.empty())
+            DTR_TRY(context_.blobs.put({put.manifest.digest, outcome->generation_in_use}, bytes));
         if (outcome || outcome.error().code != ErrorCode::conflict) return outcome;
     }
     put.manifest.generation = new_generation(context_.random);
     const blob::ObjectId object{put.manifest.digest, put.manifest.generation};
     DTR_TRY(context_.blobs.put(object, bytes));
     auto outcome = content.put_manifest(put, actor);
-    if (outcome && (!outcome->missing.empty() || outcome->generation_in_use != object.generation))
+    if (outcome && (!outcome->missing.empty() || !outcome->wrong_size.empty() || outcome->generation_in_use != object.generation))
         (void)context_.blobs.remove(object);
     return outcome;
 }
@@ -85,7 +96,7 @@ Result<meta::ManifestPutOutcome> Manifests::store(meta::ManifestPut& put, std::s
 Result<ManifestBytes> Manifests::bytes_of(const meta::Manifest& row) {
     if (ManifestBytes cached = cache_.find(row.digest)) return cached;
     DTR_ASSIGN(const auto reader, context_.blobs.open({row.digest, row.generation}));
-    if (reader->size() != row.size)
+    if (row.size > oci::kManifestBytesMax || reader->size() != row.size)
         return fail(ErrorCode::corrupt, fmt::format("manifest {} has {} bytes where {} were stored",
                                                     row.digest.to_string(), reader->size(), row.size));
     std::string bytes(row.size, '\0');

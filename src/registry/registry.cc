@@ -7,6 +7,12 @@
 #include "sys/log.h"
 
 namespace dtr::registry {
+namespace {
+
+constexpr std::chrono::seconds kFlushEvery{2};
+constexpr unsigned kTurnsPerExpiry = 150;
+
+}  // namespace
 
 void Batches::pulled(meta::RepositoryId repository, const Digest& digest, std::string_view tag) {
     MutexLock lock(mutex_);
@@ -44,12 +50,21 @@ void Batches::flush() {
     if (!leases.empty()) {
         const auto done =
             context_.meta.content().renew_leases(leases, context_.clock.now() + context_.settings.lease);
-        if (!done) log::warn("leases were not renewed: {}", done.error().message);
+        if (!done) {
+            log::warn("leases were not renewed: {}", done.error().message);
+            forget(leases);
+        }
     }
     if (!pulls.empty()) {
         const auto done = context_.meta.changes().add_pulls(pulls);
         if (!done) log::debug("pulls were not counted: {}", done.error().message);
     }
+}
+
+// What could not be leased is tried again when it is next asked for.
+void Batches::forget(const std::vector<Digest>& leases) {
+    MutexLock lock(mutex_);
+    for (const Digest& digest : leases) leased_.erase(digest);
 }
 
 Registry::Registry(Context context)
@@ -65,9 +80,11 @@ void Registry::start() {
         std::mutex mutex;
         std::condition_variable_any wake;
         std::unique_lock lock(mutex);
-        while (!stop.stop_requested()) {
-            wake.wait_for(lock, stop, std::chrono::seconds(2), [] { return false; });
+        for (unsigned turn = 0; !stop.stop_requested(); ++turn) {
+            wake.wait_for(lock, stop, kFlushEvery, [] { return false; });
             batches_.flush();
+            if (turn % kTurnsPerExpiry != 0) continue;
+            if (auto expired = uploads_.expire(); !expired) log::warn("expired uploads: {}", expired.error().message);
         }
     });
 }
@@ -88,6 +105,7 @@ Result<Registry::OpenBlob> Registry::open_blob(std::string_view repository, cons
 
 Result<meta::Object> Registry::mount(std::string_view repository, std::string_view source, const Digest& digest,
                                      std::string_view actor) {
+    DTR_TRY(admit_bytes(context_));
     DTR_TRY(content().find_blob(source, digest));
     return content().link_existing(repository, digest, context_.clock.now() + context_.settings.lease, {}, actor);
 }

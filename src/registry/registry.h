@@ -22,6 +22,7 @@ class Batches {
     void flush();
 
   private:
+    void forget(const std::vector<Digest>& leases);
     static constexpr std::size_t kWaitingMax = 4096;
     Context& context_;
     Mutex mutex_;
@@ -51,11 +52,14 @@ class Registry {
     };
     Result<OpenBlob> open_blob(std::string_view repository, const Digest& digest);
     Result<meta::Object> stat_blob(std::string_view repository, const Digest& digest);
-    // Links into `repository` what `source` links. not_found if it does not.
+    // Links into `repository` what `source` links. not_found if it does not. refused in read-only mode.
     Result<meta::Object> mount(std::string_view repository, std::string_view source, const Digest& digest,
                                std::string_view actor);
 
-    // Starts the thread that flushes batches every few seconds.
+    // For deletes, which go to content() directly: refused in read-only mode.
+    Status admit_delete() { return admit_change(context_); }
+
+    // Starts the thread that flushes batches every few seconds, and ends expired uploads every few minutes.
     void start();
 
   private:

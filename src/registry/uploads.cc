@@ -6,8 +6,27 @@
 #include "sys/log.h"
 
 namespace dtr::registry {
+namespace {
+
+constexpr std::uint64_t kRoomCheckBytes = 8U << 20;
+constexpr std::size_t kExpiredPerStep = 100;
+
+}  // namespace
 
 std::string new_generation(Random& random) { return random_hex(random, 8); }
+
+Status admit_change(const Context& context) {
+    if (!context.settings.read_only) return {};
+    return fail(ErrorCode::refused, "the registry is in read-only mode", "try again when maintenance is over");
+}
+
+Status admit_bytes(const Context& context, std::uint64_t bytes) {
+    DTR_TRY(admit_change(context));
+    DTR_ASSIGN(const auto free, context.blobs.free_bytes());
+    if (!free || (*free >= bytes && *free - bytes >= context.settings.free_bytes_reserve)) return {};
+    return fail(ErrorCode::no_space, fmt::format("only {} bytes are free in the image store", *free),
+                "free space or enlarge the volume; pulls go on");
+}
 
 UploadSession::UploadSession(Uploads& owner, meta::Upload row, bool recorded)
     : owner_(owner), row_(std::move(row)), recorded_(recorded), recorded_offset_(row_.offset) {}
@@ -21,15 +40,20 @@ UploadSession::~UploadSession() {
             if (auto kept = suspend(); !kept) log::warn("upload {}: {}", row_.id, kept.error().message);
         }
     }
-    MutexLock lock(owner_.mutex_);
-    owner_.held_.erase(row_.id);
+    owner_.release(row_.id);
 }
 
 Status UploadSession::append(std::string_view bytes) {
     if (row_.offset + bytes.size() > owner_.context_.settings.blob_bytes_max)
         return fail(ErrorCode::exhausted, fmt::format("the blob is over the limit of {} bytes",
                                                       owner_.context_.settings.blob_bytes_max));
+    // One upload must not fill the disk past the reserve that its beginning was held to.
+    if (!bytes.empty() && (!writer_ || row_.offset - room_checked_at_ >= kRoomCheckBytes)) {
+        DTR_TRY(admit_bytes(owner_.context_));
+        room_checked_at_ = row_.offset;
+    }
     if (!writer_) {
+        DTR_TRY(admit_change(owner_.context_));
         DTR_ASSIGN(writer_, recorded_ ? owner_.context_.blobs.resume(row_.id, row_.offset)
                                       : owner_.context_.blobs.begin(row_.id));
     }
@@ -51,6 +75,13 @@ Status UploadSession::suspend() {
 void UploadSession::rewind() {
     writer_.reset();
     row_.offset = recorded_offset_;
+    room_checked_at_ = row_.offset;
+    if (!recorded_) {
+        (void)owner_.context_.blobs.discard(row_.id);
+        hasher_ = Hasher(hasher_.algorithm());
+    } else if (auto before = Hasher::load(row_.hash_state)) {
+        hasher_ = std::move(*before);
+    }
 }
 
 Status UploadSession::verify(const Digest& digest) {
@@ -92,8 +123,10 @@ Result<meta::Object> UploadSession::finish(const Digest& digest, std::string_vie
     auto linked = content.link_existing(row_.repository, digest, lease_until, recorded_id, actor);
     if (linked) {
         ended_ = true;
+        const auto healed = heal(*linked);
         writer_.reset();
         (void)context.blobs.discard(row_.id);
+        DTR_TRY(healed);
         return linked;
     }
     if (linked.error().code != ErrorCode::not_found) return linked;
@@ -108,6 +141,20 @@ Result<meta::Object> UploadSession::finish(const Digest& digest, std::string_vie
     return stored;
 }
 
+// The bytes of `object`, which this upload now stands on, may have been lost; here they are again.
+Status UploadSession::heal(const meta::Object& object) {
+    blob::BlobStore& blobs = owner_.context_.blobs;
+    const blob::ObjectId id{object.digest, object.generation};
+    const auto there = blobs.stat(id);
+    if (there && there->size == object.size) return {};
+    if (!there && there.error().code != ErrorCode::not_found) return fail(there.error());
+    log::warn("the bytes of {} were lost or cut short; this push brings them back", object.digest.to_string());
+    if (there) DTR_TRY(blobs.remove(id));
+    auto placed = writer_->commit(id);
+    if (!placed && placed.error().code == ErrorCode::already_exists) return {};  // another push was faster
+    return placed;
+}
+
 Status UploadSession::cancel() {
     ended_ = true;
     writer_.reset();
@@ -115,18 +162,18 @@ Status UploadSession::cancel() {
     return owner_.context_.blobs.discard(row_.id);
 }
 
-Status Uploads::admit() {
-    if (context_.settings.read_only)
-        return fail(ErrorCode::refused, "the registry is in read-only mode", "try again when maintenance is over");
-    DTR_ASSIGN(const auto free, context_.blobs.free_bytes());
-    if (free && *free < context_.settings.free_bytes_reserve)
-        return fail(ErrorCode::no_space, fmt::format("only {} bytes are free in the image store", *free),
-                    "free space or enlarge the volume; pulls go on");
-    return {};
+bool Uploads::hold(const std::string& id) {
+    MutexLock lock(mutex_);
+    return held_.insert(id).second;
+}
+
+void Uploads::release(const std::string& id) {
+    MutexLock lock(mutex_);
+    held_.erase(id);
 }
 
 Result<meta::Upload> Uploads::begin(const UploadStart& start) {
-    DTR_TRY(admit());
+    DTR_TRY(admit_bytes(context_));
     const Micros now = context_.clock.now();
     meta::Upload row{.id = random_hex(context_.random, 16),
                      .repository = start.repository,
@@ -140,7 +187,7 @@ Result<meta::Upload> Uploads::begin(const UploadStart& start) {
 }
 
 Result<std::unique_ptr<UploadSession>> Uploads::begin_single(const UploadStart& start) {
-    DTR_TRY(admit());
+    DTR_TRY(admit_bytes(context_));
     meta::Upload row{.id = random_hex(context_.random, 16),
                      .repository = start.repository,
                      .account_id = start.account_id,
@@ -168,28 +215,40 @@ Result<meta::Upload> Uploads::status(std::string_view repository, std::string_vi
 
 Result<std::unique_ptr<UploadSession>> Uploads::open(std::string_view repository, std::string_view id) {
     const std::string key(id);
-    {
-        MutexLock lock(mutex_);
-        if (!held_.insert(key).second)
-            return fail(ErrorCode::conflict, fmt::format("upload {} is being written by another request", key));
-    }
-    const auto release = [&] {
-        MutexLock lock(mutex_);
-        held_.erase(key);
-    };
+    if (!hold(key))
+        return fail(ErrorCode::conflict,
+                    fmt::format("upload {} is being written by another request", key.substr(0, 64)));
     auto row = status(repository, id);
     if (!row) {
-        release();
+        release(key);
         return fail(row.error());
     }
     auto hasher = Hasher::load(row->hash_state);
     if (!hasher) {
-        release();
+        release(key);
         return fail(hasher.error());
     }
     auto session = std::unique_ptr<UploadSession>(new UploadSession(*this, std::move(*row), true));
     session->hasher_ = std::move(*hasher);
     return session;
+}
+
+Result<std::size_t> Uploads::expire() {
+    std::size_t removed = 0;
+    while (true) {
+        DTR_ASSIGN(const auto rows, context_.meta.uploads().list_expired(context_.clock.now(), kExpiredPerStep));
+        const std::size_t before = removed;
+        for (const meta::Upload& row : rows) {
+            if (!hold(row.id)) continue;
+            // Row last: as long as it is there, so is the way to the bytes.
+            auto gone = context_.blobs.discard(row.id);
+            if (gone) gone = context_.meta.uploads().remove(row.id);
+            release(row.id);
+            DTR_TRY(gone);
+            ++removed;
+        }
+        if (rows.size() < kExpiredPerStep || removed == before) return removed;
+    }
 }
 
 }  // namespace dtr::registry

@@ -37,7 +37,7 @@ class UploadSession {
     [[nodiscard]] std::uint64_t offset() const { return row_.offset; }
     Status append(std::string_view bytes);  // exhausted over the blob limit; no_space
     Status suspend();                       // records how far it came
-    void rewind();                          // forgets what this request appended
+    void rewind();                          // forgets what this request appended; more may follow
     // Ends it: the bytes become a blob of the repository, durable. invalid (digest mismatch): nothing changed, the
     // session stands where it was when this request began.
     Result<meta::Object> finish(const Digest& digest, std::string_view actor);
@@ -47,6 +47,7 @@ class UploadSession {
     friend class Uploads;
     UploadSession(Uploads& owner, meta::Upload row, bool recorded);
     Status verify(const Digest& digest);
+    Status heal(const meta::Object& object);
 
     Uploads& owner_;
     meta::Upload row_;
@@ -54,6 +55,7 @@ class UploadSession {
     std::uint64_t recorded_offset_;
     Hasher hasher_;
     std::unique_ptr<blob::BlobWriter> writer_;
+    std::uint64_t room_checked_at_ = 0;  // offset
     bool ended_ = false;
 };
 
@@ -61,16 +63,19 @@ class Uploads {
   public:
     explicit Uploads(Context& context) : context_(context) {}
 
-    // no_space below the reserve; refused in read-only mode.
+    // no_space below the reserve; refused in read-only mode. Those who append are held to the same.
     Result<meta::Upload> begin(const UploadStart& start);
     // For a push in one request: a session that leaves no record.
     Result<std::unique_ptr<UploadSession>> begin_single(const UploadStart& start);
     Result<meta::Upload> status(std::string_view repository, std::string_view id);  // not_found
     Result<std::unique_ptr<UploadSession>> open(std::string_view repository, std::string_view id);
+    // Removes sessions that nobody went on with in time, and their bytes; answers how many.
+    Result<std::size_t> expire();
 
   private:
     friend class UploadSession;
-    Status admit();
+    bool hold(const std::string& id);  // false if somebody does
+    void release(const std::string& id);
 
     Context& context_;
     Mutex mutex_;

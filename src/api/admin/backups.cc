@@ -79,7 +79,7 @@ http::Reply handle_backup(Services& services, const http::Request& request, cons
     if (parts.size() == 1 && parts[0] == "backup") {
         if (request.method != "POST") return error_response(405, "UNSUPPORTED", "use POST");
         if (const auto wanted = request.query_value("replica-id"); wanted && *wanted != services.replica_id)
-            return error_response(404, "NO_SUCH_REPLICA",
+            return error_response(412, "NO_SUCH_REPLICA",
                                   fmt::format("this is replica {}, not {}", services.replica_id, wanted->substr(0, 64)));
         return start(services, request);
     }

@@ -274,12 +274,13 @@ TEST_F(SqliteDatabaseTest, NoStatementScansOrSorts) {
         // Fences are a handful, and a merge sorts two pages.
         if (sql->text().find("FROM fences") != std::string::npos || name == "list visible repositories") continue;
         EXPECT_EQ(plan.find("TEMP B-TREE"), std::string::npos) << name << "\n" << plan;
-        // A scan in the order of an index that a LIMIT ends is no scan.
+        // A walk in key order that a LIMIT ends is no scan, unless it passes over rows.
         const bool ends_early = sql->text().find("LIMIT") != std::string::npos;
+        const bool filters = sql->text().find(" WHERE ") != std::string::npos;
         std::istringstream lines(plan);
         for (std::string line; std::getline(lines, line);) {
             if (!line.starts_with("SCAN") || line == "SCAN CONSTANT ROW" || line == "SCAN some") continue;
-            EXPECT_TRUE(ends_early && line.find(" USING ") != std::string::npos) << name << "\n" << plan;
+            EXPECT_TRUE(ends_early && !filters) << name << "\n" << plan;
         }
     }
     EXPECT_GT(looked_at, 80U);

@@ -122,7 +122,7 @@ Result<std::unique_ptr<SqliteSession>> SqliteSession::open(const std::string& pa
         if (!created) return fail(std::move(created).error());
     }
     sqlite3* handle = nullptr;
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_NOFOLLOW;
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     const int result = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
     DTR_CHECK(handle != nullptr);
     std::unique_ptr<SqliteSession> session(new SqliteSession(handle, path));
