@@ -32,7 +32,8 @@ std::string_view trim(std::string_view text) {
 Result<std::uint64_t> number(std::string_view text, int base) {
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-    if (error != std::errc() || end == text.data()) return fail(ErrorCode::invalid, fmt::format("not a number: {}", text));
+    if (error != std::errc() || end == text.data())
+        return fail(ErrorCode::invalid, fmt::format("not a number: {}", text));
     return value;
 }
 
@@ -249,7 +250,8 @@ Result<Target> log_in(const std::string& url, const std::string& user, const std
     const std::string& challenge = first.head.www_authenticate;
     const std::string basic = "Basic " + base64_encode(user + ":" + password);
     if (first.head.status != 401 || challenge.empty())
-        return fail(ErrorCode::unsupported, fmt::format("{}/v2/ answers {} without a challenge", url, first.head.status));
+        return fail(ErrorCode::unsupported,
+                    fmt::format("{}/v2/ answers {} without a challenge", url, first.head.status));
     if (same(std::string_view(challenge).substr(0, 5), "Basic")) {
         target.authorization = basic;
         return target;
@@ -257,7 +259,8 @@ Result<Target> log_in(const std::string& url, const std::string& user, const std
     std::string path = field(challenge, "realm");
     const std::size_t slash = path.find('/', path.find("//") == std::string::npos ? 0 : path.find("//") + 2);
     path = slash == std::string::npos ? "/" : path.substr(slash);
-    path += fmt::format("?service={}&scope=repository:{}:pull,push", percent_encode(field(challenge, "service")), repository);
+    path += fmt::format("?service={}&scope=repository:{}:pull,push", percent_encode(field(challenge, "service")),
+                        repository);
     Target asking = target;
     asking.authorization = basic;
     Connection issuer(asking);

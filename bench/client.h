@@ -63,8 +63,8 @@ class Connection {
 
     const Target& target_;
     UniqueFd fd_;
-    std::string buffer_;      // received
-    std::size_t begin_ = 0;   // of what is not yet used
+    std::string buffer_;     // received
+    std::size_t begin_ = 0;  // of what is not yet used
 };
 
 // A blocking TCP connection without Nagle's delay.

@@ -45,9 +45,9 @@ void print(const std::string& workload, const Options& options, Report& report) 
         "{{\"workload\":\"{}\",\"clients\":{},\"operations\":{},\"seconds\":{:.3f},\"per_second\":{:.2f},"
         "\"mb_per_second\":{:.1f},\"p50_ms\":{:.3f},\"p99_ms\":{:.3f},\"max_ms\":{:.3f},\"driver_cpus\":{:.2f}}}\n",
         workload, options.clients, report.operations, report.seconds,
-        static_cast<double>(report.operations) / report.seconds, static_cast<double>(report.bytes) / report.seconds / 1e6,
-        percentile(report.latencies_ms, 0.5), percentile(report.latencies_ms, 0.99), percentile(report.latencies_ms, 1),
-        report.cpu_seconds / report.seconds);
+        static_cast<double>(report.operations) / report.seconds,
+        static_cast<double>(report.bytes) / report.seconds / 1e6, percentile(report.latencies_ms, 0.5),
+        percentile(report.latencies_ms, 0.99), percentile(report.latencies_ms, 1), report.cpu_seconds / report.seconds);
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ Result<std::size_t> answer_length(std::string_view text, std::string_view expect
     DTR_ASSIGN(const Head head, parse_head(text.substr(0, end + 4)));
     if (head.status != 200) return fail(ErrorCode::invalid, fmt::format("a manifest GET answers {}", head.status));
     if (head.content_length != expected_body.size())
-        return fail(ErrorCode::corrupt, fmt::format("{} bytes instead of {}", head.content_length, expected_body.size()));
+        return fail(ErrorCode::corrupt,
+                    fmt::format("{} bytes instead of {}", head.content_length, expected_body.size()));
     const std::size_t whole = end + 4 + expected_body.size();
     if (text.size() < whole) return std::size_t{0};
     if (text.substr(end + 4, expected_body.size()) != expected_body)
@@ -69,7 +70,8 @@ Result<Report> manifest_get(const Target& target, const Options& options) {
     Report report;
     const double cpu_before = cpu_seconds();
     const auto begin = SteadyClock::now();
-    const auto end = begin + std::chrono::duration_cast<SteadyClock::duration>(std::chrono::duration<double>(options.seconds));
+    const auto end =
+        begin + std::chrono::duration_cast<SteadyClock::duration>(std::chrono::duration<double>(options.seconds));
     for (Client& client : clients) DTR_TRY(send_request(client, request));
     std::array<epoll_event, 256> events{};
     std::array<char, 65536> chunk{};

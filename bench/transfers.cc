@@ -63,11 +63,12 @@ Result<Report> repeat(const Target& target, const Options& options, const Operat
     return report;
 }
 
-Result<std::uint64_t> pull_blob(Connection& connection, const std::string& repository, const Digest& digest, bool verify) {
+Result<std::uint64_t> pull_blob(Connection& connection, const std::string& repository, const Digest& digest,
+                                bool verify) {
     Hasher hasher(digest.algorithm());
     std::uint64_t bytes = 0;
-    const auto answer = connection.request("GET", fmt::format("/v2/{}/blobs/{}", repository, digest.to_string()), {}, {},
-                                           [&](std::string_view piece) {
+    const auto answer = connection.request("GET", fmt::format("/v2/{}/blobs/{}", repository, digest.to_string()), {},
+                                           {}, [&](std::string_view piece) {
                                                bytes += piece.size();
                                                if (verify) hasher.update(piece);
                                            });
@@ -178,9 +179,9 @@ Status push_blob(Connection& connection, const std::string& repository, const Di
 Status push_image(Connection& connection, const std::string& repository, const Image& image, std::string_view tag) {
     for (std::size_t i = 0; i < image.blobs.size(); ++i)
         DTR_TRY(push_blob(connection, repository, image.digests[i], image.blobs[i]));
-    return expect(connection.request("PUT", fmt::format("/v2/{}/manifests/{}", repository, tag), image.manifest,
-                                     kManifestType),
-                  201, "PUT of a manifest");
+    return expect(
+        connection.request("PUT", fmt::format("/v2/{}/manifests/{}", repository, tag), image.manifest, kManifestType),
+        201, "PUT of a manifest");
 }
 
 Result<Report> push_small(const Target& target, const Options& options) {

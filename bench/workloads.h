@@ -12,21 +12,21 @@ namespace dtr::bench {
 
 struct Options {
     std::string repository = "admin/bench";
-    unsigned clients = 8;        // connections, each with one request under way
-    double seconds = 5;          // how long to load; at least
-    unsigned count = 0;          // if set: exactly so many images instead
+    unsigned clients = 8;  // connections, each with one request under way
+    double seconds = 5;    // how long to load; at least
+    unsigned count = 0;    // if set: exactly so many images instead
     std::uint64_t layer_bytes = 1U << 20;
     unsigned layers = 1;
     std::uint64_t large_bytes = 1ULL << 30;
-    bool verify = true;          // hash what is pulled
-    std::uint64_t seed = 1;      // makes the contents; another seed, other blobs
+    bool verify = true;      // hash what is pulled
+    std::uint64_t seed = 1;  // makes the contents; another seed, other blobs
 };
 
 struct Report {
     std::uint64_t operations = 0;
     std::uint64_t bytes = 0;
     double seconds = 0;
-    double cpu_seconds = 0;  // of this program meanwhile
+    double cpu_seconds = 0;           // of this program meanwhile
     std::vector<float> latencies_ms;  // one per operation
 };
 

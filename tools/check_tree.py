@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Rules of the house that no compiler checks. Prints one line per offence; exits 1 if there is any.
 
-Include arrows point down, services know interfaces and not stores, a vendor's header stays in the folder that wraps it,
-coroutines stay in http/, files stay small, the map in ARCHITECTURE.md is the tree. Standard library only; well under a second.
+Include arrows point down, services know interfaces and not stores, a vendor's header stays in the folder that wraps
+it, coroutines stay in http/, files stay small, the map in ARCHITECTURE.md is the tree. Standard library only.
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 LINES_MAX = 600
-COLUMNS_MAX = 120       # what clang-format cannot break
+COLUMNS_MAX = 125       # clang-format breaks code at 120; comments it leaves alone
 TEST_COLUMNS_MAX = 140  # tables of cases
 
 # Folder of src/ -> level. A file includes from lower levels and its own folder only.
@@ -134,9 +134,10 @@ def check_arrow(source, number, target, top):
         if here not in MAY_INCLUDE_HTTP:
             offend(source.path, number, f'"{target}": only api, cli and the mains include http')
     elif here not in LEVELS or top not in LEVELS:
-        offend(source.path, number, f'"{target}": no level for {here if here not in LEVELS else top}; see tools/check_tree.py')
+        unknown = here if here not in LEVELS else top
+        offend(source.path, number, f'"{target}": {unknown} has no level; give it one in tools/check_tree.py')
     elif LEVELS[top] >= LEVELS[here] and (here, top) not in SIDEWAYS and not source.test:
-        offend(source.path, number, f'"{target}": an include arrow from {here} ({LEVELS[here]}) to {top} ({LEVELS[top]})')
+        offend(source.path, number, f'"{target}": an arrow from {here} ({LEVELS[here]}) to {top} ({LEVELS[top]})')
 
 
 def check_cpp(path, text):

@@ -5,6 +5,7 @@
 #include "api/health.h"
 #include "api/oci/distribution.h"
 #include "api/token.h"
+#include "http/wire.h"
 #include "sys/log.h"
 
 namespace dtr::api {
@@ -32,7 +33,9 @@ http::Response Application::refusal(int status, std::string_view detail) { retur
 
 void Application::answered(const http::Request& request, int status, std::uint64_t bytes, Micros duration) {
     metrics_.request(request.method, status, bytes, duration);
-    log::debug("{} {} {} {} {} us {}", request.peer, request.method, request.path, status, duration, bytes);
+    if (log::enabled(log::Level::debug))
+        log::debug("{} {} {} {} {} us {}", request.peer, http::printable(request.method), http::printable(request.path),
+                   status, duration, bytes);
 }
 
 }  // namespace dtr::api

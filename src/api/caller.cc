@@ -4,6 +4,7 @@
 
 #include "api/errors.h"
 #include "base/encoding.h"
+#include "http/wire.h"
 
 namespace dtr::api {
 namespace {
@@ -26,16 +27,26 @@ Result<Caller> identify_basic(Services& services, const http::Request& request, 
     if (colon == std::string::npos)
         return fail(ErrorCode::unauthenticated, "the Basic credentials cannot be read");
     const Secret password(decoded->substr(colon + 1));
+    std::fill(decoded->begin() + static_cast<std::ptrdiff_t>(colon), decoded->end(), '\0');
     decoded->resize(colon);
     DTR_ASSIGN(identity::Principal principal,
-               services.authenticator.authenticate(*decoded, password, request.peer));
+               services.authenticator.authenticate(*decoded, password, client_address(services, request)));
     return Caller{std::move(principal), nullptr};
 }
 
-bool trusted(const Services& services, const std::string& peer) {
+bool trusted(const Services& services, std::string_view peer) {
     return std::find(services.trusted_proxies.begin(), services.trusted_proxies.end(), peer) !=
            services.trusted_proxies.end();
 }
+
+std::string_view trim(std::string_view text) {
+    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+    return text;
+}
+
+// Of several balancers in a row the first wrote what the client said.
+std::string_view first_of_list(std::string_view header) { return trim(header.substr(0, header.find(','))); }
 
 }  // namespace
 
@@ -62,8 +73,10 @@ std::string origin(const Services& services, const http::Request& request) {
     std::string_view scheme = request.tls ? "https" : "http";
     std::string_view host = request.header("Host");
     if (trusted(services, request.peer)) {
-        if (const auto forwarded = request.header("X-Forwarded-Proto"); !forwarded.empty()) scheme = forwarded;
-        if (const auto forwarded = request.header("X-Forwarded-Host"); !forwarded.empty()) host = forwarded;
+        const auto forwarded_scheme = first_of_list(request.header("X-Forwarded-Proto"));
+        const auto forwarded_host = first_of_list(request.header("X-Forwarded-Host"));
+        if (!forwarded_scheme.empty()) scheme = forwarded_scheme;
+        if (!forwarded_host.empty()) host = forwarded_host;
     }
     if (scheme != "https") scheme = "http";
     const bool plain = std::all_of(host.begin(), host.end(), [](char c) {
@@ -71,6 +84,22 @@ std::string origin(const Services& services, const http::Request& request) {
                c == '-' || c == ':' || c == '[' || c == ']' || c == '_';
     });
     return fmt::format("{}://{}", scheme, plain && !host.empty() ? host : "localhost");
+}
+
+// Each balancer adds at the end whom it heard from, so the last one that we do not trust is as far as the list holds.
+std::string client_address(const Services& services, const http::Request& request) {
+    if (!trusted(services, request.peer)) return request.peer;
+    std::string lines;
+    for (const auto& [name, value] : request.headers)
+        if (http::equal_no_case(name, "X-Forwarded-For")) lines += (lines.empty() ? "" : ",") + value;
+    std::string_view list = lines;
+    while (!list.empty()) {
+        const std::size_t comma = list.rfind(',');
+        const std::string_view last = trim(comma == std::string_view::npos ? list : list.substr(comma + 1));
+        if (!last.empty() && !trusted(services, last)) return std::string(last.substr(0, 64));
+        list = comma == std::string_view::npos ? std::string_view() : list.substr(0, comma);
+    }
+    return request.peer;
 }
 
 std::string repository_scope(std::string_view repository, identity::Action action) {

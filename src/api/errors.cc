@@ -46,11 +46,15 @@ http::Response error_response(const Error& error, std::string_view not_found_cod
         }
         case ErrorCode::corrupt:
         case ErrorCode::untrusted:
-        case ErrorCode::lost:
+        case ErrorCode::lost: {
+            log::error("{}: {}", to_string(error.code), error.text());
+            return answer(500, "UNKNOWN");
+        }
         case ErrorCode::internal: break;
     }
+    // It may name files of ours, and the client cannot mend it.
     log::error("{}: {}", to_string(error.code), error.text());
-    return answer(500, "UNKNOWN");
+    return error_response(500, "UNKNOWN", "an internal error; the server's log says more");
 }
 
 http::Response refusal_response(int status, std::string_view detail) {

@@ -19,13 +19,14 @@ std::string joined_scopes(const http::Request& parameters) {
 }
 
 // What is asked for, cut down to what the account may do. Being refused a part is no error: the client finds out.
-std::vector<identity::Access> permitted(Services& services, const identity::Principal& principal,
+Result<std::vector<identity::Access>> permitted(Services& services, const identity::Principal& principal,
                                         const std::vector<identity::Access>& asked) {
     std::vector<identity::Access> granted;
     for (const identity::Access& access : asked) {
         identity::Access allowed{access.type, access.name, {}};
         if (access.type == "repository") {
             const auto existing = services.registry.meta().repositories().find(access.name);
+            if (!existing && existing.error().code != ErrorCode::not_found) return fail(existing.error());
             for (const std::string& name : access.actions) {
                 const auto action = identity::parse_action(name);
                 if (action && services.policy.allows(principal, access.name, existing ? &*existing : nullptr, *action))
@@ -42,7 +43,9 @@ std::vector<identity::Access> permitted(Services& services, const identity::Prin
 http::Response issue(Services& services, const identity::Principal& principal, const std::string& scopes) {
     const auto asked = identity::parse_scopes(scopes);
     if (!asked) return error_response(asked.error());
-    const auto issued = services.tokens.issue(principal, permitted(services, principal, *asked));
+    const auto granted = permitted(services, principal, *asked);
+    if (!granted) return error_response(granted.error());
+    const auto issued = services.tokens.issue(principal, *granted);
     if (!issued) return error_response(issued.error());
     const std::string token(issued->token.expose());
     http::Response response;
@@ -79,13 +82,20 @@ http::Reply handle_token(Services& services, const http::Request& request) {
     if (request.method == "GET" || request.method == "HEAD") {
         const auto caller = identify(services, request);
         if (!caller) return wrong_credentials(caller.error());
+        // Or else who holds a token for one thing could turn it into one for everything, and renew it for ever.
+        if (caller->claims)
+            return wrong_credentials({ErrorCode::unauthenticated, "a token is given for a name and a password only", {}});
         return issue(services, caller->principal, joined_scopes(request));
     }
-    if (request.method != "POST" || !request.has_body)
-        return error_response(405, "UNSUPPORTED", "use GET, or POST with a form");
+    if (request.method != "POST") {
+        http::Response response = error_response(405, "UNSUPPORTED", "use GET, or POST with a form");
+        response.set("Allow", "GET, HEAD, POST");
+        return response;
+    }
+    if (!request.has_body) return error_response(400, "UNSUPPORTED", "POST needs a form with grant_type=password");
     return http::collect_body(
         kFormBytesMax,
-        [&services, peer = request.peer](const std::string& form) { return oauth2(services, peer, form); },
+        [&services, peer = client_address(services, request)](const std::string& form) { return oauth2(services, peer, form); },
         [] { return error_response(413, "SIZE_INVALID", "the form is too large"); });
 }
 

@@ -12,6 +12,8 @@ namespace dtr::backup {
 namespace {
 
 constexpr std::size_t kPartTextMax = 64U << 20;
+constexpr std::size_t kConfigBytesMax = 64U << 20;   // of all configuration parts together: they are held in memory
+constexpr std::size_t kSecretsBytesMax = 64U << 20;  // of all secret configuration values together
 
 struct TableSum {
     std::uint64_t rows = 0;
@@ -40,7 +42,7 @@ class ContentReader {
             if (auto taken = take(*entry); !taken) return taken;
         }
         DTR_TRY(give_config());
-        return compare_inventory();
+        return compare_with_seal();
     }
 
   private:
@@ -77,6 +79,8 @@ class ContentReader {
 
     Status take_config(const archive::Entry& entry) {
         DTR_ASSIGN(const std::string text, decompressed(entry));
+        config_bytes_ += text.size();
+        if (config_bytes_ > kConfigBytesMax) return malformed(entry, "more configuration than any cluster holds");
         DTR_ASSIGN(auto lines, parse_config_lines(text));
         std::move(lines.begin(), lines.end(), std::back_inserter(config_));
         return {};
@@ -120,6 +124,8 @@ class ContentReader {
     Status take_secret(const archive::Entry& entry) {
         const std::string& name = entry.name.part;
         if (name.starts_with("config.")) {
+            secret_bytes_ += entry.size;
+            if (secret_bytes_ > kSecretsBytesMax) return malformed(entry, "more secrets than any cluster holds");
             DTR_ASSIGN(secrets_[name], opened(entry));
             return {};
         }
@@ -148,6 +154,7 @@ class ContentReader {
             }
             DTR_ASSIGN(meta::Cut::Row row, archive::copy_parse(*line));
             if (auto fits = fit(table, row); !fits) return malformed(entry, fits.error().message);
+            ++rows_;
             DTR_TRY(visitor_.row(table, row));
         }
     }
@@ -178,12 +185,23 @@ class ContentReader {
 
     Status compare_fingerprints() {
         if (options_.config_only) return {};
+        if (archive_.header().kind == archive::BackupKind::full) DTR_TRY(require_all_fingerprints());
         for (const archive::TableFingerprint& table : expected_) {
             const TableSum& actual = sums_[table.table];
             if (actual.rows != table.rows || actual.sum.hex() != table.sum)
                 return fail(ErrorCode::corrupt, fmt::format("table {} has {} rows that do not match the fingerprint of {}",
                                                             table.table, actual.rows, table.rows));
         }
+        return {};
+    }
+
+    Status require_all_fingerprints() const {
+        const archive::Header& header = archive_.header();
+        for (const auto* names : {&header.tables, &header.account_tables})
+            for (const std::string& name : *names)
+                if (std::none_of(expected_.begin(), expected_.end(),
+                                 [&](const archive::TableFingerprint& one) { return one.table == name; }))
+                    return fail(ErrorCode::corrupt, fmt::format("the archive lacks the fingerprint of table {}", name));
         return {};
     }
 
@@ -218,9 +236,12 @@ class ContentReader {
         return malformed(entry, "a line names an unknown place");
     }
 
-    Status compare_inventory() {
+    Status compare_with_seal() {
         const archive::SealInput& seal = archive_.seal().input;
         if (options_.config_only || archive_.header().kind == archive::BackupKind::config) return {};
+        // Tables in secrets/ have no fingerprint of their own; their rows are counted here.
+        if (options_.with_secrets && rows_ != seal.rows)
+            return fail(ErrorCode::corrupt, fmt::format("the archive has {} rows, its seal says {}", rows_, seal.rows));
         if (inventory_entries_ != seal.inventory_entries || inventory_.hex() != seal.inventory_sum)
             return fail(ErrorCode::corrupt, "the inventory does not match what the seal says of it");
         return {};
@@ -230,8 +251,11 @@ class ContentReader {
     const ContentOptions& options_;
     ContentVisitor& visitor_;
     std::vector<ConfigLine> config_;
+    std::size_t config_bytes_ = 0;
     std::map<std::string, Secret> secrets_;
+    std::uint64_t secret_bytes_ = 0;
     bool config_given_ = false;
+    std::uint64_t rows_ = 0;
     std::map<std::string, TableSum> sums_;
     std::vector<archive::TableFingerprint> expected_;
     archive::Fingerprint inventory_;

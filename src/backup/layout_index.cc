@@ -117,21 +117,63 @@ std::string wrap(std::string_view descriptors) {
     return std::string(kOpening).append(descriptors).append(kClosing);
 }
 
-Status build_nested(CutSpool& cut) {
+// Writes an index that is not the user's into the spool; answers its descriptor under the name `ref`.
+Result<std::string> add_synthetic(CutSpool& cut, std::string_view descriptors, const std::string& ref) {
+    const std::string index = wrap(descriptors);
+    CutObject object{Digest::of(index), {}, index.size(), {}};
+    DTR_ASSIGN(object.synthetic, cut.spool.append("index", index));
+    std::string described = descriptor(kIndexType, object.digest.to_string(), object.size, ref);
+    cut.synthetic.push_back(std::move(object));
+    return described;
+}
+
+// Descriptors of nested indexes, gathered into groups that each fit into one index.
+class Groups {
+  public:
+    Groups(CutSpool& cut, std::size_t bytes_max) : cut_(cut), bytes_max_(bytes_max) {}
+
+    Status add(const std::string& repository, std::string_view described) {
+        if (!open_.empty() && open_.size() + described.size() + 1 > bytes_max_) DTR_TRY(close());
+        if (open_.empty()) first_ = repository;
+        last_ = repository;
+        open_.append(open_.empty() ? "" : ",").append(described);
+        return {};
+    }
+    // One group is the outer index itself; more get one index each.
+    Result<std::string> end() {
+        if (closed_.empty()) return std::move(open_);
+        DTR_TRY(close());
+        return std::move(closed_);
+    }
+
+  private:
+    Status close() {
+        DTR_ASSIGN(const std::string described, add_synthetic(cut_, open_, first_ + ".." + last_));
+        closed_.append(closed_.empty() ? "" : ",").append(described);
+        open_.clear();
+        return {};
+    }
+
+    CutSpool& cut_;
+    std::size_t bytes_max_;
+    std::string open_;
+    std::string first_;
+    std::string last_;
+    std::string closed_;
+};
+
+Status build_nested(CutSpool& cut, std::size_t index_bytes_max) {
     Walk walk(cut);
+    Groups groups(cut, index_bytes_max - kOpening.size() - kClosing.size());
     std::string repository;
     std::string descriptors;
-    std::string outer;
     while (true) {
         DTR_ASSIGN(const bool more, walk.next(repository, descriptors));
         if (!more) break;
-        const std::string index = wrap(descriptors);
-        CutObject object{Digest::of(index), {}, index.size(), {}};
-        DTR_ASSIGN(object.synthetic, cut.spool.append("index of " + repository, index));
-        if (!outer.empty()) outer += ',';
-        outer += descriptor(kIndexType, object.digest.to_string(), object.size, repository);
-        cut.synthetic.push_back(std::move(object));
+        DTR_ASSIGN(const std::string described, add_synthetic(cut, descriptors, repository));
+        DTR_TRY(groups.add(repository, described));
     }
+    DTR_ASSIGN(const std::string outer, groups.end());
     std::sort(cut.synthetic.begin(), cut.synthetic.end(),
               [](const CutObject& a, const CutObject& b) { return a.digest < b.digest; });
     cut.index_json = wrap(outer);
@@ -140,7 +182,7 @@ Status build_nested(CutSpool& cut) {
 
 }  // namespace
 
-Status build_layout_index(CutSpool& cut, std::size_t flat_bytes_max) {
+Status build_layout_index(CutSpool& cut, std::size_t index_bytes_max) {
     Walk walk(cut);
     std::string all;
     std::string repository;
@@ -150,7 +192,7 @@ Status build_layout_index(CutSpool& cut, std::size_t flat_bytes_max) {
         if (!more) break;
         if (!all.empty()) all += ',';
         all += descriptors;
-        if (all.size() + kOpening.size() + kClosing.size() > flat_bytes_max) return build_nested(cut);
+        if (all.size() + kOpening.size() + kClosing.size() > index_bytes_max) return build_nested(cut, index_bytes_max);
     }
     cut.index_json = wrap(all);
     return {};

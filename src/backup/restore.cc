@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "archive/copy_text.h"
 #include "backup/contents.h"
 #include "backup/digest_set.h"
 #include "backup/seal_keys.h"
@@ -92,6 +93,7 @@ class Loader final : public ContentVisitor {
             return copied;
         }
         if (writer) DTR_TRY(writer->commit(id));
+        carried_.add(fmt::format("{} {}", digest.to_string(), size));
         ++report_.blobs;
         report_.blob_bytes += size;
         if (reuse) ++report_.blobs_reused;
@@ -99,6 +101,7 @@ class Loader final : public ContentVisitor {
     }
 
     Status inventory_entry(const Digest& digest, std::uint64_t size, Place place) override {
+        if (place != Place::store) listed_.add(fmt::format("{} {}", digest.to_string(), size));
         if (place == Place::synthetic) {
             // An index that only the archive's layout needed.
             return blobs_.remove({digest, staging_.object_generation});
@@ -110,8 +113,10 @@ class Loader final : public ContentVisitor {
         return rows_.add_object({digest, staging_.object_generation, size});
     }
 
-    // After the last entry: everything that rows name is there.
+    // After the last entry: everything that rows name is there, and what the inventory says is there came.
     Status check_references() {
+        if (listed_.hex() != carried_.hex())
+            return fail(ErrorCode::corrupt, "the inventory does not list the blobs that are in the archive");
         referenced_.sort();
         present_.sort();
         return referenced_.each([this](const Digest& digest) -> Status {
@@ -143,6 +148,8 @@ class Loader final : public ContentVisitor {
     std::string administrator_;
     DigestSet referenced_;
     DigestSet present_;
+    archive::Fingerprint carried_;  // "<digest> <size>" of the blobs that came
+    archive::Fingerprint listed_;   // the same of the inventory
 };
 
 // One staging, from the first byte to the flip.
@@ -187,10 +194,11 @@ class Restoration {
             log::info("going on with the interrupted restore of backup {}", backup_id);
         } else {
             if (staged) {
-                DTR_TRY(directory_.end_staging(true));
-                // Nothing is live, so whatever lies in the image store was staged too.
+                // Nothing is live, so whatever lies in the image store was staged too. The note of it goes last: without
+                // it nobody would know whose these are.
                 DTR_TRY(remove_tree(disk_, directory_.registry_path() + "/blobs"));
                 DTR_TRY(remove_tree(disk_, directory_.registry_path() + "/uploads"));
+                DTR_TRY(directory_.end_staging(true));
             }
             DTR_ASSIGN(const bool empty, directory_.empty());
             if (!empty)
@@ -204,6 +212,7 @@ class Restoration {
         DTR_TRY(remove_tree(disk_, directory_.config_path(staging_.generation)));
         DTR_TRY(remove_tree(disk_, directory_.ca_path(staging_.generation)));
         DTR_TRY(remove_tree(disk_, directory_.registry_path() + "/uploads"));
+        DTR_TRY(directory_.take_back());
         return make_directories(disk_, directory_.metadata_path(staging_.generation));
     }
 

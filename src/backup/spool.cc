@@ -2,10 +2,27 @@
 
 namespace dtr::backup {
 
+namespace {
+
+constexpr std::string_view kPrefix = "spool-";
+
+// Spools are unlinked as soon as they are made, so a name is left over from a process that died in between. (Or another
+// backup is right there: it does not mind that its name is gone.)
+void remove_left_over(Disk& disk, const std::string& directory) {
+    const auto names = disk.list(directory);
+    if (!names) return;
+    for (const std::string& name : *names)
+        if (name.starts_with(kPrefix)) (void)disk.remove(directory + '/' + name);
+}
+
+}  // namespace
+
 Result<Spool> Spool::open(Disk& disk, const std::string& directory, const std::string& unique) {
-    const std::string path = fmt::format("{}/spool-{}", directory, unique);
+    remove_left_over(disk, directory);
+    const std::string path = fmt::format("{}/{}{}", directory, kPrefix, unique);
     DTR_ASSIGN(UniqueFd fd, disk.create(path, true, 0600));
-    DTR_TRY(disk.remove(path));
+    if (auto removed = disk.remove(path); !removed && removed.error().code != ErrorCode::not_found)
+        return fail(removed.error());
     return Spool(disk, std::move(fd));
 }
 

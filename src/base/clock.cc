@@ -59,33 +59,46 @@ std::string format_compact_utc(Micros time) {
 }
 
 Result<Micros> parse_rfc3339(std::string_view text) {
-    tm p{};
-    int fraction = 0;
-    int used = 0;
-    const std::string copy(text);
     const auto bad = [&] {
-        return fail(ErrorCode::invalid,
-                    fmt::format("'{}' is not a time such as 2026-11-22T08:24:41Z", copy));
+        return fail(ErrorCode::invalid, fmt::format("'{}' is not a time such as 2026-11-22T08:24:41Z", text.substr(0, 64)));
     };
-    if (std::sscanf(copy.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d%n", &p.tm_year, &p.tm_mon, &p.tm_mday,
-                    &p.tm_hour, &p.tm_min, &p.tm_sec, &used) != 6 || used != 19)
-        return bad();
-    std::string_view rest = std::string_view(copy).substr(19);
-    if (!rest.empty() && rest.front() == '.') {
-        rest.remove_prefix(1);
-        int scale = 100'000;
-        while (!rest.empty() && rest.front() >= '0' && rest.front() <= '9') {
-            fraction += (rest.front() - '0') * scale;
+    constexpr std::string_view shape = "0000-00-00T00:00:00";
+    if (text.size() <= shape.size() || text.back() != 'Z') return bad();
+    const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+    for (std::size_t i = 0; i < shape.size(); ++i)
+        if (shape[i] == '0' ? !digit(text[i]) : text[i] != shape[i]) return bad();
+    const auto number = [&](std::size_t at, std::size_t digits) {
+        int value = 0;
+        for (std::size_t i = 0; i < digits; ++i) value = value * 10 + (text[at + i] - '0');
+        return value;
+    };
+    std::string_view rest = text.substr(shape.size(), text.size() - shape.size() - 1);
+    Micros fraction = 0;
+    if (!rest.empty()) {
+        if (rest.front() != '.' || rest.size() == 1) return bad();
+        Micros scale = kSecond / 10;
+        for (const char c : rest.substr(1)) {
+            if (!digit(c)) return bad();
+            fraction += (c - '0') * scale;
             scale /= 10;
-            rest.remove_prefix(1);
         }
     }
-    if (rest != "Z" || p.tm_mon < 1 || p.tm_mon > 12 || p.tm_mday < 1 || p.tm_mday > 31 ||
-        p.tm_hour > 23 || p.tm_min > 59 || p.tm_sec > 60)
+    tm p{};
+    p.tm_year = number(0, 4) - 1900;
+    p.tm_mon = number(5, 2) - 1;
+    p.tm_mday = number(8, 2);
+    p.tm_hour = number(11, 2);
+    p.tm_min = number(14, 2);
+    const int second = number(17, 2);
+    const bool leap = second == 60;  // counted as the first of the next minute
+    p.tm_sec = leap ? 59 : second;
+    const tm asked = p;
+    const auto seconds = static_cast<Micros>(timegm(&p)) + (leap ? 1 : 0);
+    // timegm() carries over what is out of range.
+    if (p.tm_mon != asked.tm_mon || p.tm_mday != asked.tm_mday || p.tm_hour != asked.tm_hour || p.tm_min != asked.tm_min ||
+        p.tm_sec != asked.tm_sec)
         return bad();
-    p.tm_year -= 1900;
-    p.tm_mon -= 1;
-    return static_cast<Micros>(timegm(&p)) * kSecond + fraction;
+    return seconds * kSecond + fraction;
 }
 
 }  // namespace dtr

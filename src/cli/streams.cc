@@ -57,6 +57,7 @@ Result<std::unique_ptr<OutputSink>> OutputSink::open(const std::string& path) {
     const std::string part = path + ".part";
     UniqueFd fd(::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!fd.valid()) return fail(system_error(errno, "cannot create " + part));
+    if (::fchmod(fd.get(), 0600) != 0) return fail(system_error(errno, "cannot make private " + part));  // an old one
     const int raw = fd.get();
     return std::unique_ptr<OutputSink>(new OutputSink(std::move(fd), raw, path));
 }

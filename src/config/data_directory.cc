@@ -2,17 +2,39 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <boost/json.hpp>
 #include <cerrno>
 
+#include "base/fault.h"
+
 namespace dtr::config {
 namespace {
 
 namespace json = boost::json;
 constexpr std::array<const char*, 4> kFolders = {"ca", "config", "metadata", "registry"};
+constexpr std::array<const char*, 2> kHandedOut = {"recovery-key", "admin-password"};
+
+// Files of a folder that mean nothing: the lock, a volume's own, and a STAGING that was never finished.
+bool counts_as_nothing(const std::string& name) {
+    return name == "lock" || name == "lost+found" || name == "STAGING.part";
+}
+
+bool is_generation(const std::string& name) {
+    return name.starts_with("g-") && name.size() <= 64 &&
+           name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
+}
+
+bool is_link(const std::string& path) {
+    struct stat s {};
+    return ::lstat(path.c_str(), &s) == 0 && S_ISLNK(s.st_mode);
+}
+
+constexpr const char* kDamagedHint =
+    "this file names the live data; bring the system back with dtr restore into an empty directory";
 
 std::string string_field(const json::object& object, std::string_view name) {
     const auto* value = object.if_contains(name);
@@ -29,8 +51,7 @@ Result<json::object> read_document(Disk& disk, const std::string& path) {
     boost::system::error_code error;
     json::value document = json::parse(text, error);
     if (error || !document.is_object())
-        return fail(ErrorCode::corrupt, fmt::format("{} is damaged", path),
-                    "this file names the live data; bring the system back with dtr restore into an empty directory");
+        return fail(ErrorCode::corrupt, fmt::format("{} is damaged", path), kDamagedHint);
     return std::move(document.as_object());
 }
 
@@ -60,7 +81,7 @@ Result<std::string> DataDirectory::missing_folders() {
     for (const char* folder : kFolders) {
         DTR_ASSIGN(const auto names, disk_.list(path_ + '/' + folder));
         bool filled = false;
-        for (const std::string& name : names) filled = filled || (name != "lock" && name != "lost+found");
+        for (const std::string& name : names) filled = filled || !counts_as_nothing(name);
         if (!filled) missing += fmt::format("{}{}/", missing.empty() ? "" : ", ", folder);
     }
     return missing;
@@ -85,8 +106,8 @@ Result<std::optional<Current>> DataDirectory::current() {
     current.epoch = integer_field(fields, "epoch");
     current.generation = string_field(fields, "generation");
     current.restored_from = string_field(fields, "restored_from");
-    if (current.generation.empty() || current.generation.find('/') != std::string::npos)
-        return fail(ErrorCode::corrupt, fmt::format("{} names no generation", path));
+    if (!is_generation(current.generation) || current.replica_id.empty() || current.cluster_id.empty() || current.epoch < 1)
+        return fail(ErrorCode::corrupt, fmt::format("{} is damaged: it names no generation, replica or epoch", path), kDamagedHint);
     return std::optional(std::move(current));
 }
 
@@ -101,8 +122,11 @@ Result<std::optional<Staging>> DataDirectory::staging() {
     const std::string path = path_ + "/config/STAGING";
     if (!exists(disk_, path)) return std::optional<Staging>();
     DTR_ASSIGN(const json::object fields, read_document(disk_, path));
-    return std::optional(Staging{string_field(fields, "purpose"), string_field(fields, "backup_id"),
-                                 string_field(fields, "generation"), string_field(fields, "object_generation")});
+    Staging staging{string_field(fields, "purpose"), string_field(fields, "backup_id"), string_field(fields, "generation"),
+                    string_field(fields, "object_generation")};
+    if (!is_generation(staging.generation))
+        return fail(ErrorCode::corrupt, fmt::format("{} is damaged: it names no generation", path), kDamagedHint);
+    return std::optional(std::move(staging));
 }
 
 Status DataDirectory::begin_staging(const Staging& staging) {
@@ -123,17 +147,33 @@ Status DataDirectory::end_staging(bool discard) {
             DTR_TRY(remove_tree(disk_, ca_path(staged->generation)));
             DTR_TRY(remove_tree(disk_, metadata_path(staged->generation)));
         }
+        if (!live) DTR_TRY(take_back());
     }
     DTR_TRY(disk_.remove(path_ + "/config/STAGING"));
     return disk_.sync_directory(path_ + "/config");
 }
 
 Status DataDirectory::hand_out(const std::string& name, std::string_view contents) {
-    DTR_TRY(write_file(disk_, path_ + "/config/" + name, contents));
     const std::string link = path_ + '/' + name;
-    (void)::unlink(link.c_str());
+    const bool linked = is_link(link);
+    if (!linked && exists(disk_, link))
+        return fail(ErrorCode::refused, fmt::format("{} is in the way: a file of that name is about to be made", link),
+                    "move it to a safe place, then try again");
+    DTR_TRY(write_file(disk_, path_ + "/config/" + name, contents));
+    if (linked) return {};
+    DTR_TRY(fault_point("disk.link"));
     if (::symlink(("config/" + name).c_str(), link.c_str()) != 0)
         return fail(system_error(errno, "cannot link " + link));
+    return disk_.sync_directory(path_);
+}
+
+Status DataDirectory::take_back() {
+    for (const std::string name : kHandedOut) {
+        const std::string link = path_ + '/' + name;
+        if (is_link(link)) DTR_TRY(disk_.remove(link));
+        for (const std::string& file : {path_ + "/config/" + name, path_ + "/config/" + name + ".part"})
+            if (exists(disk_, file)) DTR_TRY(disk_.remove(file));
+    }
     return {};
 }
 

@@ -54,7 +54,8 @@ class DataDirectory {
 
     Result<std::optional<Staging>> staging();
     Status begin_staging(const Staging& staging);
-    // Forgets a staging; with `discard` its folders go too (objects in registry/ stay for the collector).
+    // Forgets a staging; with `discard` its folders go too, and if nothing is live what it handed out (objects in
+    // registry/ stay for the collector).
     Status end_staging(bool discard);
 
     [[nodiscard]] const std::string& path() const { return path_; }
@@ -63,8 +64,10 @@ class DataDirectory {
     [[nodiscard]] std::string metadata_path(const std::string& generation) const { return path_ + "/metadata/" + generation; }
     [[nodiscard]] std::string registry_path() const { return path_ + "/registry"; }
 
-    // Writes config/<name> (0600) for the operator and links it as <dir>/<name>.
+    // Writes config/<name> (0600) for the operator and links it as <dir>/<name>. refused if that is a file of somebody's.
     Status hand_out(const std::string& name, std::string_view contents);
+    // Removes what a staging that never went live has handed out.
+    Status take_back();
     static std::string new_generation(Random& random);
 
   private:

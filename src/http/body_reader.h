@@ -15,9 +15,9 @@ class BodyReader {
     BodyReader(const Head& head, Input& input, Transport& transport);
 
     struct Piece {
-        std::size_t bytes = 0;    // if any, they are good whatever `state` says
-        Io state = Io::done;      // why there are no more
-        bool malformed = false;   // broken chunked coding
+        std::size_t bytes = 0;   // if any, they are good whatever `state` says
+        Io state = Io::done;     // why there are no more
+        bool malformed = false;  // broken chunked coding
     };
     // Fills `out` (a few KiB at least) as far as the bytes at hand go.
     Piece read(char* out, std::size_t capacity);

@@ -61,12 +61,18 @@ Next Exchange::advance() {
 std::optional<Next> Exchange::step() {
     if (given_up_ || shared_.aborting.load(std::memory_order_relaxed)) return end(Fate::abort);
     switch (stage_) {
-        case Stage::call: return call();
-        case Stage::receive: return receive();
-        case Stage::send: return send();
-        case Stage::stream: return file_ ? stream_file() : stream_source();
-        case Stage::drain: return drain();
-        case Stage::over: break;
+        case Stage::call:
+            return call();
+        case Stage::receive:
+            return receive();
+        case Stage::send:
+            return send();
+        case Stage::stream:
+            return file_ ? stream_file() : stream_source();
+        case Stage::drain:
+            return drain();
+        case Stage::over:
+            break;
     }
     return Next::done;
 }
@@ -81,9 +87,12 @@ std::optional<Next> Exchange::end(Fate fate) {
 
 std::optional<Next> Exchange::wait_for(Io state) {
     switch (state) {
-        case Io::want_read: return Next::readable;
-        case Io::want_write: return Next::writable;
-        default: return end(Fate::abort);
+        case Io::want_read:
+            return Next::readable;
+        case Io::want_write:
+            return Next::writable;
+        default:
+            return end(Fate::abort);
     }
 }
 
@@ -110,12 +119,13 @@ Response Exchange::make_refusal(int status, std::string_view detail) {
 
 // A handler must not throw: our bug, told in the log, not to the client.
 Response Exchange::crashed(std::string_view where, std::string_view what) {
-    log::error("{} failed on {} {}: {}", where, printable(request_.method), printable(request_.path),
-               printable(what));
+    log::error("{} failed on {} {}: {}", where, printable(request_.method), printable(request_.path), printable(what));
     return make_refusal(500, "internal error");
 }
 
-void Exchange::refuse(int status, std::string_view detail) { answer(make_refusal(status, detail)); }
+void Exchange::refuse(int status, std::string_view detail) {
+    answer(make_refusal(status, detail));
+}
 
 std::optional<Next> Exchange::call() {
     std::optional<Reply> reply;
@@ -205,9 +215,9 @@ void Exchange::answer(Response response) {
         response.source.reset();
     }
     keep_ = may_keep(response, framing_);
-    const auto persistence = !keep_           ? Persistence::close
-                             : head_.http10   ? Persistence::http10_keep
-                                              : Persistence::http11_keep;
+    const auto persistence = !keep_         ? Persistence::close
+                             : head_.http10 ? Persistence::http10_keep
+                                            : Persistence::http11_keep;
     const std::size_t before = pending_.size();
     append_head(pending_, response.status, response.headers, framing_, persistence);
     framing_bytes_ += pending_.size() - before;

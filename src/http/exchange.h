@@ -110,7 +110,7 @@ class Exchange {
 
     std::string pending_;  // to be sent before anything else: heads, and what a slow client left of a chunk
     std::size_t pending_sent_ = 0;
-    std::string text_;     // body of a plain answer
+    std::string text_;  // body of a plain answer
     std::size_t text_sent_ = 0;
 
     int status_ = 0;

@@ -17,7 +17,8 @@ namespace dtr::http {
 namespace asio = boost::asio;
 using Executor = asio::io_context::executor_type;
 using Socket = asio::basic_stream_socket<asio::ip::tcp, Executor>;
-using Timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
+using Timer =
+    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
 
 class Session;
 
@@ -28,13 +29,13 @@ class Loop {
 
     explicit Loop(Shared& shared);
 
-    void start();  // the thread
-    void finish(); // ends it; no connection may be left
+    void start();   // the thread
+    void finish();  // ends it; no connection may be left
 
     void add(Session& session);
     void remove(Session& session);
-    void stop_idle();   // ends connections that wait for a request
-    void abort_all();   // ends all waiting
+    void stop_idle();  // ends connections that wait for a request
+    void abort_all();  // ends all waiting
 
     Shared& shared;
     asio::io_context context{1};

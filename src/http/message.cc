@@ -32,8 +32,7 @@ void each_parameter(std::string_view query, Use use) {
 
 class CollectingSink final : public BodySink {
   public:
-    CollectingSink(std::size_t limit, std::function<Response(std::string)> done,
-                   std::function<Response()> too_large)
+    CollectingSink(std::size_t limit, std::function<Response(std::string)> done, std::function<Response()> too_large)
         : limit_(limit), done_(std::move(done)), too_large_(std::move(too_large)) {}
 
     bool write(std::string_view chunk) override {

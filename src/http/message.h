@@ -18,14 +18,14 @@ namespace dtr::http {
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
 struct Request {
-    std::string method;  // as sent: "GET", "PATCH"
-    std::string path;    // percent-decoded, begins with '/', no query
-    std::string query;   // raw, without '?'
-    Headers headers;     // as sent, in order
-    std::optional<std::uint64_t> content_length;  // absent with chunked transfer coding or without a body
-    std::string peer;    // address without port
+    std::string method;                           // as sent: "GET", "PATCH"
+    std::string path;                             // percent-decoded, begins with '/', no query
+    std::string query;                            // raw, without '?'
+    Headers headers;                              // as sent, in order
+    std::optional<std::uint64_t> content_length;  // as sent, also 0; absent without the header
+    std::string peer;                             // address without port
     bool tls = false;
-    bool has_body = false;
+    bool has_body = false;  // content_length above 0, or chunked
 
     // First header of that name (compared without case), or empty.
     [[nodiscard]] std::string_view header(std::string_view name) const;
@@ -34,7 +34,7 @@ struct Request {
     [[nodiscard]] std::optional<std::string> query_value(std::string_view name) const;
 };
 
-// A body produced piece by piece on a worker thread. One thread at a time.
+// A body produced piece by piece, and destroyed, on worker threads. One thread at a time.
 class BodySource {
   public:
     virtual ~BodySource() = default;
@@ -54,19 +54,17 @@ class BodySource {
 
 struct Response {
     int status = 200;
-    Headers headers;    // without Content-Length, Transfer-Encoding, Connection, Date: the session adds those
-    std::string body;   // used if `source` is null
+    Headers headers;   // without Content-Length, Transfer-Encoding, Connection, Date: the session adds those
+    std::string body;  // used if `source` is null
     std::unique_ptr<BodySource> source;
     // Length of `source`'s body; absent: chunked. For HEAD: what GET would have sent.
     std::optional<std::uint64_t> content_length;
     bool close = false;  // end the connection after this answer
 
-    void set(std::string name, std::string value) {
-        headers.emplace_back(std::move(name), std::move(value));
-    }
+    void set(std::string name, std::string value) { headers.emplace_back(std::move(name), std::move(value)); }
 };
 
-// Receives a request body piece by piece on a worker thread. One thread at a time.
+// Receives a request body piece by piece, and is destroyed, on worker threads. One thread at a time.
 class BodySink {
   public:
     virtual ~BodySink() = default;  // destroyed without finish(): the client went away

@@ -51,8 +51,7 @@ class HeadParser final : public beast::http::basic_parser<true> {
     const char* complaint = nullptr;
 
   private:
-    void on_request_impl(beast::http::verb, string_view method, string_view t, int version,
-                         error_code&) override {
+    void on_request_impl(beast::http::verb, string_view method, string_view t, int version, error_code&) override {
         request_.method.assign(method.data(), method.size());
         target.assign(t.data(), t.size());
         http10 = version == 10;
@@ -61,7 +60,9 @@ class HeadParser final : public beast::http::basic_parser<true> {
     void on_field_impl(beast::http::field field, string_view name, string_view value, error_code& ec) override {
         const std::string_view text(value.data(), value.size());
         switch (field) {
-            case beast::http::field::host: ++hosts; break;
+            case beast::http::field::host:
+                ++hosts;
+                break;
             case beast::http::field::content_length:
                 if (++lengths > 1 || text.find(',') != text.npos) ec = BeastError::multiple_content_length;
                 break;
@@ -75,7 +76,8 @@ class HeadParser final : public beast::http::basic_parser<true> {
                     complaint = "the only expectation this server can meet is 100-continue";
                 }
                 break;
-            default: break;
+            default:
+                break;
         }
         auto& headers = request_.headers;
         if (header_count == headers.size()) headers.emplace_back();

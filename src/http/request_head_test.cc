@@ -7,12 +7,16 @@
 namespace dtr::http {
 namespace {
 
-Result<Head> parse(const std::string& head, Request& request) { return parse_head(head, request); }
+Result<Head> parse(const std::string& head, Request& request) {
+    return parse_head(head, request);
+}
 
 TEST(ParseHead, FillsARequest) {
     Request r;
-    const auto head = parse("PUT /v2/a%20b/x?digest=sha256:1&y=%41 HTTP/1.1\r\nHost: h\r\nX-A:  v \r\n"
-                            "Content-Length: 12\r\nExpect: 100-Continue\r\n\r\n", r);
+    const auto head = parse(
+        "PUT /v2/a%20b/x?digest=sha256:1&y=%41 HTTP/1.1\r\nHost: h\r\nX-A:  v \r\n"
+        "Content-Length: 12\r\nExpect: 100-Continue\r\n\r\n",
+        r);
     ASSERT_TRUE(head);
     EXPECT_EQ(r.method, "PUT");
     EXPECT_EQ(r.path, "/v2/a b/x");
@@ -27,8 +31,10 @@ TEST(ParseHead, FillsARequest) {
 
 TEST(ParseHead, ReusesARequestCompletely) {
     Request r;
-    ASSERT_TRUE(parse("PUT /long/path/that/is/not/small?q=1 HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\n"
-                      "Content-Length: 5\r\n\r\n", r));
+    ASSERT_TRUE(
+        parse("PUT /long/path/that/is/not/small?q=1 HTTP/1.1\r\nHost: h\r\nA: 1\r\nB: 2\r\n"
+              "Content-Length: 5\r\n\r\n",
+              r));
     ASSERT_TRUE(parse("GET / HTTP/1.1\r\nHost: other\r\n\r\n", r));
     EXPECT_EQ(r.method, "GET");
     EXPECT_EQ(r.path, "/");
@@ -58,12 +64,23 @@ TEST(ParseHead, AcceptsAbsoluteTargets) {
 TEST(ParseHead, RefusesWhatIsAmbiguousOrBroken) {
     const std::string host = "Host: h\r\n";
     for (const std::string& bad : std::vector<std::string>{
-             "GET /%zz HTTP/1.1\r\n" + host, "GET /%4 HTTP/1.1\r\n" + host, "GET /a%00b HTTP/1.1\r\n" + host,
-             "GET /%ff HTTP/1.1\r\n" + host, "GET /%c3%28 HTTP/1.1\r\n" + host, "GET a HTTP/1.1\r\n" + host,
-             "GET * HTTP/1.1\r\n" + host, "GET /a#b HTTP/1.1\r\n" + host, "GET / HTTP/1.1\r\n",
-             "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n", "GET / HTTP/2.0\r\n" + host, "GET / HTTP/0.9\r\n" + host,
-             "GET /  HTTP/1.1\r\n" + host, "G@T / HTTP/1.1\r\n" + host, "GET / HTTP/1.1\r\n" + host + "A b: c\r\n",
-             "GET / HTTP/1.1\r\n" + host + "A : c\r\n", "GET / HTTP/1.1\r\n" + host + ": c\r\n",
+             "GET /%zz HTTP/1.1\r\n" + host,
+             "GET /%4 HTTP/1.1\r\n" + host,
+             "GET /a%00b HTTP/1.1\r\n" + host,
+             "GET /%ff HTTP/1.1\r\n" + host,
+             "GET /%c3%28 HTTP/1.1\r\n" + host,
+             "GET a HTTP/1.1\r\n" + host,
+             "GET * HTTP/1.1\r\n" + host,
+             "GET /a#b HTTP/1.1\r\n" + host,
+             "GET / HTTP/1.1\r\n",
+             "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n",
+             "GET / HTTP/2.0\r\n" + host,
+             "GET / HTTP/0.9\r\n" + host,
+             "GET /  HTTP/1.1\r\n" + host,
+             "G@T / HTTP/1.1\r\n" + host,
+             "GET / HTTP/1.1\r\n" + host + "A b: c\r\n",
+             "GET / HTTP/1.1\r\n" + host + "A : c\r\n",
+             "GET / HTTP/1.1\r\n" + host + ": c\r\n",
              "GET / HTTP/1.1\r\n" + host + std::string("A: \0b\r\n", 7),
              "PUT / HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
              "PUT / HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
@@ -138,8 +155,9 @@ TEST(ChunkDecoder, DecodesHoweverItIsTorn) {
 }
 
 TEST(ChunkDecoder, RefusesBrokenCoding) {
-    for (const char* bad : {"x\r\nhello", "5\r\nhelloX\r\n0\r\n\r\n", "-1\r\nabcde", "\r\n\r\n\r\nabc", "5 \r\n\r\nhello",
-                            "ffffffffffffffffff\r\nabc", "5\nhello\r\n0\r\n\r\n", "1\r\na\r\n0\r\nBad Trailer\r\n\r\n"})
+    for (const char* bad :
+         {"x\r\nhello", "5\r\nhelloX\r\n0\r\n\r\n", "-1\r\nabcde", "\r\n\r\n\r\nabc", "5 \r\n\r\nhello",
+          "ffffffffffffffffff\r\nabc", "5\nhello\r\n0\r\n\r\n", "1\r\na\r\n0\r\nBad Trailer\r\n\r\n"})
         for (std::size_t step = 1; step < 8; ++step) EXPECT_EQ(decode(bad, step, 100), "bad") << bad;
 }
 
@@ -153,9 +171,14 @@ TEST(ChunkDecoder, SurvivesMutations) {
             static constexpr std::string_view kPieces = "\r\n0;:=\" x5Aa";
             const std::size_t at = random.next() % in.size();
             switch (random.next() % 3) {
-                case 0: in[at] = kPieces[random.next() % kPieces.size()]; break;
-                case 1: in.erase(at, random.next() % 4 + 1); break;
-                default: in.insert(at, 1, kPieces[random.next() % kPieces.size()]);
+                case 0:
+                    in[at] = kPieces[random.next() % kPieces.size()];
+                    break;
+                case 1:
+                    in.erase(at, random.next() % 4 + 1);
+                    break;
+                default:
+                    in.insert(at, 1, kPieces[random.next() % kPieces.size()]);
             }
             if (in.empty()) in = "0";
         }
@@ -164,14 +187,17 @@ TEST(ChunkDecoder, SurvivesMutations) {
 }
 
 TEST(ParseHead, SurvivesMutations) {
-    const std::string good = "PUT /a%20b?x=y HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nConnection: a, b\r\n c\r\n\r\n";
+    const std::string good =
+        "PUT /a%20b?x=y HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nConnection: a, b\r\n c\r\n\r\n";
     SeededRandom random(8);
     for (int round = 0; round < 20000; ++round) {
         std::string in = good;
         for (std::uint64_t i = random.next() % 4 + 1; i > 0; --i) {
             const std::size_t at = random.next() % in.size();
-            if (random.next() % 2 == 0) in[at] = static_cast<char>(random.next());
-            else in.erase(at, random.next() % 4 + 1);
+            if (random.next() % 2 == 0)
+                in[at] = static_cast<char>(random.next());
+            else
+                in.erase(at, random.next() % 4 + 1);
             if (in.empty()) in = "G";
         }
         const std::size_t end = find_head_end(in, 0);

@@ -223,7 +223,9 @@ void AsioServer::stop() {
 
 // Nonsense in options becomes the least that works.
 ServerOptions sane(ServerOptions options) {
-    const auto at_least = [](auto& value, auto least) { value = std::max<std::decay_t<decltype(value)>>(value, least); };
+    const auto at_least = [](auto& value, auto least) {
+        value = std::max<std::decay_t<decltype(value)>>(value, least);
+    };
     at_least(options.io_threads, 1U);
     at_least(options.short_workers, 1U);
     at_least(options.long_workers, 1U);

@@ -24,11 +24,13 @@ class Handler {
     // Called first, on an I/O thread: an answer that needs no waiting at all (a cache hit), or nothing. Never blocks.
     virtual std::optional<Response> try_now(const Request&) { return std::nullopt; }
     virtual Work classify(const Request& request) = 0;  // on an I/O thread; never blocks
-    // On a worker. A sink is asked for only if the request has a body; a Response leaves the body unread.
+    // On a worker. A sink is asked for only if the request has a body; a Response leaves the body unread, which ends the
+    // connection unless the body is short. An exception is our bug: logged, and answered with refusal(500).
     virtual Reply handle(Request request) = 0;
-    // Answers made by the server itself (400, 408, 413, 431, 503, 500) in the application's error shape.
+    // Answers made by the server itself (400, 408, 431, 500, 503) in the application's error shape. `detail` is a sentence
+    // for the client. On any thread, never blocks. The request line may be unknown, so nothing else is given.
     virtual Response refusal(int status, std::string_view detail) = 0;
-    // After each answer, for logs and metrics; on any thread. bytes: body bytes sent.
+    // After each answer, whole or broken off, for logs and metrics; on an I/O thread, never blocks. bytes: body bytes sent.
     virtual void answered(const Request&, int /*status*/, std::uint64_t /*bytes*/, Micros /*duration*/) {}
 };
 
@@ -47,17 +49,18 @@ struct ServerOptions {
     unsigned short_workers = 4;
     unsigned long_workers = 8;
     std::size_t queue_max = 1024;        // waiting tasks per pool; over it: 503 with Retry-After
-    std::size_t connections_max = 8192;  // over it: accepted, answered 503, closed
+    std::size_t connections_max = 8192;  // over it: accepted, answered 503, closed; far over it: closed
     std::size_t header_bytes_max = 32U << 10;
-    std::size_t body_buffer_bytes = 256U << 10;
-    Micros header_timeout = 15 * kSecond;  // from first byte of a request to its last header
-    Micros idle_timeout = 75 * kSecond;    // keep-alive, and no progress on a body
-    Micros drain_timeout = 8 * kSecond;    // stop(): running requests get this long
+    std::size_t body_buffer_bytes = 256U << 10;  // per worker, and per client that reads slowly
+    Micros header_timeout = 15 * kSecond;        // from first byte of a request to its last header
+    Micros idle_timeout = 75 * kSecond;          // keep-alive, and no progress on a body
+    Micros drain_timeout = 8 * kSecond;          // stop(): running requests get this long
 };
 
 class Server {
   public:
-    // Binds and listens; serving starts with start(). unavailable if an address cannot be bound.
+    // Binds and listens; serving starts with start(). unavailable if an address cannot be bound, invalid if TLS is asked
+    // for without a usable certificate. `handler` outlives the server. Has the process ignore SIGPIPE if nobody handles it.
     static Result<std::unique_ptr<Server>> open(ServerOptions options, Handler& handler);
     virtual ~Server() = default;
 
@@ -66,7 +69,8 @@ class Server {
     [[nodiscard]] virtual std::vector<std::string> addresses() const = 0;
     // Replaces the certificate for new connections. Thread-safe.
     virtual Status set_certificate(const std::string& certificate_pem, const Secret& private_key_pem) = 0;
-    // Refuses new connections, lets running requests finish within drain_timeout, then joins all threads. Idempotent.
+    // Refuses new connections, ends idle ones, lets running requests finish within drain_timeout, then breaks the rest off
+    // and joins all threads; a call of the handler that is running is waited for. Idempotent. Not from a handler.
     virtual void stop() = 0;
     [[nodiscard]] virtual std::size_t open_connections() const = 0;
 };

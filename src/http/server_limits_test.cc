@@ -13,7 +13,9 @@ double seconds_since(steady_clock::time_point start) {
     return std::chrono::duration<double>(steady_clock::now() - start).count();
 }
 
-void nap(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
+void nap(int ms) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+}
 
 // Opens for everybody at once.
 class Gate {
@@ -32,11 +34,11 @@ class Gate {
 TEST(HttpLimits, RefusesBadRequestsAndCloses) {
     Service service;
     const std::string both = "PUT / HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n";
-    for (const std::string& bad : std::vector<std::string>{
-             "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "nonsense\n", "GET /%00 HTTP/1.1\r\nHost: t\r\n\r\n",
-             "GET /%e4 HTTP/1.1\r\nHost: t\r\n\r\n", "GET /%g HTTP/1.1\r\nHost: t\r\n\r\n", both,
-             "GET / HTTP/1.1\r\n\r\n", "CONNECT t:1 HTTP/1.1\r\nHost: t\r\n\r\n",
-             "GET / HTTP/3.0\r\nHost: t\r\n\r\n"}) {
+    for (const std::string& bad :
+         std::vector<std::string>{"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "nonsense\n",
+                                  "GET /%00 HTTP/1.1\r\nHost: t\r\n\r\n", "GET /%e4 HTTP/1.1\r\nHost: t\r\n\r\n",
+                                  "GET /%g HTTP/1.1\r\nHost: t\r\n\r\n", both, "GET / HTTP/1.1\r\n\r\n",
+                                  "CONNECT t:1 HTTP/1.1\r\nHost: t\r\n\r\n", "GET / HTTP/3.0\r\nHost: t\r\n\r\n"}) {
         Client client(*service.server);
         client.send(bad);
         const Answer a = client.answer();
@@ -97,9 +99,8 @@ TEST(HttpLimits, EndsABodyThatDoesNotMove) {
     ServerOptions o = plain_options();
     o.idle_timeout = 100 * kMillisecond;
     SinkRecord record;
-    Service service(o, [&](TestHandler& h) {
-        h.work = [&](const Request&) { return std::make_unique<PatternSink>(record); };
-    });
+    Service service(
+        o, [&](TestHandler& h) { h.work = [&](const Request&) { return std::make_unique<PatternSink>(record); }; });
     Client client(*service.server);
     client.send("PUT / HTTP/1.1\r\nHost: t\r\nContent-Length: 1000000\r\n\r\n" + patterned(1000));
     EXPECT_TRUE(eventually([&] { return record.destroyed == 1; }));
@@ -111,9 +112,8 @@ TEST(HttpLimits, IsPatientWithABodyThatMovesSlowly) {
     ServerOptions o = plain_options();
     o.idle_timeout = 200 * kMillisecond;
     SinkRecord record;
-    Service service(o, [&](TestHandler& h) {
-        h.work = [&](const Request&) { return std::make_unique<PatternSink>(record); };
-    });
+    Service service(
+        o, [&](TestHandler& h) { h.work = [&](const Request&) { return std::make_unique<PatternSink>(record); }; });
     Client client(*service.server);
     client.send("PUT / HTTP/1.1\r\nHost: t\r\nContent-Length: 200000\r\n\r\n");
     std::uint64_t sent = 0;

@@ -16,7 +16,9 @@ std::string put(const std::string& path, std::string_view body, const std::strin
            "\r\n" + std::string(body);
 }
 
-std::string chunk(std::string_view bytes) { return fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes); }
+std::string chunk(std::string_view bytes) {
+    return fmt::format("{:x}\r\n{}\r\n", bytes.size(), bytes);
+}
 
 // Answers GETs by echo and gives bodies to a PatternSink.
 void take_bodies(TestHandler& handler, SinkRecord& record) {
@@ -82,7 +84,8 @@ TEST(HttpServer, AnswersPipelinedRequestsInOrder) {
         all += "GET /now" + std::to_string(i) + " HTTP/1.1\r\nHost: t\r\n\r\n";
         all += "\r\nGET /w" + std::to_string(i) + " HTTP/1.1\r\nHost: t\r\n\r\n";
         all += put("/sink", patterned(100));
-        all += "PUT /sink HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(patterned(7)) + "0\r\n\r\n";
+        all +=
+            "PUT /sink HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(patterned(7)) + "0\r\n\r\n";
         all += put("/now-unread", "unread body");
     }
     Client client(*service.server);
@@ -183,9 +186,10 @@ TEST(HttpServer, TakesLargeBodiesInBoundedMemory) {
     for (const bool chunked : {false, true}) {
         record.bytes = 0;
         Client client(*service.server);
-        client.send("PUT /u HTTP/1.1\r\nHost: t\r\n" +
-                    (chunked ? std::string("Transfer-Encoding: chunked")
-                             : "Content-Length: " + std::to_string(kTotal)) + "\r\n\r\n");
+        client.send(
+            "PUT /u HTTP/1.1\r\nHost: t\r\n" +
+            (chunked ? std::string("Transfer-Encoding: chunked") : "Content-Length: " + std::to_string(kTotal)) +
+            "\r\n\r\n");
         for (std::uint64_t sent = 0; sent < kTotal; sent += std::min(kTotal - sent, std::uint64_t{piece.size()})) {
             const std::string_view part = std::string_view(piece).substr(0, kTotal - sent);
             ASSERT_TRUE(client.send(chunked ? chunk(part) : std::string(part)));
@@ -244,7 +248,11 @@ TEST(HttpServer, InvitesABodyOnlyIfItIsWanted) {
 }
 
 TEST(HttpServer, KeepsTheConnectionAfterAShortUnreadBody) {
-    Service service([] { auto o = plain_options(); o.long_workers = 1; return o; }());
+    Service service([] {
+        auto o = plain_options();
+        o.long_workers = 1;
+        return o;
+    }());
     Client client(*service.server);
     client.send("PUT /a HTTP/1.1\r\nHost: t\r\nContent-Length: 60000\r\n\r\n");
     const Answer a = client.answer();
@@ -316,7 +324,8 @@ TEST(HttpServer, SendsSlicesOfFiles) {
         return a;
     };
     Client client(*service.server);
-    for (const auto& [from, length] : std::vector<std::pair<int, int>>{{0, 5'000'000}, {4093, 100'000}, {7, 1}, {10, 0}}) {
+    for (const auto& [from, length] :
+         std::vector<std::pair<int, int>>{{0, 5'000'000}, {4093, 100'000}, {7, 1}, {10, 0}}) {
         const Answer a = client.get(fmt::format("/?from={}&length={}&told", from, length));
         EXPECT_TRUE(a.whole);
         ASSERT_EQ(a.body.size(), static_cast<std::size_t>(length));

@@ -64,8 +64,7 @@ class Session::Wait {
 // Runs Exchange::advance() on a worker. False, without having waited, if the pool's queue is full.
 class Session::OnPool {
   public:
-    OnPool(Session& session, Exchange& exchange, Next& next)
-        : loop_(session.loop_), exchange_(exchange), next_(next) {}
+    OnPool(Session& session, Exchange& exchange, Next& next) : loop_(session.loop_), exchange_(exchange), next_(next) {}
     bool await_ready() const { return false; }
     bool await_suspend(std::coroutine_handle<> handle) {
         handle_ = handle;
@@ -217,7 +216,8 @@ Task<Session::HeadEnd> Session::receive_head() {
         if (hopeless_head(bytes)) co_return HeadEnd{0, 400, "this is not an HTTP/1.1 request"};
         searched = bytes.size();
         if (deadline == 0)
-            deadline = monotonic_now() + (admission_ == Admission::serve ? shared_.options.header_timeout : kTurnAwayTimeout);
+            deadline =
+                monotonic_now() + (admission_ == Admission::serve ? shared_.options.header_timeout : kTurnAwayTimeout);
         const Io state = fill_input();
         if (state == Io::done) continue;
         if (state == Io::closed || state == Io::failed) co_return HeadEnd{};

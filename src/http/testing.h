@@ -40,7 +40,9 @@ inline bool eventually(const std::function<bool()>& condition, int ms = 5000) {
 }
 
 // A body of `total` bytes whose byte i is a function of i.
-inline char pattern(std::uint64_t i) { return static_cast<char>((i * 31 + i / 4093) & 0xff); }
+inline char pattern(std::uint64_t i) {
+    return static_cast<char>((i * 31 + i / 4093) & 0xff);
+}
 
 class PatternSource : public BodySource {
   public:
@@ -142,8 +144,7 @@ struct Answer {
 class Client {
   public:
     explicit Client(std::uint16_t port, int receive_buffer = 0) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
-        if (receive_buffer > 0)
-            ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+        if (receive_buffer > 0) ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
         const timeval patience{10, 0};
         ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         ::setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -173,8 +174,8 @@ class Client {
     // False at the end, on a reset and after ten seconds.
     bool fill() {
         char chunk[65536];
-        const auto n = ssl_ != nullptr ? SSL_read(ssl_, chunk, sizeof chunk)
-                                       : ::recv(fd_.get(), chunk, sizeof chunk, 0);
+        const auto n =
+            ssl_ != nullptr ? SSL_read(ssl_, chunk, sizeof chunk) : ::recv(fd_.get(), chunk, sizeof chunk, 0);
         if (n <= 0) {
             reset_ = n < 0 && errno == ECONNRESET;
             return false;
@@ -198,7 +199,8 @@ class Client {
         } else if (a.header("Transfer-Encoding") == "chunked") {
             a.whole = take_chunks(a.body);
         } else {
-            while (fill()) {}
+            while (fill()) {
+            }
             a.body = std::exchange(got_, "");
             a.whole = !reset_;
         }
@@ -259,7 +261,8 @@ class Client {
 
 // A handler and its running server.
 struct Service {
-    explicit Service(const ServerOptions& options = plain_options(), const std::function<void(TestHandler&)>& set = {}) {
+    explicit Service(const ServerOptions& options = plain_options(),
+                     const std::function<void(TestHandler&)>& set = {}) {
         if (set) set(handler);
         auto opened = Server::open(options, handler);
         if (!opened) ADD_FAILURE() << opened.error().text();

@@ -31,13 +31,15 @@ tl::unexpected<Error> bad(std::string_view what) {
 }
 
 // An encrypted key must fail, not ask at the terminal.
-int no_passphrase(char*, int, int, void*) { return 0; }
+int no_passphrase(char*, int, int, void*) {
+    return 0;
+}
 
 int choose_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in, unsigned in_size,
                 void*) {
     static constexpr unsigned char kOurs[] = "\x08http/1.1";
-    const int found = SSL_select_next_proto(const_cast<unsigned char**>(out), out_size, kOurs, sizeof kOurs - 1, in,
-                                            in_size);
+    const int found =
+        SSL_select_next_proto(const_cast<unsigned char**>(out), out_size, kOurs, sizeof kOurs - 1, in, in_size);
     return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
@@ -46,8 +48,8 @@ void set_policy(SSL_CTX* context) {
     SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                      SSL_OP_PRIORITIZE_CHACHA | SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
-    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                  SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(context,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     // One receive call per record instead of two.
     SSL_CTX_set_read_ahead(context, 1);
     // Tickets resume without memory on our side.
@@ -75,8 +77,12 @@ Status load_certificates(SSL_CTX* context, const std::string& pem) {
 
 }  // namespace
 
-void SslFree::operator()(ssl_st* ssl) const { SSL_free(ssl); }
-void SslFree::operator()(ssl_ctx_st* context) const { SSL_CTX_free(context); }
+void SslFree::operator()(ssl_st* ssl) const {
+    SSL_free(ssl);
+}
+void SslFree::operator()(ssl_ctx_st* context) const {
+    SSL_CTX_free(context);
+}
 
 Status TlsContext::set_certificate(const std::string& certificate_pem, const Secret& private_key_pem) {
     ERR_clear_error();

@@ -224,7 +224,10 @@ TEST(Tls, ChangesItsCertificateForNewConnections) {
     TlsClient after(*service.server, two.certificate);
     EXPECT_TRUE(after.connected);
     for (const auto& [certificate, key] : std::vector<std::pair<std::string, std::string>>{
-             {one.certificate, two.key}, {"", two.key}, {two.certificate, ""}, {two.certificate + "-----BEGIN CERTIFICATE-----\nAA\n", two.key}}) {
+             {one.certificate, two.key},
+             {"", two.key},
+             {two.certificate, ""},
+             {two.certificate + "-----BEGIN CERTIFICATE-----\nAA\n", two.key}}) {
         const auto r = service.server->set_certificate(certificate, Secret(key));
         ASSERT_FALSE(r);
         EXPECT_EQ(r.error().code, ErrorCode::invalid);
@@ -252,7 +255,8 @@ TEST(Tls, BoundsTheHandshake) {
     Client silent(*service.server);
     Client garbage(*service.server);
     garbage.send(std::string("\x16\x03\x01\x00\x20") + std::string(32, 'x'));
-    while (garbage.fill()) {}
+    while (garbage.fill()) {
+    }
     EXPECT_TRUE(silent.ended());
     EXPECT_TRUE(eventually([&] { return service.server->open_connections() == 0; }));
 }

@@ -18,9 +18,13 @@ namespace {
 
 constexpr std::size_t kTlsRecord = 16384;
 
-bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
+bool would_block() {
+    return errno == EAGAIN || errno == EWOULDBLOCK;
+}
 
-int clamp_to_int(std::size_t n) { return static_cast<int>(std::min<std::size_t>(n, INT_MAX)); }
+int clamp_to_int(std::size_t n) {
+    return static_cast<int>(std::min<std::size_t>(n, INT_MAX));
+}
 
 IoResult receive(int fd, char* out, std::size_t capacity) {
     while (true) {
@@ -36,9 +40,12 @@ IoResult receive(int fd, char* out, std::size_t capacity) {
 
 IoResult Transport::tls_result(int returned) {
     switch (SSL_get_error(ssl_.get(), returned)) {
-        case SSL_ERROR_WANT_READ: return {Io::want_read};
-        case SSL_ERROR_WANT_WRITE: return {Io::want_write};
-        default: break;
+        case SSL_ERROR_WANT_READ:
+            return {Io::want_read};
+        case SSL_ERROR_WANT_WRITE:
+            return {Io::want_write};
+        default:
+            break;
     }
     const unsigned long code = ERR_peek_error();
     spoke_http_ = ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_HTTP_REQUEST;
@@ -128,6 +135,8 @@ void Transport::reset() {
     ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
-IoResult Transport::discard(char* scratch, std::size_t capacity) { return receive(fd_, scratch, capacity); }
+IoResult Transport::discard(char* scratch, std::size_t capacity) {
+    return receive(fd_, scratch, capacity);
+}
 
 }  // namespace dtr::http

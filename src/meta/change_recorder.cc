@@ -24,7 +24,8 @@ std::string join_columns(const Table& table, std::size_t count) {
 }
 
 std::string insert_text(const Table& table) {
-    std::string text = fmt::format("INSERT INTO {} ({}) VALUES (", table.name, join_columns(table, table.columns.size()));
+    std::string text =
+        fmt::format("INSERT INTO {} ({}) VALUES (", table.name, join_columns(table, table.columns.size()));
     for (std::size_t i = 1; i <= table.columns.size(); ++i) text += fmt::format("{}?{}", i == 1 ? "" : ", ", i);
     return text + ")";
 }
@@ -74,7 +75,9 @@ const TableStatements& statements(std::size_t index) {
     return *made[index];
 }
 
-std::size_t index_of(const Table& table) { return static_cast<std::size_t>(&table - tables().data()); }
+std::size_t index_of(const Table& table) {
+    return static_cast<std::size_t>(&table - tables().data());
+}
 
 void append_json_string(std::string& out, std::string_view text) {
     static constexpr char kHex[] = "0123456789abcdef";
@@ -96,9 +99,15 @@ void append_json_string(std::string& out, std::string_view text) {
 
 }  // namespace
 
-const Sql& upsert_statement(TableId id) { return statements(static_cast<std::size_t>(id)).upsert; }
-const Sql& insert_statement(const Table& table) { return statements(index_of(table)).insert; }
-const Sql& select_all_statement(const Table& table) { return statements(index_of(table)).select_all; }
+const Sql& upsert_statement(TableId id) {
+    return statements(static_cast<std::size_t>(id)).upsert;
+}
+const Sql& insert_statement(const Table& table) {
+    return statements(index_of(table)).insert;
+}
+const Sql& select_all_statement(const Table& table) {
+    return statements(index_of(table)).select_all;
+}
 
 void append_row_json(std::string& out, const Table& table, std::span<const Param> values) {
     char separator = '{';
@@ -132,8 +141,7 @@ Status ChangeRecorder::upsert(TableId id, sql::Params row) {
 Result<bool> ChangeRecorder::erase(TableId id, sql::Params key) {
     const Table& described = table(id);
     DTR_CHECK(key.size() == described.key_columns);
-    DTR_ASSIGN(const std::int64_t erased,
-               transaction_.execute(statements(static_cast<std::size_t>(id)).erase, key));
+    DTR_ASSIGN(const std::int64_t erased, transaction_.execute(statements(static_cast<std::size_t>(id)).erase, key));
     if (erased == 0) return false;
     DTR_TRY(log(described, 'D', std::span<const Param>(key.begin(), key.size())));
     return true;

@@ -41,7 +41,8 @@ const sql::Sql& upsert_statement(TableId table);
 const sql::Sql& insert_statement(const Table& table);
 const sql::Sql& select_all_statement(const Table& table);  // in key order
 
-// {"column":value,...} of the first values.size() columns: numbers, strings, null; bytes as base64, secrets as "(secret)".
+// {"column":value,...} of the first values.size() columns: numbers, strings, null; bytes as base64, secrets as
+// "(secret)".
 void append_row_json(std::string& out, const Table& table, std::span<const sql::Param> values);
 
 }  // namespace dtr::meta

@@ -16,36 +16,74 @@ constexpr bool kSecret = true;
 
 const std::vector<Table>& all() {
     static const std::vector<Table> tables = {
-        {"repositories", Part::content,
-         {{"id", kInteger}, {"name"}, {"namespace_name"}, {"is_public", kInteger}, {"created_at", kInteger}}, 1},
-        {"manifests", Part::content,
-         {{"repository_id", kInteger}, {"digest"}, {"media_type"}, {"artifact_type"}, {"annotations_json"},
-          {"subject", kText, kNullable}, {"size", kInteger}, {"pushed_at", kInteger}}, 2},
-        {"manifest_references", Part::content,
-         {{"repository_id", kInteger}, {"manifest_digest"}, {"position", kInteger}, {"digest"}, {"kind", kInteger},
-          {"may_be_absent", kInteger}}, 3},
-        {"tags", Part::content,
-         {{"repository_id", kInteger}, {"name"}, {"digest"}, {"updated_at", kInteger}}, 2},
-        {"repository_blobs", Part::content,
-         {{"repository_id", kInteger}, {"digest"}, {"linked_at", kInteger}}, 2},
-        {"accounts", Part::accounts,
-         {{"id"}, {"name"}, {"full_name"}, {"kind", kInteger}, {"is_admin", kInteger}, {"is_active", kInteger},
-          {"created_at", kInteger}}, 1},
+        {"repositories",
+         Part::content,
+         {{"id", kInteger}, {"name"}, {"namespace_name"}, {"is_public", kInteger}, {"created_at", kInteger}},
+         1},
+        {"manifests",
+         Part::content,
+         {{"repository_id", kInteger},
+          {"digest"},
+          {"media_type"},
+          {"artifact_type"},
+          {"annotations_json"},
+          {"subject", kText, kNullable},
+          {"size", kInteger},
+          {"pushed_at", kInteger}},
+         2},
+        {"manifest_references",
+         Part::content,
+         {{"repository_id", kInteger},
+          {"manifest_digest"},
+          {"position", kInteger},
+          {"digest"},
+          {"kind", kInteger},
+          {"may_be_absent", kInteger}},
+         3},
+        {"tags", Part::content, {{"repository_id", kInteger}, {"name"}, {"digest"}, {"updated_at", kInteger}}, 2},
+        {"repository_blobs", Part::content, {{"repository_id", kInteger}, {"digest"}, {"linked_at", kInteger}}, 2},
+        {"accounts",
+         Part::accounts,
+         {{"id"},
+          {"name"},
+          {"full_name"},
+          {"kind", kInteger},
+          {"is_admin", kInteger},
+          {"is_active", kInteger},
+          {"created_at", kInteger}},
+         1},
         {"account_secrets", Part::secret, {{"account_id"}, {"password_hash", kText, !kNullable, kSecret}}, 1},
-        {"blobs", Part::local,
-         {{"digest"}, {"generation"}, {"size", kInteger}, {"state", kInteger},
-          {"condemned_at", kInteger, kNullable}}, 1},
+        {"blobs",
+         Part::local,
+         {{"digest"}, {"generation"}, {"size", kInteger}, {"state", kInteger}, {"condemned_at", kInteger, kNullable}},
+         1},
         {"leases", Part::local, {{"digest"}, {"leased_until", kInteger}}, 1},
         {"removals", Part::local, {{"digest"}, {"generation"}, {"size", kInteger}, {"due_at", kInteger}}, 2},
-        {"uploads", Part::local,
-         {{"id"}, {"repository"}, {"account_id"}, {"byte_offset", kInteger}, {"hash_state", kBytes},
-          {"started_at", kInteger}, {"expires_at", kInteger}}, 1},
+        {"uploads",
+         Part::local,
+         {{"id"},
+          {"repository"},
+          {"account_id"},
+          {"byte_offset", kInteger},
+          {"hash_state", kBytes},
+          {"started_at", kInteger},
+          {"expires_at", kInteger}},
+         1},
         {"fences", Part::local, {{"id"}, {"purpose"}, {"raised_at", kInteger}, {"expires_at", kInteger}}, 1},
-        {"pulls", Part::local,
-         {{"repository_id", kInteger}, {"digest"}, {"tag"}, {"pull_count", kInteger}, {"last_at", kInteger}}, 3},
-        {"change_log", Part::local,
-         {{"sequence", kInteger}, {"transaction_id", kInteger}, {"changed_at", kInteger}, {"actor"}, {"table_name"},
-          {"operation"}, {"row_json"}}, 1},
+        {"pulls",
+         Part::local,
+         {{"repository_id", kInteger}, {"digest"}, {"tag"}, {"pull_count", kInteger}, {"last_at", kInteger}},
+         3},
+        {"change_log",
+         Part::local,
+         {{"sequence", kInteger},
+          {"transaction_id", kInteger},
+          {"changed_at", kInteger},
+          {"actor"},
+          {"table_name"},
+          {"operation"},
+          {"row_json"}},
+         1},
         {"state", Part::local, {{"name"}, {"value"}}, 1},
     };
     return tables;
@@ -70,18 +108,18 @@ constexpr ForeignKey kForeignKeys[] = {
 // Each serves a query that must not scan; the comment names it.
 constexpr std::string_view kIndexes[] = {
     "CREATE UNIQUE INDEX repositories_name ON repositories (name)",
-    "CREATE INDEX repositories_namespace ON repositories (namespace_name, name)",        // list of one's own
-    "CREATE INDEX repositories_public ON repositories (name) WHERE is_public = 1",       // list of public ones
-    "CREATE INDEX manifests_digest ON manifests (digest)",                               // collector, cut
+    "CREATE INDEX repositories_namespace ON repositories (namespace_name, name)",   // list of one's own
+    "CREATE INDEX repositories_public ON repositories (name) WHERE is_public = 1",  // list of public ones
+    "CREATE INDEX manifests_digest ON manifests (digest)",                          // collector, cut
     "CREATE INDEX manifests_subject ON manifests (repository_id, subject, digest) WHERE subject IS NOT NULL",
     "CREATE INDEX manifest_references_digest ON manifest_references (repository_id, digest)",  // who needs it
-    "CREATE INDEX tags_digest ON tags (repository_id, digest)",                          // tags of a manifest
-    "CREATE INDEX repository_blobs_digest ON repository_blobs (digest, repository_id)",  // mount, collector, cut
+    "CREATE INDEX tags_digest ON tags (repository_id, digest)",                                // tags of a manifest
+    "CREATE INDEX repository_blobs_digest ON repository_blobs (digest, repository_id)",        // mount, collector, cut
     "CREATE UNIQUE INDEX accounts_name ON accounts (name)",
-    "CREATE INDEX blobs_condemned ON blobs (condemned_at, digest) WHERE state = 1",      // collector
+    "CREATE INDEX blobs_condemned ON blobs (condemned_at, digest) WHERE state = 1",  // collector
     "CREATE INDEX uploads_expiry ON uploads (expires_at)",
     "CREATE INDEX pulls_age ON pulls (last_at)",
-    "CREATE INDEX change_log_transaction ON change_log (transaction_id, sequence)",      // increments
+    "CREATE INDEX change_log_transaction ON change_log (transaction_id, sequence)",  // increments
 };
 
 void append_columns(std::string& sql, const Table& table, const Dialect& dialect) {
@@ -93,16 +131,19 @@ void append_columns(std::string& sql, const Table& table, const Dialect& dialect
         sql.append(column.nullable ? ",\n" : " NOT NULL,\n");
     }
     sql.append("  PRIMARY KEY (");
-    for (std::size_t i = 0; i < table.key_columns; ++i)
-        sql.append(i == 0 ? "" : ", ").append(table.columns[i].name);
+    for (std::size_t i = 0; i < table.key_columns; ++i) sql.append(i == 0 ? "" : ", ").append(table.columns[i].name);
     sql.append(")");
 }
 
 }  // namespace
 
-std::span<const Table> tables() { return all(); }
+std::span<const Table> tables() {
+    return all();
+}
 
-const Table& table(TableId id) { return all()[static_cast<std::size_t>(id)]; }
+const Table& table(TableId id) {
+    return all()[static_cast<std::size_t>(id)];
+}
 
 const Table* find_table(std::string_view name) {
     for (const Table& table : all())

@@ -51,9 +51,8 @@ TEST(RowJson, ShowsTypesAndHidesSecrets) {
     std::string out;
     const sql::Param manifest[] = {7, "sha256:aa", "t\"ype\\", "", "{}\n", nullptr, 12, -1};
     append_row_json(out, table(TableId::manifests), manifest);
-    EXPECT_EQ(out,
-              R"({"repository_id":7,"digest":"sha256:aa","media_type":"t\"ype\\","artifact_type":"",)"
-              R"("annotations_json":"{}\u000a","subject":null,"size":12,"pushed_at":-1})");
+    EXPECT_EQ(out, R"({"repository_id":7,"digest":"sha256:aa","media_type":"t\"ype\\","artifact_type":"",)"
+                   R"("annotations_json":"{}\u000a","subject":null,"size":12,"pushed_at":-1})");
     out.clear();
     const sql::Param secret[] = {"id", "hash"};
     append_row_json(out, table(TableId::account_secrets), secret);

@@ -1,8 +1,8 @@
 // The seam between the stores and a database engine: connections, prepared statements, transactions. The stores are
 // written once against it; an engine (meta/<engine>/) supplies a Database.
 //
-// Statements are portable SQL with the placeholders ?1, ?2, ... (an engine that spells them otherwise translates when it
-// prepares). Integers are 64 bits; text compares in byte order.
+// Statements are portable SQL with the placeholders ?1, ?2, ... (an engine that spells them otherwise translates when
+// it prepares). Integers are 64 bits; text compares in byte order.
 #pragma once
 
 #include <concepts>
@@ -145,8 +145,7 @@ template <class R, class... Args>
 class FunctionRef<R(Args...)> {
   public:
     template <class F>
-        requires(!std::same_as<std::remove_cvref_t<F>, FunctionRef>)
-    FunctionRef(F&& f)
+    requires(!std::same_as<std::remove_cvref_t<F>, FunctionRef>) FunctionRef(F&& f)
         : object_(const_cast<void*>(static_cast<const void*>(&f))), call_([](void* object, Args... args) -> R {
               return (*static_cast<std::remove_reference_t<F>*>(object))(std::forward<Args>(args)...);
           }) {}

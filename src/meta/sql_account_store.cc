@@ -49,20 +49,22 @@ Status count_up(ChangeRecorder& recorder) {
 }  // namespace
 
 Result<Account> SqlAccountStore::find(std::string_view name) {
-    return read<Account>(parts_.database, [&](sql::Connection& connection) { return find_in(connection, kFind, name); });
+    return read<Account>(parts_.database,
+                         [&](sql::Connection& connection) { return find_in(connection, kFind, name); });
 }
 
 Result<Account> SqlAccountStore::find_by_id(std::string_view id) {
-    return read<Account>(parts_.database, [&](sql::Connection& connection) { return find_in(connection, kFindById, id); });
+    return read<Account>(parts_.database,
+                         [&](sql::Connection& connection) { return find_in(connection, kFindById, id); });
 }
 
 Status SqlAccountStore::create(const Account& account, std::string_view password_hash, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const bool taken, any(recorder.transaction().query(kTaken, {account.name, account.id})));
         if (taken) return fail(ErrorCode::already_exists, fmt::format("account {} already exists", account.name));
-        DTR_TRY(recorder.upsert(TableId::accounts,
-                                {account.id, account.name, account.full_name, static_cast<int>(account.kind), account.is_admin,
-                                 account.is_active, account.created_at != 0 ? account.created_at : recorder.now()}));
+        DTR_TRY(recorder.upsert(TableId::accounts, {account.id, account.name, account.full_name,
+                                                    static_cast<int>(account.kind), account.is_admin, account.is_active,
+                                                    account.created_at != 0 ? account.created_at : recorder.now()}));
         if (!password_hash.empty()) DTR_TRY(recorder.upsert(TableId::account_secrets, {account.id, password_hash}));
         return count_up(recorder);
     });
@@ -102,9 +104,9 @@ Status SqlAccountStore::set_password_hash(std::string_view account_id, std::stri
 
 Result<std::int64_t> SqlAccountStore::version() {
     return read<std::int64_t>(parts_.database, [&](sql::Connection& connection) -> Result<std::int64_t> {
-        DTR_ASSIGN(const auto found, first<std::int64_t>(connection.query(kVersion, {}), [](const sql::Rows& rows) -> Result<std::int64_t> {
-                       return rows.integer(0);
-                   }));
+        DTR_ASSIGN(const auto found,
+                   first<std::int64_t>(connection.query(kVersion, {}),
+                                       [](const sql::Rows& rows) -> Result<std::int64_t> { return rows.integer(0); }));
         return found.value_or(0);
     });
 }

@@ -12,7 +12,7 @@ namespace {
 
 using sql::Sql;
 
-constexpr unsigned kBatchesBetweenTrims = 1000;   // of pulls
+constexpr unsigned kBatchesBetweenTrims = 1000;     // of pulls
 constexpr std::int64_t kTransactionsPerTrim = 500;  // of the log, at once
 constexpr std::string_view kTrimmedTransaction = "trimmed_transaction";
 constexpr std::string_view kTrimmedSequence = "trimmed_sequence";
@@ -28,11 +28,12 @@ const Sql kLastOf("find the last change to trim",
                   "SELECT transaction_id, sequence FROM change_log WHERE transaction_id <= ?1"
                   " ORDER BY transaction_id DESC, sequence DESC LIMIT 1");
 const Sql kTrim("trim the change log", "DELETE FROM change_log WHERE transaction_id <= ?1");
-const Sql kAddPulls("count pulls",
-                    "INSERT INTO pulls (repository_id, digest, tag, pull_count, last_at) VALUES (?1, ?2, ?3, ?4, ?5)"
-                    " ON CONFLICT (repository_id, digest, tag) DO UPDATE SET"
-                    " pull_count = pulls.pull_count + excluded.pull_count,"
-                    " last_at = CASE WHEN excluded.last_at > pulls.last_at THEN excluded.last_at ELSE pulls.last_at END");
+const Sql kAddPulls(
+    "count pulls",
+    "INSERT INTO pulls (repository_id, digest, tag, pull_count, last_at) VALUES (?1, ?2, ?3, ?4, ?5)"
+    " ON CONFLICT (repository_id, digest, tag) DO UPDATE SET"
+    " pull_count = pulls.pull_count + excluded.pull_count,"
+    " last_at = CASE WHEN excluded.last_at > pulls.last_at THEN excluded.last_at ELSE pulls.last_at END");
 // Keeps the 100,000 youngest.
 const Sql kTrimPulls("bound the table of pulls",
                      "DELETE FROM pulls WHERE last_at < (SELECT last_at FROM pulls ORDER BY last_at DESC"
@@ -83,13 +84,12 @@ class SqlCut final : public Cut {
         }
     }
 
-    Status each_change(std::int64_t after_transaction,
-                       const std::function<Status(const Change&)>& callback) override {
+    Status each_change(std::int64_t after_transaction, const std::function<Status(const Change&)>& callback) override {
         DTR_ASSIGN(const std::int64_t trimmed, read_state_number(*snapshot_, kTrimmedTransaction));
         if (trimmed > after_transaction)
             return fail(ErrorCode::lost,
-                        fmt::format("the change log begins after transaction {}, changes since {} are asked for", trimmed,
-                                    after_transaction),
+                        fmt::format("the change log begins after transaction {}, changes since {} are asked for",
+                                    trimmed, after_transaction),
                         "take a full backup");
         DTR_ASSIGN(auto rows, snapshot_->query(kChanges, {after_transaction, position_.transaction}));
         while (true) {
@@ -148,16 +148,16 @@ Result<std::vector<Change>> SqlChangeLog::read(std::int64_t after_sequence, std:
 
 Status SqlChangeLog::trim(std::int64_t through_transaction) {
     while (true) {
-        DTR_ASSIGN(const auto oldest, meta::read<std::int64_t>(parts_.database, [](sql::Connection& connection) -> Result<std::int64_t> {
+        DTR_ASSIGN(const auto oldest,
+                   meta::read<std::int64_t>(parts_.database, [](sql::Connection& connection) -> Result<std::int64_t> {
                        DTR_ASSIGN(auto rows, connection.query(kOldest, {}));
                        DTR_ASSIGN(const bool found, rows.next());
                        return found ? rows.integer(0) : std::numeric_limits<std::int64_t>::max();
                    }));
         if (oldest > through_transaction) return {};
         const std::int64_t through = std::min(through_transaction, oldest + kTransactionsPerTrim);
-        DTR_TRY(parts_.database.write(sql::Durability::relaxed, [&](sql::Transaction& transaction) {
-            return trim_step(transaction, through);
-        }));
+        DTR_TRY(parts_.database.write(sql::Durability::relaxed,
+                                      [&](sql::Transaction& transaction) { return trim_step(transaction, through); }));
     }
 }
 

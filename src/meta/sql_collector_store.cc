@@ -1,6 +1,6 @@
 // Candidates are sought in a read, beside all pushes; the transaction that condemns asks each of them again. It also
-// settles fences: a live one stops it, an expired one is removed by it, so a fence that still stands proves that nothing
-// it needed was taken.
+// settles fences: a live one stops it, an expired one is removed by it, so a fence that still stands proves that
+// nothing it needed was taken.
 #include "meta/sql_collector_store.h"
 
 namespace dtr::meta {
@@ -31,9 +31,10 @@ const Sql kCondemn("condemn the object",
 const Sql kLiveFence("look for a live fence", "SELECT 1 FROM fences WHERE expires_at >= ?1 LIMIT 1");
 const Sql kDropFences("remove expired fences", "DELETE FROM fences WHERE expires_at < ?1");
 
-const Sql kReviveLeased("revive leased objects",
-                        "UPDATE blobs SET state = 0, condemned_at = NULL WHERE state = 1 AND condemned_at < ?1 AND EXISTS"
-                        " (SELECT 1 FROM leases e WHERE e.digest = blobs.digest AND e.leased_until >= ?2)");
+const Sql kReviveLeased(
+    "revive leased objects",
+    "UPDATE blobs SET state = 0, condemned_at = NULL WHERE state = 1 AND condemned_at < ?1 AND EXISTS"
+    " (SELECT 1 FROM leases e WHERE e.digest = blobs.digest AND e.leased_until >= ?2)");
 const Sql kCondemned("list condemned objects",
                      "SELECT digest, generation, size FROM blobs WHERE state = 1 AND condemned_at < ?1"
                      " ORDER BY condemned_at, digest LIMIT ?2");
@@ -43,7 +44,8 @@ const Sql kStaleLease("look for leases that are over",
                       "SELECT 1 FROM leases WHERE digest > ?1 AND digest <= ?2 AND leased_until < ?3 LIMIT 1");
 const Sql kDropLeases("drop leases that are over",
                       "DELETE FROM leases WHERE digest > ?1 AND digest <= ?2 AND leased_until < ?3");
-const Sql kDue("list due removals", "SELECT digest, generation, size FROM removals ORDER BY digest, generation LIMIT ?1");
+const Sql kDue("list due removals",
+               "SELECT digest, generation, size FROM removals ORDER BY digest, generation LIMIT ?1");
 const Sql kRemoved("settle the removal", "DELETE FROM removals WHERE digest = ?1 AND generation = ?2");
 
 // True if a live fence stands. Otherwise expired ones are gone with this transaction.
@@ -81,9 +83,10 @@ Status drop_stale_leases(sql::Database& database, std::string_view after, const 
 
 Status drop_idle_links(ChangeRecorder& recorder, std::string_view digest) {
     while (true) {
-        DTR_ASSIGN(const auto repositories,
-                   collect<RepositoryId>(recorder.transaction().query(kIdleLinks, {digest}),
-                                         [](const sql::Rows& rows) -> Result<RepositoryId> { return rows.integer(0); }));
+        DTR_ASSIGN(const auto repositories, collect<RepositoryId>(recorder.transaction().query(kIdleLinks, {digest}),
+                                                                  [](const sql::Rows& rows) -> Result<RepositoryId> {
+                                                                      return rows.integer(0);
+                                                                  }));
         if (repositories.empty()) return {};
         for (const RepositoryId id : repositories) DTR_TRY(recorder.erase(TableId::repository_blobs, {id, digest}));
     }
@@ -127,7 +130,8 @@ Result<RetireStep> SqlCollectorStore::retire(Micros condemned_before, std::size_
             const std::string digest = object.digest.to_string();
             DTR_TRY(transaction.execute(kForget, {digest, object.generation}));
             DTR_TRY(transaction.execute(kForgetLease, {digest}));
-            DTR_TRY(transaction.execute(upsert_statement(TableId::removals), {digest, object.generation, object.size, now}));
+            DTR_TRY(transaction.execute(upsert_statement(TableId::removals),
+                                        {digest, object.generation, object.size, now}));
         }
         return {};
     };

@@ -1,7 +1,8 @@
-// Blobs: which object holds a digest's bytes, which repositories may show it, and how long it is kept without a manifest.
+// Blobs: which object holds a digest's bytes, which repositories may show it, and how long it is kept without a
+// manifest.
 //
-// A condemned object is as good as a live one for whoever refers to it now: the same transaction makes it live again. Once
-// the collector's transaction has taken the row away, the digest has no object, and its bytes must be sent again.
+// A condemned object is as good as a live one for whoever refers to it now: the same transaction makes it live again.
+// Once the collector's transaction has taken the row away, the digest has no object, and its bytes must be sent again.
 #include <fmt/format.h>
 
 #include "meta/sql_content_store.h"
@@ -18,10 +19,12 @@ const Sql kFindBlob("find the blob",
                     " (EXISTS (SELECT 1 FROM repository_blobs l WHERE l.repository_id = r.id AND l.digest = ?2)"
                     " OR EXISTS (SELECT 1 FROM manifests m WHERE m.repository_id = r.id AND m.digest = ?2))");
 const Sql kFindObject("find the object", "SELECT digest, generation, size, state FROM blobs WHERE digest = ?1");
-const Sql kInsertObject("record the object",
-                        "INSERT INTO blobs (digest, generation, size, state, condemned_at) VALUES (?1, ?2, ?3, 0, NULL)");
+const Sql kInsertObject(
+    "record the object",
+    "INSERT INTO blobs (digest, generation, size, state, condemned_at) VALUES (?1, ?2, ?3, 0, NULL)");
 const Sql kRevive("revive the object", "UPDATE blobs SET state = 0, condemned_at = NULL WHERE digest = ?1");
-const Sql kLinked("look for the blob's link", "SELECT 1 FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2");
+const Sql kLinked("look for the blob's link",
+                  "SELECT 1 FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2");
 const Sql kLease("lease the object",
                  "INSERT INTO leases (digest, leased_until) VALUES (?1, ?2) ON CONFLICT (digest) DO UPDATE"
                  " SET leased_until = excluded.leased_until WHERE leases.leased_until < excluded.leased_until");
@@ -128,11 +131,10 @@ Result<Object> SqlContentStore::add_blob(std::string_view repository, const Obje
 Result<std::string> SqlContentStore::find_mount_source(const RepositoryStore::Visible& visible, const Digest& digest) {
     return read<std::string>(parts_.database, [&](sql::Connection& connection) -> Result<std::string> {
         const std::string name = digest.to_string();
-        DTR_ASSIGN(auto found,
-                   first<std::string>(visible.everything
-                                          ? connection.query(kMountAny, {name})
-                                          : connection.query(kMountVisible, {name, visible.own_namespace}),
-                                      [](const sql::Rows& rows) { return text_at(rows, 0); }));
+        DTR_ASSIGN(auto found, first<std::string>(visible.everything
+                                                      ? connection.query(kMountAny, {name})
+                                                      : connection.query(kMountVisible, {name, visible.own_namespace}),
+                                                  [](const sql::Rows& rows) { return text_at(rows, 0); }));
         if (!found) return fail(ErrorCode::not_found, fmt::format("no visible repository has the blob {}", name));
         return std::move(*found);
     });
@@ -144,7 +146,8 @@ Status SqlContentStore::unlink_blob(std::string_view repository, const Digest& d
         DTR_ASSIGN(const RepositoryId id, require_repository_id(recorder.transaction(), repository));
         DTR_ASSIGN(const auto user, find_user(recorder.transaction(), id, name));
         if (user)
-            return fail(ErrorCode::conflict, fmt::format("blob {} is needed by manifest {} of repository {}", name, *user, repository),
+            return fail(ErrorCode::conflict,
+                        fmt::format("blob {} is needed by manifest {} of repository {}", name, *user, repository),
                         "delete that manifest first");
         DTR_ASSIGN(const bool erased, recorder.erase(TableId::repository_blobs, {id, name}));
         if (!erased) return blob_unknown(repository, digest);

@@ -1,5 +1,6 @@
-// Manifests, their tags and referrers. A put is one transaction: what it needs is checked and stays, because whoever would
-// remove it checks for the manifest in a transaction of his own; then object, manifest, references and tags appear at once.
+// Manifests, their tags and referrers. A put is one transaction: what it needs is checked and stays, because whoever
+// would remove it checks for the manifest in a transaction of his own; then object, manifest, references and tags
+// appear at once.
 //
 // What a manifest needs must be visible in its own repository: a blob by its link (or because it is a manifest there),
 // a child as a manifest. A reference that may be absent is recorded, so that the blob is kept if it does exist.
@@ -77,7 +78,8 @@ Result<Standing> standing(sql::Transaction& transaction, RepositoryId repository
         DTR_ASSIGN(const bool found, rows.next());
         if (!found) return Standing::missing;
         condemned = rows.integer(0) != 0;
-        if (reference.size && static_cast<std::uint64_t>(rows.integer(1)) != *reference.size) return Standing::wrong_size;
+        if (reference.size && static_cast<std::uint64_t>(rows.integer(1)) != *reference.size)
+            return Standing::wrong_size;
     }
     if (condemned) DTR_TRY(keep_object(transaction, reference.digest));
     return Standing::good;
@@ -110,7 +112,8 @@ Result<bool> is_stored(sql::Transaction& transaction, RepositoryId repository, s
            rows.text(3) == (manifest.subject ? manifest.subject->to_string() : std::string());
 }
 
-Status store_manifest(ChangeRecorder& recorder, RepositoryId repository, std::string_view digest, const ManifestPut& put) {
+Status store_manifest(ChangeRecorder& recorder, RepositoryId repository, std::string_view digest,
+                      const ManifestPut& put) {
     const Manifest& manifest = put.manifest;
     const std::string subject = manifest.subject ? manifest.subject->to_string() : std::string();
     DTR_TRY(erase_references(recorder, repository, digest));
@@ -120,9 +123,9 @@ Status store_manifest(ChangeRecorder& recorder, RepositoryId repository, std::st
                              manifest.pushed_at != 0 ? manifest.pushed_at : recorder.now()}));
     std::int64_t position = 0;
     for (const Reference& reference : put.references) {
-        DTR_TRY(recorder.upsert(TableId::manifest_references,
-                                {repository, digest, position++, reference.digest.to_string(),
-                                 static_cast<int>(reference.kind), reference.may_be_absent}));
+        DTR_TRY(
+            recorder.upsert(TableId::manifest_references, {repository, digest, position++, reference.digest.to_string(),
+                                                           static_cast<int>(reference.kind), reference.may_be_absent}));
     }
     return {};
 }
@@ -199,7 +202,8 @@ Result<std::vector<Tag>> SqlContentStore::list_tags(std::string_view repository,
                                                     std::size_t limit) {
     return read<std::vector<Tag>>(parts_.database, [&](sql::Connection& connection) -> Result<std::vector<Tag>> {
         // At least one row, so that an empty page differs from an unknown repository.
-        DTR_ASSIGN(auto rows, connection.query(kListTags, {repository, after, std::max<std::int64_t>(1, limit_of(limit))}));
+        DTR_ASSIGN(auto rows,
+                   connection.query(kListTags, {repository, after, std::max<std::int64_t>(1, limit_of(limit))}));
         DTR_ASSIGN(bool more, rows.next());
         if (!more) return fail(ErrorCode::not_found, fmt::format("repository {} does not exist", repository));
         std::vector<Tag> tags;
@@ -216,8 +220,9 @@ Result<std::vector<Manifest>> SqlContentStore::list_referrers(std::string_view r
                                                               std::string_view artifact_type, std::string_view after,
                                                               std::size_t limit) {
     return read<std::vector<Manifest>>(parts_.database, [&](sql::Connection& connection) {
-        return collect<Manifest>(connection.query(kReferrers, {repository, subject.to_string(), after, artifact_type, limit_of(limit)}),
-                                 manifest_at);
+        return collect<Manifest>(
+            connection.query(kReferrers, {repository, subject.to_string(), after, artifact_type, limit_of(limit)}),
+            manifest_at);
     });
 }
 

@@ -9,14 +9,14 @@ namespace {
 
 using sql::Sql;
 
-const Sql kRaise("raise the fence",
-                 "INSERT INTO fences (id, purpose, raised_at, expires_at) VALUES (?1, ?2, ?3, ?4)");
+const Sql kRaise("raise the fence", "INSERT INTO fences (id, purpose, raised_at, expires_at) VALUES (?1, ?2, ?3, ?4)");
 const Sql kExtend("extend the fence", "UPDATE fences SET expires_at = ?2 WHERE id = ?1");
 const Sql kRequire("look for the fence", "SELECT 1 FROM fences WHERE id = ?1");
 const Sql kRelease("release the fence", "DELETE FROM fences WHERE id = ?1");
 
 tl::unexpected<Error> fence_lost(std::string_view id) {
-    return fail(ErrorCode::lost, fmt::format("fence {} no longer stands: it expired, and garbage was collected since", id),
+    return fail(ErrorCode::lost,
+                fmt::format("fence {} no longer stands: it expired, and garbage was collected since", id),
                 "run it again; if it expires again, give it a longer lease");
 }
 

@@ -43,11 +43,13 @@ Result<bool> any(Result<sql::Rows> rows) {
 Result<Digest> digest_at(const sql::Rows& rows, int column) {
     auto digest = Digest::parse(rows.text(column));
     if (digest) return digest;
-    return fail(ErrorCode::corrupt, fmt::format("metadata database: '{}' is not a digest", rows.text(column).substr(0, 200)),
-                kRestoreHint);
+    return fail(ErrorCode::corrupt,
+                fmt::format("metadata database: '{}' is not a digest", rows.text(column).substr(0, 200)), kRestoreHint);
 }
 
-Result<std::string> text_at(const sql::Rows& rows, int column) { return rows.string(column); }
+Result<std::string> text_at(const sql::Rows& rows, int column) {
+    return rows.string(column);
+}
 
 Result<Object> object_at(const sql::Rows& rows, int column) {
     Object object;
@@ -99,9 +101,10 @@ Result<RepositoryId> ensure_repository(ChangeRecorder& recorder, std::string_vie
 
 Status erase_references(ChangeRecorder& recorder, RepositoryId repository, std::string_view digest) {
     while (true) {
-        DTR_ASSIGN(const auto positions,
-                   collect<std::int64_t>(recorder.transaction().query(kSomeReferencesOf, {repository, digest}),
-                                         [](const sql::Rows& rows) -> Result<std::int64_t> { return rows.integer(0); }));
+        DTR_ASSIGN(
+            const auto positions,
+            collect<std::int64_t>(recorder.transaction().query(kSomeReferencesOf, {repository, digest}),
+                                  [](const sql::Rows& rows) -> Result<std::int64_t> { return rows.integer(0); }));
         if (positions.empty()) return {};
         for (const std::int64_t position : positions)
             DTR_TRY(recorder.erase(TableId::manifest_references, {repository, digest, position}));
@@ -132,7 +135,8 @@ Result<std::int64_t> read_state_number(sql::Connection& connection, std::string_
     if (!text) return number;
     const auto end = std::from_chars(text->data(), text->data() + text->size(), number);
     if (end.ec == std::errc() && end.ptr == text->data() + text->size()) return number;
-    return fail(ErrorCode::corrupt, fmt::format("metadata database: {} is '{}'", name, text->substr(0, 200)), kRestoreHint);
+    return fail(ErrorCode::corrupt, fmt::format("metadata database: {} is '{}'", name, text->substr(0, 200)),
+                kRestoreHint);
 }
 
 Status write_state(sql::Transaction& transaction, std::string_view name, std::string_view value) {

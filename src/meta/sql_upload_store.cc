@@ -24,7 +24,7 @@ const Sql kExpired("list expired uploads",
                    " WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2");
 
 Result<Upload> upload_at(const sql::Rows& rows) {
-    return Upload{rows.string(0),  rows.string(1), rows.string(2), static_cast<std::uint64_t>(rows.integer(3)),
+    return Upload{rows.string(0), rows.string(1),  rows.string(2), static_cast<std::uint64_t>(rows.integer(3)),
                   rows.string(4), rows.integer(5), rows.integer(6)};
 }
 
@@ -38,9 +38,9 @@ Result<Upload> load_in(sql::Connection& connection, std::string_view id) {
 
 Status SqlUploadStore::create(const Upload& upload) {
     return parts_.database.write(Durability::relaxed, [&](sql::Transaction& transaction) -> Status {
-        DTR_ASSIGN(const auto inserted,
-                   transaction.execute(kCreate, {upload.id, upload.repository, upload.account_id, upload.offset,
-                                                 Param::bytes(upload.hash_state), upload.started_at, upload.expires_at}));
+        DTR_ASSIGN(const auto inserted, transaction.execute(kCreate, {upload.id, upload.repository, upload.account_id,
+                                                                      upload.offset, Param::bytes(upload.hash_state),
+                                                                      upload.started_at, upload.expires_at}));
         if (inserted == 0) return fail(ErrorCode::already_exists, fmt::format("upload {} already exists", upload.id));
         return {};
     });

@@ -95,7 +95,17 @@ Result<meta::Object> Registry::stat_blob(std::string_view repository, const Dige
 
 Result<Registry::OpenBlob> Registry::open_blob(std::string_view repository, const Digest& digest) {
     DTR_ASSIGN(meta::Object object, content().find_blob(repository, digest));
-    DTR_ASSIGN(auto reader, context_.blobs.open({object.digest, object.generation}));
+    auto opened = context_.blobs.open({object.digest, object.generation});
+    if (!opened && opened.error().code == ErrorCode::not_found) {
+        // Collected a moment ago, and perhaps pushed again; or lost.
+        const std::string generation = object.generation;
+        DTR_ASSIGN(object, content().find_blob(repository, digest));
+        if (object.generation == generation)
+            return fail(ErrorCode::corrupt, opened.error().message,
+                        "push the image again, or restore it from a backup");
+        opened = context_.blobs.open({object.digest, object.generation});
+    }
+    DTR_ASSIGN(auto reader, std::move(opened));
     if (reader->size() != object.size)
         return fail(ErrorCode::corrupt, fmt::format("blob {} has {} bytes where {} were stored", digest.to_string(),
                                                     reader->size(), object.size),

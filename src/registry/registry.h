@@ -56,8 +56,8 @@ class Registry {
     Result<meta::Object> mount(std::string_view repository, std::string_view source, const Digest& digest,
                                std::string_view actor);
 
-    // For deletes, which go to content() directly: refused in read-only mode.
-    Status admit_delete() { return admit_change(context_); }
+    // For deletes and settings, which go to the stores directly: refused in read-only mode.
+    Status admit_change() { return registry::admit_change(context_); }
 
     // Starts the thread that flushes batches every few seconds, and ends expired uploads every few minutes.
     void start();

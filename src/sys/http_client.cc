@@ -92,7 +92,9 @@ class CurlHttpClient final : public HttpClient {
         if (!request.basic_username.empty()) {
             curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
             curl_easy_setopt(curl, CURLOPT_USERNAME, request.basic_username.c_str());
-            curl_easy_setopt(curl, CURLOPT_PASSWORD, std::string(request.basic_password.expose()).c_str());
+            std::string password(request.basic_password.expose());
+            curl_easy_setopt(curl, CURLOPT_PASSWORD, password.c_str());
+            wipe(password);
         }
         if (request.trust.insecure) {
             curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);

@@ -26,20 +26,30 @@ struct MetaEngine {
     std::function<Result<std::unique_ptr<BulkLoader>>(const std::string& directory, Clock&)> load;
 };
 
-inline void PrintTo(const MetaEngine& engine, std::ostream* out) { *out << engine.name; }
+inline void PrintTo(const MetaEngine& engine, std::ostream* out) {
+    *out << engine.name;
+}
 
 inline MetaEngine sqlite_engine() {
     return {"sqlite",
             [](const std::string& directory, Clock& clock, Random& random) {
                 return open_sqlite_meta_store({directory + "/dtr.db", 4}, clock, random);
             },
-            [](const std::string& directory, Clock& clock) { return open_sqlite_bulk_loader(directory + "/dtr.db", clock); }};
+            [](const std::string& directory, Clock& clock) {
+                return open_sqlite_bulk_loader(directory + "/dtr.db", clock);
+            }};
 }
 
-inline auto all_meta_engines() { return ::testing::Values(sqlite_engine()); }
-inline std::string engine_name(const ::testing::TestParamInfo<MetaEngine>& info) { return info.param.name; }
+inline auto all_meta_engines() {
+    return ::testing::Values(sqlite_engine());
+}
+inline std::string engine_name(const ::testing::TestParamInfo<MetaEngine>& info) {
+    return info.param.name;
+}
 
-inline Digest digest_of(const std::string& text) { return Digest::of(text); }
+inline Digest digest_of(const std::string& text) {
+    return Digest::of(text);
+}
 inline Object object_of(const std::string& text, const std::string& generation = "00000000000000aa") {
     return {digest_of(text), generation, text.size()};
 }
@@ -62,23 +72,23 @@ ErrorCode code_of(const Result<T>& result) {
     return result ? ErrorCode{} : result.error().code;
 }
 
-#define ASSERT_GOOD(expression)                                                   \
-    do {                                                                          \
-        const auto& good_ = (expression);                                         \
+#define ASSERT_GOOD(expression)                                                        \
+    do {                                                                               \
+        const auto& good_ = (expression);                                              \
         ASSERT_TRUE(good_.has_value()) << #expression << ": " << good_.error().text(); \
     } while (false)
-#define EXPECT_GOOD(expression)                                                   \
-    do {                                                                          \
-        const auto& good_ = (expression);                                         \
+#define EXPECT_GOOD(expression)                                                        \
+    do {                                                                               \
+        const auto& good_ = (expression);                                              \
         EXPECT_TRUE(good_.has_value()) << #expression << ": " << good_.error().text(); \
     } while (false)
-#define EXPECT_FAILS(wanted, expression)                                          \
-    do {                                                                          \
-        const auto& bad_ = (expression);                                          \
-        if (bad_.has_value())                                                     \
-            ADD_FAILURE() << #expression << " succeeded";                         \
-        else                                                                      \
-            EXPECT_EQ(bad_.error().code, wanted) << bad_.error().text();          \
+#define EXPECT_FAILS(wanted, expression)                                 \
+    do {                                                                 \
+        const auto& bad_ = (expression);                                 \
+        if (bad_.has_value())                                            \
+            ADD_FAILURE() << #expression << " succeeded";                \
+        else                                                             \
+            EXPECT_EQ(bad_.error().code, wanted) << bad_.error().text(); \
     } while (false)
 
 class MetaStoreFixture : public ::testing::TestWithParam<MetaEngine> {

@@ -1,106 +1,17 @@
-// The contract of meta/meta_store.h beyond single operations: cuts, the change log, durability, faults, concurrency, and
-// a random history against a model.
+// The contract of meta/meta_store.h beyond single operations: cuts, the change log, durability, faults, concurrency,
+// loading.
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <boost/json.hpp>
 #include <map>
 #include <set>
 #include <thread>
 
-#include "test/contract/meta_store_fixture.h"
+#include "test/contract/meta_history_fixture.h"
 #include "test/support/counting_faults.h"
 
 namespace dtr::meta {
 namespace {
-
-using Row = Cut::Row;
-using Rows = std::map<std::string, Row>;        // by joined key
-using Database = std::map<std::string, Rows>;   // carried tables by name
-
-std::string key_of(const Table& table, const Row& row) {
-    std::string key;
-    for (std::size_t i = 0; i < table.key_columns; ++i) key += row[i].value_or("") + '\0';
-    return key;
-}
-
-Database rows_of(Cut& cut) {
-    Database all;
-    for (const Table& table : tables()) {
-        if (table.part == Part::local) continue;
-        Rows& rows = all[std::string(table.name)];
-        EXPECT_GOOD(cut.each_row(table, [&](const Row& row) -> Status {
-            Row shown = row;
-            for (std::size_t i = 0; i < shown.size(); ++i)
-                if (table.columns[i].secret && shown[i]) shown[i] = "(secret)";
-            EXPECT_TRUE(rows.emplace(key_of(table, row), shown).second) << "twice in " << table.name;
-            return {};
-        }));
-    }
-    return all;
-}
-
-// What the log alone says that the rows are.
-void replay(Database& all, const Change& change) {
-    const Table* const table = find_table(change.table);
-    ASSERT_NE(table, nullptr) << change.table;
-    ASSERT_NE(table->part, Part::local);
-    const auto parsed = boost::json::parse(change.row_json).as_object();
-    const std::size_t columns = change.operation == 'U' ? table->columns.size() : table->key_columns;
-    ASSERT_EQ(parsed.size(), columns);
-    Row row(table->columns.size());
-    for (std::size_t i = 0; i < columns; ++i) {
-        const auto& value = parsed.at(table->columns[i].name);
-        if (value.is_int64()) row[i] = std::to_string(value.as_int64());
-        if (value.is_string()) row[i] = std::string(value.as_string());
-        EXPECT_EQ(value.is_int64(), !value.is_null() && table->columns[i].type == ColumnType::integer);
-    }
-    Rows& rows = all[change.table];
-    if (change.operation == 'U')
-        rows[key_of(*table, row)] = row;
-    else
-        EXPECT_EQ(rows.erase(key_of(*table, row)), 1U) << "deleted what was not there: " << change.row_json;
-}
-
-Database empty_database() {
-    Database all;
-    for (const Table& table : tables())
-        if (table.part != Part::local) all[std::string(table.name)];
-    return all;
-}
-
-class MetaHistoryTest : public MetaStoreFixture {
-  protected:
-    std::unique_ptr<Cut> cut() {
-        auto made = store_->changes().cut();
-        EXPECT_GOOD(made);
-        return std::move(*made);
-    }
-    std::vector<Change> log() {
-        std::vector<Change> all;
-        while (true) {
-            auto page = store_->changes().read(all.empty() ? 0 : all.back().sequence, 7);
-            EXPECT_GOOD(page);
-            if (!page || page->empty()) return all;
-            all.insert(all.end(), page->begin(), page->end());
-        }
-    }
-    void expect_log_tells_the_rows() {
-        Database told = empty_database();
-        std::int64_t sequence = 0;
-        std::int64_t transaction = 0;
-        for (const Change& change : log()) {
-            EXPECT_GT(change.sequence, sequence);
-            EXPECT_GE(change.transaction, transaction);
-            sequence = change.sequence;
-            transaction = change.transaction;
-            replay(told, change);
-        }
-        auto now = cut();
-        EXPECT_EQ(now->position().transaction, transaction);
-        EXPECT_EQ(told, rows_of(*now));
-    }
-};
 
 // --- cuts and the log ---
 
@@ -123,7 +34,8 @@ TEST_P(MetaHistoryTest, ACutIsNotDisturbedByLaterWrites) {
         objects.push_back(object.digest.to_string());
         return {};
     }));
-    const std::set<std::string> expected{digest_of("m").to_string(), digest_of("config").to_string(), digest_of("layer").to_string()};
+    const std::set<std::string> expected{digest_of("m").to_string(), digest_of("config").to_string(),
+                                         digest_of("layer").to_string()};
     EXPECT_EQ(objects, std::vector<std::string>(expected.begin(), expected.end()));
     auto after = cut();
     EXPECT_EQ(rows_of(*after).at("tags").size(), 2U);
@@ -175,7 +87,8 @@ TEST_P(MetaHistoryTest, ACutTellsObjectsInUseOnlyAndEndsAtTheCallersError) {
         return {};
     }));
     EXPECT_EQ(count, 1U);
-    EXPECT_FAILS(ErrorCode::cancelled, now->each_object([](const Object&) -> Status { return fail(ErrorCode::cancelled, "stop"); }));
+    EXPECT_FAILS(ErrorCode::cancelled,
+                 now->each_object([](const Object&) -> Status { return fail(ErrorCode::cancelled, "stop"); }));
     EXPECT_FAILS(ErrorCode::cancelled, now->each_row(table(TableId::repositories), [](const Row&) -> Status {
         return fail(ErrorCode::cancelled, "stop");
     }));
@@ -210,7 +123,8 @@ TEST_P(MetaHistoryTest, WhatIsNoChangeIsNotLogged) {
     ASSERT_GOOD(content().renew_leases(digests, clock_.now() + kSecond));
     ASSERT_GOOD(store_->fences().raise("backup", 1));
     ASSERT_GOOD(store_->uploads().create({std::string(32, 'a'), "a/one", "", 0, "", 0, 0}));
-    const PullCount pulls[] = {{1, digest_of("layer"), "v1", 3, 5}, {1, digest_of("layer"), "", 1, 6}, {1, digest_of("layer"), "v1", 2, 4}};
+    const PullCount pulls[] = {
+        {1, digest_of("layer"), "v1", 3, 5}, {1, digest_of("layer"), "", 1, 6}, {1, digest_of("layer"), "v1", 2, 4}};
     ASSERT_GOOD(store_->changes().add_pulls(pulls));
     EXPECT_EQ(content().put_manifest(put_of("a/one", "m", {"gone"}, {}), "")->missing.size(), 1U);
     EXPECT_FAILS(ErrorCode::conflict, [&] {
@@ -369,199 +283,6 @@ TEST_P(MetaHistoryTest, ThreadsPushTogetherAndNothingIsLost) {
     EXPECT_EQ(content().list_tags("a/shared", "", 1000)->size(), kThreads * kRounds + 1U);
 }
 
-// --- random histories ---
-
-// What the rules say must happen, in the simplest words.
-struct Model {
-    struct Repository {
-        std::set<std::string> links;
-        std::map<std::string, std::vector<Reference>> manifests;
-        std::map<std::string, std::string> tags;
-    };
-    std::map<std::string, Repository> repositories;
-
-    [[nodiscard]] bool holds(const std::string& repository, const Reference& reference) const {
-        const auto found = repositories.find(repository);
-        if (found == repositories.end()) return false;
-        const std::string digest = reference.digest.to_string();
-        if (found->second.manifests.contains(digest)) return true;
-        return reference.kind == ReferenceKind::blob && found->second.links.contains(digest);
-    }
-    [[nodiscard]] bool needed(const std::string& repository, const std::string& digest) const {
-        for (const auto& [name, references] : repositories.at(repository).manifests)
-            for (const Reference& reference : references)
-                if (name != digest && reference.digest.to_string() == digest) return true;
-        return false;
-    }
-};
-
-class ModelTest : public MetaHistoryTest {
-  protected:
-    std::size_t pick(std::size_t below) { return dice_.next() % below; }
-    std::string some_repository() { return "r/" + std::to_string(pick(3)); }
-    std::string some_blob() { return "blob" + std::to_string(pick(6)); }
-    std::string some_manifest() { return "manifest" + std::to_string(pick(8)); }
-    std::string some_tag() { return "t" + std::to_string(pick(4)); }
-
-    // A manifest's references follow from its name, as they would from its bytes.
-    static std::vector<Reference> references_of(const std::string& manifest) {
-        const int n = manifest.back() - '0';
-        std::vector<Reference> all;
-        if (n < 5) {
-            for (int i = 0; i < n; ++i)
-                all.push_back({digest_of("blob" + std::to_string((n + i) % 6)), ReferenceKind::blob, i == 3});
-        } else {
-            all.push_back({digest_of("manifest" + std::to_string(n - 4)), ReferenceKind::manifest, false});
-            all.push_back({digest_of("manifest" + std::to_string(n - 5)), ReferenceKind::manifest, n == 7});
-        }
-        return all;
-    }
-
-    void step() {
-        const std::string repository = some_repository();
-        const auto found = model_.repositories.find(repository);
-        const bool known = found != model_.repositories.end();
-        switch (pick(12)) {
-            case 0:
-            case 1:
-            case 2: {
-                const std::string blob = some_blob();
-                push(repository, {blob});
-                model_.repositories[repository].links.insert(digest_of(blob).to_string());
-                break;
-            }
-            case 3:
-            case 4:
-            case 5:
-            case 6: put_one(repository); break;
-            case 7: {
-                const std::string digest = digest_of(some_manifest()).to_string();
-                const bool there = known && found->second.manifests.contains(digest);
-                const bool stuck = there && model_.needed(repository, digest);
-                expect_outcome(content().remove_manifest(repository, *Digest::parse(digest), ""), there, stuck);
-                if (there && !stuck) {
-                    found->second.manifests.erase(digest);
-                    std::erase_if(found->second.tags, [&](const auto& tag) { return tag.second == digest; });
-                }
-                break;
-            }
-            case 8: {
-                const std::string digest = digest_of(some_blob()).to_string();
-                const bool stuck = known && model_.needed(repository, digest);
-                const bool there = stuck || (known && found->second.links.contains(digest));
-                expect_outcome(content().unlink_blob(repository, *Digest::parse(digest), ""), there, stuck);
-                if (there && !stuck) found->second.links.erase(digest);
-                break;
-            }
-            case 9: {
-                const std::string tag = some_tag();
-                const bool there = known && found->second.tags.contains(tag);
-                expect_outcome(content().remove_tag(repository, tag, ""), there, false);
-                if (there) found->second.tags.erase(tag);
-                break;
-            }
-            case 10:
-                if (pick(4) != 0) break;
-                expect_outcome(repositories().remove(repository, ""), known, false);
-                model_.repositories.erase(repository);
-                break;
-            default: collect();
-        }
-    }
-
-    void put_one(const std::string& repository) {
-        const std::string name = some_manifest();
-        ManifestPut put = put_of(repository, name, {}, {some_tag()});
-        put.references = references_of(name);
-        std::set<std::string> missing;
-        for (const Reference& reference : put.references)
-            if (!reference.may_be_absent && !model_.holds(repository, reference)) missing.insert(reference.digest.to_string());
-        const auto outcome = content().put_manifest(put, "");
-        ASSERT_GOOD(outcome);
-        std::set<std::string> reported;
-        for (const Digest& digest : outcome->missing) reported.insert(digest.to_string());
-        EXPECT_EQ(reported, missing);
-        if (!missing.empty()) return;
-        Model::Repository& changed = model_.repositories[repository];
-        const std::string digest = put.manifest.digest.to_string();
-        changed.manifests[digest] = put.references;
-        changed.tags[put.tags[0]] = digest;
-    }
-
-    // Two terms later, or at once.
-    void collect() {
-        if (pick(3) == 0) clock_.advance(7200 * kSecond);
-        const Micros now = clock_.now();
-        ASSERT_GOOD(store_->collector().condemn("", 100, now));
-        if (pick(2) == 0) {
-            const auto gone = store_->collector().retire(now + 1, 100, now);
-            ASSERT_GOOD(gone);
-            for (const Object& object : gone->removals)
-                for (const auto& [name, repository] : model_.repositories)
-                    EXPECT_FALSE(repository.manifests.contains(object.digest.to_string()) ||
-                                 (repository.links.contains(object.digest.to_string()) &&
-                                  model_.needed(name, object.digest.to_string())))
-                        << "collected what " << name << " needs";
-        }
-        // Links without a manifest may have been dropped: the model takes that from the store, needed ones never.
-        for (auto& [name, repository] : model_.repositories)
-            std::erase_if(repository.links, [&, &where = name](const std::string& digest) {
-                return !content().find_blob(where, *Digest::parse(digest)) && !model_.needed(where, digest);
-            });
-    }
-
-    static void expect_outcome(const Status& status, bool there, bool stuck) {
-        if (stuck)
-            EXPECT_FAILS(ErrorCode::conflict, status);
-        else if (!there)
-            EXPECT_FAILS(ErrorCode::not_found, status);
-        else
-            EXPECT_GOOD(status);
-    }
-
-    void expect_same() {
-        for (const auto& [name, repository] : model_.repositories) {
-            for (const std::string& digest : repository.links) EXPECT_GOOD(content().find_blob(name, *Digest::parse(digest)));
-            for (const auto& [digest, references] : repository.manifests)
-                EXPECT_GOOD(content().find_manifest(name, *Digest::parse(digest)));
-            std::map<std::string, std::string> tags;
-            const auto listed = content().list_tags(name, "", 100);
-            ASSERT_GOOD(listed);
-            for (const Tag& tag : *listed) tags[tag.name] = tag.digest.to_string();
-            EXPECT_EQ(tags, repository.tags);
-        }
-        const Database rows = rows_of(*cut());
-        std::size_t manifests = 0;
-        std::size_t links = 0;
-        for (const auto& [name, repository] : model_.repositories) {
-            manifests += repository.manifests.size();
-            links += repository.links.size();
-        }
-        EXPECT_EQ(rows.at("repositories").size(), model_.repositories.size());
-        EXPECT_EQ(rows.at("manifests").size(), manifests);
-        EXPECT_EQ(rows.at("repository_blobs").size(), links);
-        expect_log_tells_the_rows();
-    }
-
-    SeededRandom dice_{1};
-    Model model_;
-};
-
-TEST_P(ModelTest, RandomHistoriesAgreeWithTheModel) {
-    for (std::uint64_t seed = 1; seed <= 4; ++seed) {
-        SCOPED_TRACE("seed " + std::to_string(seed));
-        dice_ = SeededRandom(seed);
-        for (int i = 0; i < 300; ++i) {
-            step();
-            if (HasFailure()) FAIL() << "at step " << i;
-            if (i % 60 == 0) expect_same();
-        }
-        reopen();
-        expect_same();
-        if (HasFailure()) return;
-    }
-}
-
 // --- loading ---
 
 TEST_P(MetaHistoryTest, LoadedRowsAreTheRowsThatWereDumped) {
@@ -570,7 +291,8 @@ TEST_P(MetaHistoryTest, LoadedRowsAreTheRowsThatWereDumped) {
     referrer.manifest.subject = digest_of("subject");
     referrer.manifest.annotations_json = "{\"a\":\"b\\n\"}";
     put(referrer);
-    ASSERT_GOOD(store_->accounts().create({"id-1", "ann", "Ann \xc3\xa4", AccountKind::user, false, true, 0}, "hash", ""));
+    ASSERT_GOOD(
+        store_->accounts().create({"id-1", "ann", "Ann \xc3\xa4", AccountKind::user, false, true, 0}, "hash", ""));
     auto source = cut();
     test::TempDir target;
     {
@@ -607,12 +329,21 @@ TEST_P(MetaHistoryTest, BadRowsAreRefusedByName) {
         return outcome ? std::string() : outcome.error().message;
     };
     const std::string digest = digest_of("m").to_string();
-    EXPECT_NE(with_loader([&](BulkLoader& l) { return l.add_row(tags, {"1", "v1", digest}); }).find("tags"), std::string::npos);
-    EXPECT_NE(with_loader([&](BulkLoader& l) { return l.add_row(tags, {"1x", "v1", digest, "5"}); }).find("repository_id"),
+    EXPECT_NE(with_loader([&](BulkLoader& l) {
+                  return l.add_row(tags, {"1", "v1", digest});
+              }).find("tags"),
               std::string::npos);
-    EXPECT_NE(with_loader([&](BulkLoader& l) { return l.add_row(tags, {"1", std::nullopt, digest, "5"}); }).find("null"),
+    EXPECT_NE(with_loader([&](BulkLoader& l) {
+                  return l.add_row(tags, {"1x", "v1", digest, "5"});
+              }).find("repository_id"),
               std::string::npos);
-    EXPECT_NE(with_loader([&](BulkLoader& l) { return l.add_row(table(TableId::fences), {"1", "", "5", "5"}); }).find("fences"),
+    EXPECT_NE(with_loader([&](BulkLoader& l) {
+                  return l.add_row(tags, {"1", std::nullopt, digest, "5"});
+              }).find("null"),
+              std::string::npos);
+    EXPECT_NE(with_loader([&](BulkLoader& l) {
+                  return l.add_row(table(TableId::fences), {"1", "", "5", "5"});
+              }).find("fences"),
               std::string::npos);
     with_loader([&](BulkLoader& l) -> Status {
         EXPECT_GOOD(l.add_row(table(TableId::repositories), {"1", "a/one", "a", "0", "5"}));
@@ -630,7 +361,6 @@ TEST_P(MetaHistoryTest, BadRowsAreRefusedByName) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, MetaHistoryTest, all_meta_engines(), engine_name);
-INSTANTIATE_TEST_SUITE_P(Engines, ModelTest, all_meta_engines(), engine_name);
 
 }  // namespace
 }  // namespace dtr::meta

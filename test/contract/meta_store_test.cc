@@ -67,8 +67,13 @@ TEST_P(MetaStoreTest, VisibilityIsChanged) {
 }
 
 TEST_P(MetaStoreTest, ListPagesInByteOrderOfWhatIsVisible) {
-    for (const auto& [name, open] : std::vector<std::pair<std::string, bool>>{
-             {"b/z", true}, {"a/p", false}, {"a/o", true}, {"b/q", false}, {"B/x", true}, {"lone", false}, {"a-b/c", false}})
+    for (const auto& [name, open] : std::vector<std::pair<std::string, bool>>{{"b/z", true},
+                                                                              {"a/p", false},
+                                                                              {"a/o", true},
+                                                                              {"b/q", false},
+                                                                              {"B/x", true},
+                                                                              {"lone", false},
+                                                                              {"a-b/c", false}})
         ASSERT_GOOD(repositories().create(name, open, ""));
     using Names = std::vector<std::string>;
     EXPECT_EQ(names({true, ""}, "", 100), (Names{"B/x", "a-b/c", "a/o", "a/p", "b/q", "b/z", "lone"}));
@@ -327,7 +332,8 @@ TEST_P(MetaStoreTest, NamesWithQuotesAndUnusualBytesAreOnlyNames) {
 
 TEST_P(MetaStoreTest, UploadAdvancesFromWhereItIs) {
     UploadStore& uploads = store_->uploads();
-    Upload upload{std::string(32, 'a'), "a/one", "id", 0, std::string("\0\xff", 2), clock_.now(), clock_.now() + kSecond};
+    Upload upload{std::string(32, 'a'),  "a/one", "id", 0, std::string("\0\xff", 2), clock_.now(),
+                  clock_.now() + kSecond};
     ASSERT_GOOD(uploads.create(upload));
     EXPECT_FAILS(ErrorCode::already_exists, uploads.create(upload));
     upload.offset = 10;
@@ -356,8 +362,10 @@ TEST_P(MetaStoreTest, AccountsAndTheirSecrets) {
     ASSERT_GOOD(accounts.create({"id-1", "ann", "Ann", AccountKind::user, true, true, 5}, "hash-1", "root"));
     ASSERT_GOOD(accounts.create({"id-2", "org", "", AccountKind::organization, false, true, 0}, "", "root"));
     EXPECT_GT(*accounts.version(), *version);
-    EXPECT_FAILS(ErrorCode::already_exists, accounts.create({"id-3", "ann", "", AccountKind::user, false, true, 5}, "", ""));
-    EXPECT_FAILS(ErrorCode::already_exists, accounts.create({"id-1", "bob", "", AccountKind::user, false, true, 5}, "", ""));
+    EXPECT_FAILS(ErrorCode::already_exists,
+                 accounts.create({"id-3", "ann", "", AccountKind::user, false, true, 5}, "", ""));
+    EXPECT_FAILS(ErrorCode::already_exists,
+                 accounts.create({"id-1", "bob", "", AccountKind::user, false, true, 5}, "", ""));
     const auto ann = accounts.find("ann");
     ASSERT_GOOD(ann);
     EXPECT_TRUE(ann->is_admin);
@@ -478,7 +486,8 @@ TEST_P(CollectorTest, WhoeverRefersToACondemnedObjectRevivesIt) {
     ASSERT_EQ(condemn(), 4U);
     const Micros until = clock_.now() + 3600 * kSecond;
     ASSERT_GOOD(content().link_existing("a/one", digest_of("linked"), until, "", ""));
-    EXPECT_EQ(content().add_blob("a/one", object_of("added", "00000000000000ee"), until, "", "")->generation, "00000000000000aa");
+    EXPECT_EQ(content().add_blob("a/one", object_of("added", "00000000000000ee"), until, "", "")->generation,
+              "00000000000000aa");
     ManifestPut again = put_of("a/one", "m", {"linked", "added"}, {});
     again.manifest.generation = "00000000000000ee";
     EXPECT_EQ(content().put_manifest(again, "")->generation_in_use, "00000000000000bb");

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "archive/stream.h"
+#include "backup/seal_keys.h"
 #include "blob/fs/fs_blob_store.h"
 #include "config/file/file_config_store.h"
 #include "meta/schema.h"
@@ -37,16 +38,15 @@ backup::StoreOpeners embedded_stores(Disk& disk) {
 
 Result<Site> open_site(const std::string& path, Disk& disk) {
     Site site;
-    site.openers = embedded_stores(disk);
+    site.openers = std::make_unique<backup::StoreOpeners>(embedded_stores(disk));
     DTR_ASSIGN(site.directory, config::DataDirectory::open(disk, path, true));
     return site;
 }
 
 namespace {
 
-// After the last move of `site`, because the environment refers to its members.
 Status open_in(Site& site, Disk& disk) {
-    site.environment.reset(new cluster::Environment{*site.directory, site.openers, disk, system_clock(), system_random()});
+    site.environment.reset(new cluster::Environment{*site.directory, *site.openers, disk, system_clock(), system_random()});
     cluster::ReplicaOptions options;
     options.product_version = "0.1.0-test";
     options.settings.free_bytes_reserve = 0;
@@ -71,7 +71,7 @@ Result<Site> open_replica(const std::string& path, Disk& disk) {
 
 Result<cluster::InstallReport> install(const std::string& path) {
     DTR_ASSIGN(Site site, open_site(path));
-    cluster::Environment environment{*site.directory, site.openers, real_disk(), system_clock(), system_random()};
+    cluster::Environment environment{*site.directory, *site.openers, real_disk(), system_clock(), system_random()};
     return cluster::install(environment, install_options());
 }
 
@@ -81,7 +81,7 @@ Result<Site> serve(const std::string& path) {
     DTR_ASSIGN(const bool empty, site.directory->empty());
     DTR_ASSIGN(const auto current, site.directory->current());
     if (empty || (!current && staged && staged->purpose == "install")) {
-        cluster::Environment environment{*site.directory, site.openers, real_disk(), system_clock(), system_random()};
+        cluster::Environment environment{*site.directory, *site.openers, real_disk(), system_clock(), system_random()};
         DTR_TRY(cluster::install(environment, install_options()));
     }
     DTR_TRY(open_in(site, real_disk()));
@@ -194,9 +194,9 @@ backup::RestoreOptions with_recovery_key(const std::string& path) {
 Result<backup::RestoreReport> restore_into(const std::string& path, archive::ByteSource& source,
                                            const backup::RestoreOptions& options, Disk& disk) {
     DTR_ASSIGN(Site site, open_site(path, disk));
-    cluster::Environment environment{*site.directory, site.openers, disk, system_clock(), system_random()};
+    cluster::Environment environment{*site.directory, *site.openers, disk, system_clock(), system_random()};
     const auto hooks = cluster::restore_hooks(environment, {"localhost"});
-    return backup::restore(source, *site.directory, site.openers, options, hooks, disk, system_clock(), system_random());
+    return backup::restore(source, *site.directory, *site.openers, options, hooks, disk, system_clock(), system_random());
 }
 
 Result<backup::RestoreReport> restore_into(const std::string& path, std::string_view archive,

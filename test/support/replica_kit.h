@@ -31,7 +31,11 @@ backup::StoreOpeners embedded_stores(Disk& disk = real_disk());
 
 // A data directory, locked, and what stands on it. Members are declared in the order in which they stand on each other.
 struct Site {
-    backup::StoreOpeners openers;
+    Site() = default;
+    Site(Site&&) = default;
+    Site& operator=(Site&&) = delete;
+
+    std::unique_ptr<backup::StoreOpeners> openers;
     std::unique_ptr<config::DataDirectory> directory;
     std::unique_ptr<cluster::Environment> environment;
     std::unique_ptr<cluster::Replica> replica;  // only of open_replica()

@@ -77,7 +77,7 @@ http::Reply create(Services& services, const http::Request& request, std::string
 
 http::Reply change_password(Services& services, const http::Request& request, const Caller& caller,
                             const std::string& name) {
-    return with_json_body(request, [&services, name, caller, peer = request.peer](const json::object& fields) {
+    return with_json_body(request, [&services, name, caller, peer = client_address(services, request)](const json::object& fields) {
         if (!caller.principal.is_admin) {
             const Secret old_password(text_field(fields, "oldPassword"));
             const auto proved = services.authenticator.authenticate(name, old_password, peer);

@@ -19,20 +19,34 @@ std::vector<std::string> path_parts(std::string_view text) {
     return parts;
 }
 
-std::optional<http::Response> require_administrator(Services& services, const http::Request& request,
-                                                    const Caller& caller) {
+http::Response ask_for_password(std::string_view why) {
+    http::Response response = error_response(401, "NOT_AUTHENTICATED", why);
+    response.set("WWW-Authenticate", "Basic realm=\"dtr\"");
+    return response;
+}
+
+std::optional<http::Response> require_administrator(Services&, const http::Request&, const Caller& caller) {
     // A registry token is made for pulls and pushes; it does not open the cluster.
     if (!caller.principal.anonymous && !caller.claims) {
         if (caller.principal.is_admin) return std::nullopt;
         return error_response(403, "NOT_AUTHORIZED",
                               fmt::format("account '{}' is not an administrator", caller.principal.name));
     }
-    http::Response response = error_response(401, "NOT_AUTHENTICATED", "an administrator's name and password are needed");
-    response.set("WWW-Authenticate", "Basic realm=\"dtr\"");
-    (void)services;
-    (void)request;
-    return response;
+    return ask_for_password("an administrator's name and password are needed");
 }
+
+namespace {
+
+// A browser that knows somebody's password sends it whichever page asks, but says which one that is.
+bool from_another_site(const Services& services, const http::Request& request) {
+    if (request.method == "GET" || request.method == "HEAD") return false;
+    if (const auto site = request.header("Sec-Fetch-Site"); !site.empty() && site != "same-origin" && site != "none")
+        return true;
+    const auto page = request.header("Origin");
+    return !page.empty() && page != origin(services, request);
+}
+
+}  // namespace
 
 http::Reply handle_cluster_status(Services& services, const http::Request& request, const Caller& caller) {
     if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
@@ -55,11 +69,12 @@ http::Reply handle(Services& services, const http::Request& request) {
     const bool api = request.path.starts_with("/api/v0/");
     if (!api && !request.path.starts_with("/enzi/v0/"))
         return error_response(404, "NOT_FOUND", fmt::format("nothing is served at {}", request.path.substr(0, 200)));
+    if (from_another_site(services, request))
+        return error_response(403, "NOT_AUTHORIZED", "a page of another site asked for this");
     const auto caller = identify(services, request);
     if (!caller) {
-        http::Response response = error_response(caller.error());
-        if (response.status == 401) response.set("WWW-Authenticate", "Basic realm=\"dtr\"");
-        return response;
+        if (caller.error().code == ErrorCode::unauthenticated) return ask_for_password(caller.error().message);
+        return error_response(caller.error());
     }
     if (!api) return handle_accounts(services, request, *caller);
     if (request.path == "/api/v0/meta/cluster_status") return handle_cluster_status(services, request, *caller);

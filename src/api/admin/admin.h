@@ -19,6 +19,8 @@ http::Reply handle_cluster_status(Services& services, const http::Request& reque
 // 401 or 403 unless the caller is an administrator who showed a password.
 std::optional<http::Response> require_administrator(Services& services, const http::Request& request,
                                                     const Caller& caller);
+// 401 with the challenge that makes curl and browsers ask for a name and a password.
+http::Response ask_for_password(std::string_view why);
 // `text` split at '/', without empty parts.
 std::vector<std::string> path_parts(std::string_view text);
 

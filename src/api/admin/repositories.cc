@@ -31,8 +31,7 @@ http::Response json_response(int status, const json::value& body) {
 }
 
 http::Response refuse_admin_access(const Caller& caller) {
-    if (caller.principal.anonymous || caller.claims)
-        return error_response(401, "NOT_AUTHENTICATED", "a name and a password are needed");
+    if (caller.principal.anonymous || caller.claims) return ask_for_password("a name and a password are needed");
     return error_response(403, "NOT_AUTHORIZED", fmt::format("account '{}' may not manage this", caller.principal.name));
 }
 
@@ -77,13 +76,15 @@ http::Response save(Services& services, const std::string& name, const std::stri
 
 http::Reply handle_repositories(Services& services, const http::Request& request, const Caller& caller) {
     std::string name = request.path.substr(std::string_view("/api/v0/repositories").size());
-    if (!name.empty() && name.front() == '/') name.erase(0, 1);
+    if (!name.empty() && name.front() != '/') return error_response(404, "NOT_FOUND", "no such resource");
+    if (!name.empty()) name.erase(0, 1);
     if (name.empty()) {
         if (request.method != "GET") return error_response(405, "UNSUPPORTED", "use GET");
         return list(services, request, caller);
     }
     if (auto good = dtr::oci::check_repository_name(name); !good) return error_response(good.error(), "", "INVALID");
     const auto existing = services.registry.meta().repositories().find(name);
+    if (!existing && existing.error().code != ErrorCode::not_found) return error_response(existing.error());
     const bool get = request.method == "GET";
     const auto action = get ? identity::Action::pull : identity::Action::admin;
     if (!may(services, caller, name, existing ? &*existing : nullptr, action)) return refuse_admin_access(caller);
@@ -91,6 +92,7 @@ http::Reply handle_repositories(Services& services, const http::Request& request
         return existing ? json_response(200, describe(*existing))
                         : error_response(existing.error(), "NO_SUCH_REPOSITORY");
     }
+    if (auto open = services.registry.admit_change(); !open) return error_response(open.error());
     if (request.method == "DELETE") {
         const auto removed = services.registry.meta().repositories().remove(name, caller.principal.name);
         if (!removed) return error_response(removed.error(), "NO_SUCH_REPOSITORY");
@@ -108,31 +110,54 @@ http::Reply handle_repositories(Services& services, const http::Request& request
         [] { return error_response(413, "SIZE_INVALID", "the body is too large"); });
 }
 
+namespace {
+
+// Of one answer. A manifest's row may hold annotations of megabytes, so rows are read a few at a time.
+constexpr std::size_t kChangesPerAnswer = 1000;
+constexpr std::size_t kChangesPerRead = 16;
+constexpr std::size_t kEventBytesPerAnswer = 4U << 20;
+
+// Nothing for a change that is no event.
+std::optional<json::object> event_of(const meta::Change& change) {
+    const bool tag = change.table == "tags";
+    if (!tag && change.table != "manifests" && change.table != "repositories") return std::nullopt;
+    const std::string_view object = tag ? "TAG" : change.table == "manifests" ? "MANIFEST" : "REPO";
+    const bool deleted = change.operation == 'D';
+    const std::string_view verb = object == "REPO" ? (deleted ? "DELETED" : "UPDATED") : deleted ? "DELETE" : "PUSH";
+    boost::system::error_code error;
+    return json::object{{"sequence", change.sequence},
+                        {"publishedAt", format_rfc3339(change.at)},
+                        {"actor", change.actor},
+                        {"type", fmt::format("{}_{}", object, verb)},
+                        {"object", json::parse(change.row_json, error)}};
+}
+
+}  // namespace
+
 // Pushes and deletes as the change log has them, oldest first; `after` is the sequence of the last one seen.
 http::Reply handle_events(Services& services, const http::Request& request, const Caller& caller) {
     if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
-    std::int64_t after = 0;
-    if (const auto text = request.query_value("after"))
-        std::from_chars(text->data(), text->data() + text->size(), after);
-    const auto changes = services.registry.meta().changes().read(after, 1000);
-    if (!changes) return error_response(changes.error());
-    json::array events;
-    std::int64_t last = after;
-    for (const meta::Change& change : *changes) {
-        last = change.sequence;
-        const bool tag = change.table == "tags";
-        if (!tag && change.table != "manifests" && change.table != "repositories") continue;
-        const std::string_view object = tag ? "TAG" : change.table == "manifests" ? "MANIFEST" : "REPO";
-        const bool deleted = change.operation == 'D';
-        const std::string_view verb = object == "REPO" ? (deleted ? "DELETED" : "UPDATED") : deleted ? "DELETE" : "PUSH";
-        boost::system::error_code error;
-        events.push_back(json::object{{"sequence", change.sequence},
-                                      {"publishedAt", format_rfc3339(change.at)},
-                                      {"actor", change.actor},
-                                      {"type", fmt::format("{}_{}", object, verb)},
-                                      {"object", json::parse(change.row_json, error)}});
+    if (request.method != "GET" && request.method != "HEAD") return error_response(405, "UNSUPPORTED", "use GET");
+    std::int64_t last = 0;
+    if (const auto text = request.query_value("after")) {
+        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), last);
+        if (error != std::errc() || end != text->data() + text->size())
+            return error_response(400, "INVALID", "after is not a number");
     }
-    return json_response(200, json::object{{"events", events}, {"last", last}});
+    json::array events;
+    std::size_t bytes = 0;
+    for (std::size_t seen = 0; seen < kChangesPerAnswer && bytes < kEventBytesPerAnswer;) {
+        const auto changes = services.registry.meta().changes().read(last, kChangesPerRead);
+        if (!changes) return error_response(changes.error());
+        for (const meta::Change& change : *changes) {
+            last = change.sequence;
+            bytes += change.row_json.size();
+            if (auto event = event_of(change)) events.push_back(std::move(*event));
+        }
+        seen += changes->size();
+        if (changes->size() < kChangesPerRead) break;
+    }
+    return json_response(200, json::object{{"events", std::move(events)}, {"last", last}});
 }
 
 }  // namespace dtr::api::admin

@@ -36,10 +36,21 @@ class BlobSource final : public http::BodySource {
 http::Response describe(const Digest& digest) {
     http::Response response;
     response.set("Content-Type", "application/octet-stream");
+    response.set("X-Content-Type-Options", "nosniff");
     response.set("Docker-Content-Digest", digest.to_string());
     response.set("ETag", '"' + digest.to_string() + '"');
     response.set("Accept-Ranges", "bytes");
     response.set("Cache-Control", "max-age=31536000");
+    return response;
+}
+
+bool has_it(const Exchange& exchange, const Digest& digest) {
+    return exchange.request.header("If-None-Match") == '"' + digest.to_string() + '"';
+}
+
+http::Response not_modified(const Digest& digest) {
+    http::Response response = describe(digest);
+    response.status = 304;
     return response;
 }
 
@@ -54,19 +65,15 @@ http::Response head(const Exchange& exchange, const Digest& digest) {
     if (!object) return error_response(object.error());
     // A pusher that is told "it is there" will not send it: keep it until the manifest can follow.
     if (!exchange.caller.principal.anonymous) exchange.services.registry.batches().lease(digest);
+    if (has_it(exchange, digest)) return not_modified(digest);
     http::Response response = describe(digest);
     response.content_length = object->size;
     return response;
 }
 
 http::Response get(const Exchange& exchange, const Digest& digest) {
-    if (exchange.request.header("If-None-Match") == '"' + digest.to_string() + '"') {
-        if (auto there = exchange.services.registry.stat_blob(exchange.route.repository, digest); there) {
-            http::Response response = describe(digest);
-            response.status = 304;
-            return response;
-        }
-    }
+    if (has_it(exchange, digest) && exchange.services.registry.stat_blob(exchange.route.repository, digest))
+        return not_modified(digest);
     auto blob = exchange.services.registry.open_blob(exchange.route.repository, digest);
     if (!blob && blob.error().code == ErrorCode::not_found) return unknown_blob(exchange, digest);
     if (!blob) return error_response(blob.error());
@@ -93,6 +100,7 @@ http::Response get(const Exchange& exchange, const Digest& digest) {
 }
 
 http::Response remove(const Exchange& exchange, const Digest& digest) {
+    if (auto open = exchange.services.registry.admit_change(); !open) return error_response(open.error());
     const auto removed =
         exchange.services.registry.content().unlink_blob(exchange.route.repository, digest, exchange.actor());
     if (removed) {

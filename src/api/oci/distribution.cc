@@ -8,8 +8,7 @@
 namespace dtr::api::oci {
 
 bool Exchange::may(identity::Action action) const {
-    const auto existing = services.registry.meta().repositories().find(route.repository);
-    return api::may(services, caller, route.repository, existing ? &*existing : nullptr, action);
+    return api::may(services, caller, route.repository, existing, action);
 }
 
 http::Response Exchange::refuse(identity::Action action) const {
@@ -45,7 +44,10 @@ http::Response base(Services& services, const http::Request& request, const Call
     return response;
 }
 
-http::Reply dispatch(const Exchange& exchange) {
+http::Reply dispatch(Services& services, const http::Request& request, const Route& route, const Caller& caller) {
+    const auto existing = services.registry.meta().repositories().find(route.repository);
+    if (!existing && existing.error().code != ErrorCode::not_found) return error_response(existing.error());
+    const Exchange exchange{services, request, route, caller, existing ? &*existing : nullptr};
     switch (exchange.route.resource) {
         case Resource::blob: return handle_blob(exchange);
         case Resource::uploads: return handle_uploads(exchange);
@@ -78,7 +80,7 @@ http::Reply handle(Services& services, const http::Request& request, const Route
     } else if (auto named = dtr::oci::check_repository_name(route.repository); !named) {
         reply = error_response(400, "NAME_INVALID", named.error().message, named.error().hint);
     } else {
-        reply = dispatch(Exchange{services, request, route, *caller});
+        reply = dispatch(services, request, route, *caller);
     }
     mark(reply);
     return reply;

@@ -14,6 +14,7 @@ struct Exchange {
     const http::Request& request;
     const Route& route;
     const Caller& caller;
+    const meta::Repository* existing;  // null: there is no such repository (yet)
 
     [[nodiscard]] bool is(std::string_view method) const { return request.method == method; }
     [[nodiscard]] bool may(identity::Action action) const;

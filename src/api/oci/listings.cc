@@ -19,6 +19,9 @@ constexpr std::size_t kTagsMax = 100'000;
 constexpr std::size_t kRepositoriesStandard = 100;
 constexpr std::size_t kRepositoriesMax = 10'000;
 constexpr std::size_t kReferrersPage = 1'000;
+// Annotations are copied from manifests of up to 4 MiB each, so a page is bounded by its bytes too.
+constexpr std::size_t kReferrersPageBytes = 4U << 20;
+constexpr std::size_t kReferrersStep = 16;
 
 std::string next_link(std::string_view path, std::string_view last, std::size_t n) {
     return fmt::format("<{}?last={}&n={}>; rel=\"next\"", path, percent_encode(last), n);
@@ -37,6 +40,31 @@ http::Response json_response(const json::value& document) {
     response.set("Content-Type", "application/json");
     response.body = json::serialize(document);
     return response;
+}
+
+struct ReferrersPage {
+    std::vector<dtr::oci::Descriptor> descriptors;
+    bool more = false;
+};
+
+Result<ReferrersPage> referrers_page(const Exchange& exchange, const Digest& subject, const std::string& type,
+                                     std::string after) {
+    ReferrersPage page;
+    std::size_t bytes = 0;
+    while (true) {
+        DTR_ASSIGN(auto rows, exchange.services.registry.content().list_referrers(exchange.route.repository, subject,
+                                                                                  type, after, kReferrersStep));
+        for (meta::Manifest& row : rows) {
+            bytes += row.annotations_json.size();
+            page.more = page.descriptors.size() == kReferrersPage ||
+                        (!page.descriptors.empty() && bytes > kReferrersPageBytes);
+            if (page.more) return page;
+            page.descriptors.push_back({std::move(row.media_type), std::move(row.digest), row.size, false,
+                                        std::move(row.artifact_type), std::move(row.annotations_json)});
+        }
+        if (rows.size() < kReferrersStep) return page;
+        after = page.descriptors.back().digest.to_string();
+    }
 }
 
 }  // namespace
@@ -85,23 +113,18 @@ http::Reply handle_referrers(const Exchange& exchange) {
     if (!subject) return error_response(400, "DIGEST_INVALID", subject.error().message, subject.error().hint);
     const std::string type = exchange.request.query_value("artifactType").value_or("");
     const std::string last = exchange.request.query_value("last").value_or("");
-    auto rows = exchange.services.registry.content().list_referrers(exchange.route.repository, *subject, type, last,
-                                                                    kReferrersPage + 1);
-    if (!rows) return error_response(rows.error());
-    const bool more = cut_page(*rows, kReferrersPage);
-    std::vector<dtr::oci::Descriptor> descriptors;
-    for (const meta::Manifest& row : *rows)
-        descriptors.push_back({row.media_type, row.digest, row.size, false, row.artifact_type, row.annotations_json});
+    const auto page = referrers_page(exchange, *subject, type, last);
+    if (!page) return error_response(page.error());
     http::Response response;
     response.set("Content-Type", std::string(dtr::oci::media::kOciIndex));
     if (!type.empty()) response.set("OCI-Filters-Applied", "artifactType");
-    if (more) {
+    if (page->more) {
         std::string link = fmt::format("</v2/{}/referrers/{}?last={}", exchange.route.repository, subject->to_string(),
-                                       percent_encode(rows->back().digest.to_string()));
+                                       percent_encode(page->descriptors.back().digest.to_string()));
         if (!type.empty()) link += "&artifactType=" + percent_encode(type);
         response.set("Link", link + ">; rel=\"next\"");
     }
-    response.body = dtr::oci::referrers_index(descriptors);
+    response.body = dtr::oci::referrers_index(page->descriptors);
     return response;
 }
 

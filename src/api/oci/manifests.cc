@@ -12,11 +12,12 @@ constexpr std::size_t kTagsPerPushMax = 100;
 bool is_digest(std::string_view reference) { return reference.find(':') != std::string_view::npos; }
 
 http::Response unknown_manifest(const Exchange& exchange) {
-    const bool repository = exchange.services.registry.meta().repositories().find(exchange.route.repository).has_value();
-    if (!repository)
+    if (exchange.existing == nullptr)
         return error_response(404, "NAME_UNKNOWN", fmt::format("no repository {}", exchange.route.repository));
+    const std::string& reference = exchange.route.reference;
+    const bool sayable = is_digest(reference) || dtr::oci::check_tag(reference);
     return error_response(404, "MANIFEST_UNKNOWN", fmt::format("{} has no manifest {}", exchange.route.repository,
-                                                               exchange.route.reference.substr(0, 200)));
+                                                               sayable ? reference : "of that name"));
 }
 
 http::Response read(const Exchange& exchange) {
@@ -35,6 +36,9 @@ http::Response read(const Exchange& exchange) {
 
     http::Response response;
     response.set("Content-Type", row->media_type);
+    // The pusher chose type and bytes: no browser shall take them for a page of ours.
+    response.set("X-Content-Type-Options", "nosniff");
+    response.set("Content-Security-Policy", "default-src 'none'; sandbox");
     response.set("Docker-Content-Digest", row->digest.to_string());
     response.set("ETag", '"' + row->digest.to_string() + '"');
     if (exchange.request.header("If-None-Match") == '"' + row->digest.to_string() + '"') {
@@ -49,8 +53,9 @@ http::Response read(const Exchange& exchange) {
                                                   "push the image again, or restore it from a backup"}
                                           : bytes.error());
     response.body = **bytes;
-    if (const auto repository = registry.meta().repositories().find(exchange.route.repository))
-        registry.batches().pulled(repository->id, row->digest, is_digest(reference) ? std::string_view() : reference);
+    if (exchange.existing != nullptr)
+        registry.batches().pulled(exchange.existing->id, row->digest,
+                                  is_digest(reference) ? std::string_view() : reference);
     return response;
 }
 
@@ -114,6 +119,7 @@ http::Reply write(const Exchange& exchange) {
 
 http::Response remove(const Exchange& exchange) {
     const std::string& reference = exchange.route.reference;
+    if (auto open = exchange.services.registry.admit_change(); !open) return error_response(open.error());
     meta::ContentStore& content = exchange.services.registry.content();
     Status removed;
     if (is_digest(reference)) {

@@ -2,6 +2,7 @@
 #include "api/errors.h"
 #include "api/oci/distribution.h"
 #include "oci/content_range.h"
+#include "oci/reference.h"
 
 namespace dtr::api::oci {
 namespace {
@@ -111,6 +112,7 @@ std::unique_ptr<UploadSink> sink_for(const Exchange& exchange, std::unique_ptr<U
 // ---- POST ----
 
 bool may_read_source(const Exchange& exchange, const std::string& source) {
+    if (!dtr::oci::check_repository_name(source)) return false;
     const auto existing = exchange.services.registry.meta().repositories().find(source);
     if (!existing) return false;
     // The account decides, not the token: a token is usually for the target alone.
@@ -161,8 +163,7 @@ std::optional<http::Response> check_chunk(const Exchange& exchange, const Upload
     const std::string_view header = exchange.request.header("Content-Range");
     if (header.empty()) return std::nullopt;
     const auto range = dtr::oci::parse_content_range(header);
-    if (!range)
-        return error_response(416, "BLOB_UPLOAD_INVALID", range.error().message, range.error().hint);
+    if (!range) return out_of_order(exchange.route.repository, session, range.error().message);
     const auto length = exchange.request.content_length;
     if (range->first != session.offset())
         return out_of_order(exchange.route.repository, session,

@@ -48,6 +48,16 @@ std::string host_of(std::string url) {
     return url.substr(0, url.find(':'));
 }
 
+// "registry.example" or "https://registry.example/" -> "https://registry.example".
+Result<std::string> as_url(std::string text) {
+    for (const char c : text)
+        if (static_cast<unsigned char>(c) <= ' ' || c == '"' || c == '\\' || c == 0x7f)
+            return fail(ErrorCode::invalid, "the external URL holds a character that no URL has");
+    if (text.find("://") == std::string::npos) text = "https://" + text;
+    while (text.back() == '/') text.pop_back();
+    return text;
+}
+
 Status install_if_empty(cluster::Environment& environment, const ServeOptions& options,
                         const std::vector<std::string>& names) {
     DTR_ASSIGN(const auto staged, environment.directory.staging());
@@ -112,9 +122,9 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     replica_options.settings.read_only = options.read_only;
     DTR_ASSIGN(auto replica, cluster::Replica::open(environment, replica_options));
     DTR_ASSIGN(std::string external_url, replica->external_url());
-    if (!options.external_url.empty())
-        external_url = options.external_url.find("://") == std::string::npos ? "https://" + options.external_url
-                                                                             : options.external_url;
+    if (!options.external_url.empty()) {
+        DTR_ASSIGN(external_url, as_url(options.external_url));
+    }
     if (!external_url.empty()) more.push_back(host_of(external_url));
     DTR_ASSIGN(const auto certificate, find_certificate(*replica, options, cluster::default_server_names(more)));
     server_options.certificate_pem = certificate.certificate_pem;
@@ -159,7 +169,12 @@ void add_serve(Program& program) {
     key->needs(cert);
     command->add_option("--dtr-external-url,--external-url", options->external_url, "Address under which clients reach us")
         ->envname("DTR_EXTERNAL_URL");
-    command->add_option("--replica-id", options->replica_id, "Id of a new replica: 12 hex digits")->envname("DTR_INSTALL_REPLICA_ID");
+    command->add_option("--replica-id", options->replica_id, "Id of a new replica: 12 hex digits")
+        ->envname("DTR_INSTALL_REPLICA_ID")
+        ->check([](const std::string& id) {
+            const bool good = id.size() == 12 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
+            return good ? std::string() : std::string("a replica id is 12 lower-case hex digits");
+        });
     command->add_option("--trusted-proxy", options->trusted_proxies, "Address whose X-Forwarded-* headers are believed")
         ->allow_extra_args(false);
     command->add_flag("--no-install", options->no_install, "Never make a new registry");

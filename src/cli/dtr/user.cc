@@ -6,6 +6,7 @@
 #include "cli/connection.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
+#include "oci/reference.h"
 
 namespace dtr::cli {
 namespace {
@@ -71,6 +72,21 @@ Status remove(UserCommand& command) {
     return {};
 }
 
+// Fields of a server's answer; what is missing or of another type is empty. Fit for a terminal.
+std::string text_of(const json::object& row, std::string_view name) {
+    const auto* value = row.if_contains(name);
+    if (value == nullptr || !value->is_string()) return {};
+    std::string text(value->as_string());
+    for (char& c : text)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+    return text;
+}
+
+bool is_true(const json::object& row, std::string_view name) {
+    const auto* value = row.if_contains(name);
+    return value != nullptr && value->is_bool() && value->as_bool();
+}
+
 // Prints the rows of a list answer, one line each.
 Status print_list(Connection& connection, std::string path, std::string_view array, std::string_view paging_field,
                   const std::function<std::string(const json::object&)>& line) {
@@ -81,30 +97,34 @@ Status print_list(Connection& connection, std::string path, std::string_view arr
         const json::value document = json::parse(answer.body, error);
         const auto* rows = error || !document.is_object() ? nullptr : document.as_object().if_contains(array);
         if (rows == nullptr || !rows->is_array()) return fail(ErrorCode::internal, "the server's answer cannot be read");
-        for (const json::value& row : rows->as_array()) std::printf("%s\n", line(row.as_object()).c_str());
-        if (rows->as_array().size() < 1000) return {};
-        const auto& last = rows->as_array().back().as_object();
-        path = base + (base.find('?') == std::string::npos ? "?start=" : "&start=") +
-               percent_encode(std::string_view(last.at(paging_field).as_string()));
+        std::string last;
+        for (const json::value& row : rows->as_array()) {
+            if (!row.is_object()) return fail(ErrorCode::internal, "the server's answer cannot be read");
+            std::printf("%s\n", line(row.as_object()).c_str());
+            last = text_of(row.as_object(), paging_field);
+        }
+        if (rows->as_array().size() < 1000 || last.empty()) return {};
+        path = base + (base.find('?') == std::string::npos ? "?start=" : "&start=") + percent_encode(last);
     }
 }
 
 Status list_users(UserCommand& command) {
     return print_list(command.connection, "/enzi/v0/accounts", "accounts", "name", [](const json::object& row) {
-        std::string text(row.at("name").as_string());
-        if (row.at("isAdmin").as_bool()) text += "\tadmin";
-        if (!row.at("isActive").as_bool()) text += "\tinactive";
+        std::string text = text_of(row, "name");
+        if (is_true(row, "isAdmin")) text += "\tadmin";
+        if (!is_true(row, "isActive")) text += "\tinactive";
         return text;
     });
 }
 
 Status list_repositories(UserCommand& command) {
     return print_list(command.connection, "/api/v0/repositories?n=1000", "repositories", "fullName", [](const json::object& row) {
-        return std::string(row.at("fullName").as_string()) + '\t' + std::string(row.at("visibility").as_string());
+        return text_of(row, "fullName") + '\t' + text_of(row, "visibility");
     });
 }
 
 Status set_visibility(UserCommand& command, const char* visibility) {
+    DTR_TRY(oci::check_repository_name(command.name));
     DTR_TRY(send(command.connection, "PUT", "/api/v0/repositories/" + command.name, {{"visibility", visibility}},
                  "cannot change the repository"));
     std::fprintf(stderr, "dtr: repository %s is %s\n", command.name.c_str(), visibility);
@@ -112,6 +132,7 @@ Status set_visibility(UserCommand& command, const char* visibility) {
 }
 
 Status remove_repository(UserCommand& command) {
+    DTR_TRY(oci::check_repository_name(command.name));
     DTR_TRY(send(command.connection, "DELETE", "/api/v0/repositories/" + command.name, {}, "cannot remove the repository"));
     std::fprintf(stderr, "dtr: repository %s removed\n", command.name.c_str());
     return {};

@@ -117,15 +117,20 @@ class FileConfigStore final : public ConfigStore {
         for (const auto& [key_view, item] : entries->as_object()) {
             const std::string key(key_view);
             const auto* fields = item.if_object();
-            if (fields == nullptr || !fields->contains("modified") || !fields->contains("secret"))
+            const auto* modified = fields != nullptr ? fields->if_contains("modified") : nullptr;
+            const auto* secret = fields != nullptr ? fields->if_contains("secret") : nullptr;
+            const auto* stored = fields != nullptr ? fields->if_contains("value") : nullptr;
+            if (modified == nullptr || !modified->is_int64() || secret == nullptr || !secret->is_bool() ||
+                (!has_own_file(key) && (stored == nullptr || !stored->is_string())) || !check_key(key))
                 return damaged("an entry is incomplete");
-            Entry entry{key, {}, fields->at("secret").as_bool(), fields->at("modified").as_int64()};
+            Entry entry{key, {}, secret->as_bool(), modified->as_int64()};
             if (has_own_file(key)) {
                 auto value = read_file(disk_, value_path(key, entry.modified), kValueMax);
+                if (!value && value.error().code == ErrorCode::not_found) return damaged("the file of " + key + " is missing");
                 if (!value) return fail(value.error().in("cannot read the value of " + key));
                 entry.value = Secret(std::move(*value));
             } else {
-                auto value = base64_decode(std::string_view(fields->at("value").as_string()));
+                auto value = base64_decode(std::string_view(stored->as_string()));
                 if (!value) return damaged("a value is not base64");
                 entry.value = Secret(std::move(*value));
             }

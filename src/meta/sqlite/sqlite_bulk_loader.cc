@@ -22,8 +22,7 @@ const sql::Sql kInsertObject(
     "load an object", "INSERT INTO blobs (digest, generation, size, state, condemned_at) VALUES (?1, ?2, ?3, 0, NULL)");
 
 Error not_a_row(const Table& table, std::string_view why) {
-    return Error{ErrorCode::corrupt, fmt::format("load a row of {}: {}", table.name, why),
-                 kSourceHint};
+    return Error{ErrorCode::corrupt, fmt::format("load a row of {}: {}", table.name, why), kSourceHint};
 }
 
 class SqliteBulkLoader final : public BulkLoader {
@@ -31,9 +30,9 @@ class SqliteBulkLoader final : public BulkLoader {
     explicit SqliteBulkLoader(std::unique_ptr<SqliteSession> session) : session_(std::move(session)) {}
 
     Status start() {
-        DTR_TRY(session_->run(
-            "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY; PRAGMA foreign_keys = OFF;"
-            "PRAGMA cache_size = -16384;"));
+        DTR_TRY(
+            session_->run("PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY; PRAGMA foreign_keys = OFF;"
+                          "PRAGMA cache_size = -16384;"));
         DTR_TRY(fault_point("meta.begin"));
         DTR_TRY(session_->run("BEGIN"));
         return create_schema(*session_, false);
@@ -43,7 +42,8 @@ class SqliteBulkLoader final : public BulkLoader {
         DTR_CHECK(session_ != nullptr);
         if (table.part == Part::local) return fail(not_a_row(table, "the table is not one that is carried"));
         if (row.size() != table.columns.size())
-            return fail(not_a_row(table, fmt::format("it has {} values instead of {}", row.size(), table.columns.size())));
+            return fail(
+                not_a_row(table, fmt::format("it has {} values instead of {}", row.size(), table.columns.size())));
         params_.clear();
         for (std::size_t i = 0; i < row.size(); ++i) {
             DTR_ASSIGN(const sql::Param param, param_of(table, i, row[i]));

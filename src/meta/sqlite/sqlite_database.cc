@@ -126,13 +126,12 @@ Status SqliteDatabase::write(Durability durability, sql::FunctionRef<Status(sql:
     if (!request.done) {
         leading_ = true;
         while (!request.done) {
-            std::vector<Request*> taken(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(
-                                                                             std::min(queue_.size(), kBatchMax)));
+            std::vector<Request*> taken(
+                queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(std::min(queue_.size(), kBatchMax)));
             queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(taken.size()));
             write_mutex_.unlock();
-            const auto synced = std::stable_partition(taken.begin(), taken.end(), [](const Request* one) {
-                return one->durability == Durability::relaxed;
-            });
+            const auto synced = std::stable_partition(
+                taken.begin(), taken.end(), [](const Request* one) { return one->durability == Durability::relaxed; });
             run_batch({taken.begin(), synced}, Durability::relaxed);
             run_batch({synced, taken.end()}, Durability::synced);
             write_mutex_.lock();
@@ -190,7 +189,8 @@ Status SqliteDatabase::run_all(const std::vector<Request*>& batch, Durability du
 
 Status SqliteDatabase::begin(Durability durability) {
     if (distrust_disk_)
-        return fail(ErrorCode::unavailable, "metadata database: a sync of " + path_ + " failed earlier, so it takes no writes",
+        return fail(ErrorCode::unavailable,
+                    "metadata database: a sync of " + path_ + " failed earlier, so it takes no writes",
                     "check the disk, then restart the server");
     DTR_TRY(fault_point("meta.begin"));
     if (durability != synchronous_) {
@@ -232,7 +232,8 @@ void SqliteDatabase::keep_log_short() {
 }
 
 Status SqliteDatabase::checkpoint(SqliteSession& session) {
-    const int result = sqlite3_wal_checkpoint_v2(session.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    const int result =
+        sqlite3_wal_checkpoint_v2(session.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
     if (result == SQLITE_OK || (result & 0xff) == SQLITE_BUSY) return {};
     return fail(sqlite_error(session.handle(), "copy the write-ahead log into the file"));
 }

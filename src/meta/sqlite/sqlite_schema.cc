@@ -26,7 +26,8 @@ Result<long> number(SqliteSession& session, const std::string& query) {
     long value = 0;
     const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
     if (end.ec != std::errc() || end.ptr != text.data() + text.size())
-        return fail(ErrorCode::corrupt, fmt::format("metadata database {}: '{}' is not a number ({})", session.path(), text, query),
+        return fail(ErrorCode::corrupt,
+                    fmt::format("metadata database {}: '{}' is not a number ({})", session.path(), text, query),
                     kRestoreHint);
     return value;
 }
@@ -45,12 +46,12 @@ Status check_version(SqliteSession& session) {
     DTR_ASSIGN(const long version, number(session, "SELECT value FROM state WHERE name = 'schema_version'"));
     if (version > kSchemaVersion)
         return fail(ErrorCode::unsupported,
-                    fmt::format("metadata database {} has schema version {}, this program knows {}", session.path(), version,
-                                kSchemaVersion),
+                    fmt::format("metadata database {} has schema version {}, this program knows {}", session.path(),
+                                version, kSchemaVersion),
                     "run the release that wrote it, or a newer one");
     if (version < 1)
-        return fail(ErrorCode::corrupt, fmt::format("metadata database {} has schema version {}", session.path(), version),
-                    kRestoreHint);
+        return fail(ErrorCode::corrupt,
+                    fmt::format("metadata database {} has schema version {}", session.path(), version), kRestoreHint);
     return {};
 }
 
@@ -63,7 +64,8 @@ Status prepare(SqliteSession& session) {
                     "name another path, or move that file away");
     DTR_ASSIGN(const std::string mode, session.value_of("PRAGMA journal_mode = WAL"));
     if (mode != "wal")
-        return fail(ErrorCode::refused, fmt::format("{}: its filesystem cannot share memory between connections", session.path()),
+        return fail(ErrorCode::refused,
+                    fmt::format("{}: its filesystem cannot share memory between connections", session.path()),
                     "put metadata/ on a local filesystem");
     DTR_TRY(session.run("PRAGMA synchronous = FULL"));
     return empty ? install(session) : check_version(session);
@@ -76,10 +78,12 @@ Status refuse_network_filesystem(const std::string& path) {
     if (::statfs(parent_directory(path).c_str(), &info) != 0)
         return fail(system_error(errno, "examine the filesystem of " + path));
     const auto type = static_cast<std::uint32_t>(info.f_type);
-    constexpr std::uint32_t kNetwork[] = {0x6969 /* NFS */, 0x517B /* SMB */, 0xFF534D42 /* CIFS */, 0xFE534D42 /* SMB2 */};
+    constexpr std::uint32_t kNetwork[] = {0x6969 /* NFS */, 0x517B /* SMB */, 0xFF534D42 /* CIFS */,
+                                          0xFE534D42 /* SMB2 */};
     for (const std::uint32_t one : kNetwork)
         if (type == one)
-            return fail(ErrorCode::refused, fmt::format("{} lies on a network filesystem, where SQLite's locks are not safe", path),
+            return fail(ErrorCode::refused,
+                        fmt::format("{} lies on a network filesystem, where SQLite's locks are not safe", path),
                         "put metadata/ on a local disk, or use PostgreSQL");
     return {};
 }

@@ -32,31 +32,43 @@ constexpr const char* kReaderSetup =
 
 void configure_library_once() {
     static std::once_flag once;
-    // Statistics of memory cost a process-wide lock in every allocation. Too late if someone initialized before: no harm.
+    // Statistics of memory cost a process-wide lock in every allocation. Too late if someone initialized before: no
+    // harm.
     std::call_once(once, [] { sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); });
 }
 
 ErrorCode code_of(int result) {
     switch (result & 0xff) {
         case SQLITE_BUSY:
-        case SQLITE_LOCKED: return ErrorCode::unavailable;
-        case SQLITE_FULL: return ErrorCode::no_space;
+        case SQLITE_LOCKED:
+            return ErrorCode::unavailable;
+        case SQLITE_FULL:
+            return ErrorCode::no_space;
         case SQLITE_CORRUPT:
-        case SQLITE_NOTADB: return ErrorCode::corrupt;
-        case SQLITE_TOOBIG: return ErrorCode::exhausted;
-        case SQLITE_CONSTRAINT: return ErrorCode::conflict;
-        case SQLITE_INTERRUPT: return ErrorCode::cancelled;
-        default: return ErrorCode::internal;
+        case SQLITE_NOTADB:
+            return ErrorCode::corrupt;
+        case SQLITE_TOOBIG:
+            return ErrorCode::exhausted;
+        case SQLITE_CONSTRAINT:
+            return ErrorCode::conflict;
+        case SQLITE_INTERRUPT:
+            return ErrorCode::cancelled;
+        default:
+            return ErrorCode::internal;
     }
 }
 
 const char* hint_of(ErrorCode code) {
     switch (code) {
-        case ErrorCode::unavailable: return "another program holds the metadata database; close it";
-        case ErrorCode::no_space: return "free some space on the volume of metadata/";
+        case ErrorCode::unavailable:
+            return "another program holds the metadata database; close it";
+        case ErrorCode::no_space:
+            return "free some space on the volume of metadata/";
         case ErrorCode::corrupt:
-            return "stop the server and bring the metadata back with `dtr restore`, or without a backup with `dtr rebuild`";
-        default: return "";
+            return "stop the server and bring the metadata back with `dtr restore`, or without a backup with `dtr "
+                   "rebuild`";
+        default:
+            return "";
     }
 }
 
@@ -78,8 +90,12 @@ Status SqliteStatement::start(std::span<const Param> params, bool keeps_bytes) {
         const char* bytes = param.text.data() == nullptr ? "" : param.text.data();
         int result = SQLITE_OK;
         switch (param.type) {
-            case Param::Type::null: result = sqlite3_bind_null(statement_, at); break;
-            case Param::Type::integer: result = sqlite3_bind_int64(statement_, at, param.integer); break;
+            case Param::Type::null:
+                result = sqlite3_bind_null(statement_, at);
+                break;
+            case Param::Type::integer:
+                result = sqlite3_bind_int64(statement_, at, param.integer);
+                break;
             case Param::Type::text:
                 result = sqlite3_bind_text64(statement_, at, bytes, param.text.size(), lifetime, SQLITE_UTF8);
                 break;
@@ -100,9 +116,13 @@ Result<bool> SqliteStatement::next() {
     return fail(sqlite_error(sqlite3_db_handle(statement_), text_.name()));
 }
 
-bool SqliteStatement::is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+bool SqliteStatement::is_null(int column) const {
+    return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
 
-std::int64_t SqliteStatement::integer(int column) const { return sqlite3_column_int64(statement_, column); }
+std::int64_t SqliteStatement::integer(int column) const {
+    return sqlite3_column_int64(statement_, column);
+}
 
 std::string_view SqliteStatement::text(int column) const {
     const void* bytes = sqlite3_column_blob(statement_, column);  // no conversion: text is stored as UTF-8

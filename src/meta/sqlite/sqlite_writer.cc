@@ -11,9 +11,10 @@ const Sql kLastLogged("read the end of the change log",
 const Sql kTrimmedTo("read where the change log was trimmed",
                      "SELECT (SELECT CAST(value AS INTEGER) FROM state WHERE name = 'trimmed_sequence'),"
                      " (SELECT CAST(value AS INTEGER) FROM state WHERE name = 'trimmed_transaction')");
-const Sql kAppend("append to the change log",
-                  "INSERT INTO change_log (sequence, transaction_id, changed_at, actor, table_name, operation, row_json)"
-                  " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+const Sql kAppend(
+    "append to the change log",
+    "INSERT INTO change_log (sequence, transaction_id, changed_at, actor, table_name, operation, row_json)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
 
 Result<SqliteWriter::Counters> read_counters(SqliteSession& session) {
     for (const Sql* source : {&kLastLogged, &kTrimmedTo}) {

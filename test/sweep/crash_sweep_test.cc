@@ -1,0 +1,223 @@
+// Dies, fails and tears writes at every step of a restore, one after the other: the directory holds the old or the new,
+// never a mix, and restoring again ends well (disaster cases 2, 3, 12, 43; law 6).
+#include <gmock/gmock.h>
+
+#include <chrono>
+
+#include "test/support/counting_faults.h"
+#include "test/support/faults.h"
+#include "test/sweep/sample.h"
+
+namespace dtr::test {
+namespace {
+
+constexpr int kFinished = 0;
+constexpr int kFailed = 3;
+constexpr int kStepsMax = 2000;  // a sweep that does not end is a bug of its own
+
+class Stopwatch {
+  public:
+    [[nodiscard]] double seconds() const {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    }
+
+  private:
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+struct Tally {
+    int points = 0;
+    int nothing = 0;
+    int staged = 0;
+    int live = 0;
+    int reused = 0;  // runs that found staged blobs
+    Stopwatch time;
+
+    void print(const char* what) const {
+        std::printf("%s: %d points tried; found nothing %d, staged %d, live %d; staged blobs reused in %d; %.1f s\n", what, points,
+                    nothing, staged, live, reused, time.seconds());
+    }
+};
+
+int restore_and_die(const std::string& path, int n) {
+    return in_child([&] {
+        const DieAtNth die(n);
+        return restore_into(path, sample().archive, sample().options) ? kFinished : kFailed;
+    });
+}
+
+// What is found in `path` is the old or the new, and can be gone on from: with the same archive, or with another.
+void check_and_finish(const std::string& path, bool with_another, Tally& tally) {
+    const Found found = inspect(path, sample().state);
+    ++(found == Found::live ? tally.live : found == Found::staged ? tally.staged : tally.nothing);
+    const auto again = restore_into(path, with_another ? sample().second : sample().archive, sample().options);
+    if (found == Found::live) {
+        EXPECT_EQ(again.error().code, ErrorCode::refused);
+        EXPECT_THAT(again.error().message, testing::HasSubstr("holds the live data"));
+        return;
+    }
+    ASSERT_TRUE(again) << again.error().text();
+    EXPECT_EQ(again->blobs, sample().state.objects.size());
+    if (with_another) {
+        EXPECT_EQ(again->blobs_reused, 0U);
+    } else if (again->blobs_reused != 0) {
+        ++tally.reused;
+    }
+    EXPECT_EQ(inspect(path, sample().state), Found::live);
+}
+
+TEST(RestoreSweep, StepsAreTheListedOnes) {
+    const TempDir dir(quick_directory());
+    RecordFaultPoints record;
+    ASSERT_TRUE(restore_into(dir.path(), sample().archive, sample().options));
+    const auto passed = record.passed();
+    const auto all = all_fault_points();
+    int total = 0;
+    for (const auto& [name, count] : passed) {
+        EXPECT_NE(std::find(all.begin(), all.end(), name), all.end()) << name << " is not listed";
+        total += count;
+    }
+    for (const std::string_view name : all) {
+        if (name.starts_with("restore.")) {
+            EXPECT_EQ(passed.count(std::string(name)), 1U) << name;
+        }
+    }
+    for (const char* name : {"disk.create", "disk.write", "disk.sync", "disk.sync_dir", "disk.rename", "disk.mkdir",
+                             "meta.begin", "meta.commit", "meta.committed"})
+        EXPECT_EQ(passed.count(name), 1U) << name;
+    std::printf("a restore of %zu bytes passes %d fault points under %zu names\n", sample().archive.size(), total, passed.size());
+}
+
+TEST(RestoreSweep, DyingAtEveryStep) {
+    Tally tally;
+    for (int n = 1;; ++n) {
+        const TempDir dir(quick_directory());
+        const int ended = restore_and_die(dir.path(), n);
+        if (ended == kFinished) {
+            EXPECT_EQ(inspect(dir.path(), sample().state), Found::live);
+            break;
+        }
+        ASSERT_EQ(ended, kDied) << "step " << n;
+        ++tally.points;
+        check_and_finish(dir.path(), n % 7 == 0, tally);
+        if (HasFailure()) FAIL() << "after dying at step " << n;
+        ASSERT_LT(n, kStepsMax);
+    }
+    EXPECT_GT(tally.points, 50);
+    EXPECT_GT(tally.nothing, 0);
+    EXPECT_GT(tally.staged, 0);
+    EXPECT_GT(tally.live, 0);
+    EXPECT_GT(tally.reused, 0);
+    tally.print("restore, dying");
+}
+
+TEST(RestoreSweep, FailingAtEveryStep) {
+    Tally tally;
+    for (int n = 1;; ++n) {
+        const TempDir dir(quick_directory());
+        bool hit = false;
+        {
+            const FailNth fault(n);
+            const auto restored = restore_into(dir.path(), sample().archive, sample().options);
+            hit = fault.hit();
+            if (!restored) {
+                EXPECT_EQ(restored.error().code, ErrorCode::no_space) << restored.error().text();
+            }
+        }
+        if (!hit) break;
+        ++tally.points;
+        check_and_finish(dir.path(), n % 7 == 0, tally);
+        if (HasFailure()) FAIL() << "after failing at step " << n;
+        ASSERT_LT(n, kStepsMax);
+    }
+    EXPECT_GT(tally.points, 50);
+    tally.print("restore, failing");
+}
+
+// Forwards to the real disk; the n-th write puts down half of its bytes, then fails or ends the process.
+class TearingDisk final : public Disk {
+  public:
+    TearingDisk(int n, bool die) : n_(n), die_(die) {}
+    [[nodiscard]] bool hit() const { return writes_ >= n_; }
+
+    Status write_all(int fd, std::string_view bytes) override {
+        if (++writes_ != n_) return real_.write_all(fd, bytes);
+        (void)real_.write_all(fd, bytes.substr(0, bytes.size() / 2));
+        if (die_) _exit(kDied);
+        return fail(ErrorCode::no_space, "injected short write");
+    }
+    Result<UniqueFd> open_read(const std::string& path) override { return real_.open_read(path); }
+    Result<UniqueFd> create(const std::string& path, bool exclusive, unsigned mode) override {
+        return real_.create(path, exclusive, mode);
+    }
+    Result<std::size_t> read_at(int fd, char* out, std::size_t count, std::uint64_t offset) override {
+        return real_.read_at(fd, out, count, offset);
+    }
+    Status truncate(int fd, std::uint64_t size) override { return real_.truncate(fd, size); }
+    Status sync(int fd) override { return real_.sync(fd); }
+    Status sync_directory(const std::string& path) override { return real_.sync_directory(path); }
+    Status rename(const std::string& from, const std::string& to) override { return real_.rename(from, to); }
+    Status remove(const std::string& path) override { return real_.remove(path); }
+    Status make_directory(const std::string& path, unsigned mode) override { return real_.make_directory(path, mode); }
+    Result<FileInfo> stat(const std::string& path) override { return real_.stat(path); }
+    Result<std::vector<std::string>> list(const std::string& path) override { return real_.list(path); }
+    Result<DiskSpace> space(const std::string& path) override { return real_.space(path); }
+
+  private:
+    Disk& real_ = real_disk();
+    int n_;
+    bool die_;
+    int writes_ = 0;
+};
+
+TEST(RestoreSweep, EveryWriteCutShort) {
+    for (const bool die : {false, true}) {
+        Tally tally;
+        for (int n = 1;; ++n) {
+            const TempDir dir(quick_directory());
+            const int ended = in_child([&] {
+                TearingDisk disk(n, die);
+                const auto restored = restore_into(dir.path(), sample().archive, sample().options, disk);
+                return disk.hit() ? kFailed : restored ? kFinished : 1;
+            });
+            if (ended == kFinished) break;
+            ASSERT_EQ(ended, die ? kDied : kFailed);
+            ++tally.points;
+            check_and_finish(dir.path(), false, tally);
+            if (HasFailure()) FAIL() << "after tearing write " << n;
+            ASSERT_LT(n, kStepsMax);
+        }
+        EXPECT_GT(tally.points, 10);
+        tally.print(die ? "restore, writes torn by death" : "restore, writes torn by a full disk");
+    }
+}
+
+// Case 43: cut again and again at random points - by death, or because the archive breaks off - until it comes through.
+TEST(RestoreSweep, InterruptedAtRandomAgainAndAgain) {
+    SeededRandom random(43);
+    int interruptions = 0;
+    const Stopwatch time;
+    for (int run = 0; run < 8; ++run) {
+        const TempDir dir(quick_directory());
+        Found found = Found::nothing;
+        for (int i = 0; i < 12 && found != Found::live; ++i, ++interruptions) {
+            if (random.next() % 3 == 0) {
+                const std::size_t length = random.next() % sample().archive.size();
+                const auto cut = restore_into(dir.path(), std::string_view(sample().archive).substr(0, length), sample().options);
+                ASSERT_FALSE(cut);
+                EXPECT_EQ(cut.error().code, ErrorCode::corrupt) << cut.error().text();
+            } else {
+                (void)restore_and_die(dir.path(), 1 + static_cast<int>(random.next() % 400));
+            }
+            found = inspect(dir.path(), sample().state);
+        }
+        if (found == Found::live) continue;
+        const auto last = restore_into(dir.path(), sample().archive, sample().options);
+        ASSERT_TRUE(last) << last.error().text();
+        EXPECT_EQ(inspect(dir.path(), sample().state), Found::live);
+    }
+    std::printf("restore, interrupted at random: %d interruptions over 8 restores; %.1f s\n", interruptions, time.seconds());
+}
+
+}  // namespace
+}  // namespace dtr::test
