@@ -1,13 +1,13 @@
 // One pass, no seeking. What each byte of the tar is vouched for by:
 //
-//   headers, padding, end blocks   rebuilt from (name, size, time of the cut) and compared:
-//   archive/tar.cc names and their order          EntryOrder; gaps, repetitions and swaps cannot
-//   pass contents                       sums/<n> as soon as it comes; a blob also by its name
+//   headers, padding, end blocks   rebuilt from (name, size, time of the cut) and compared: archive/tar.cc
+//   names and their order          EntryOrder; gaps, repetitions and swaps cannot pass
+//   contents                       sums/<n> as soon as it comes; a blob also by its name
 //   sums/<n>                       compared with what passed by; SHA256SUMS likewise
 //   SHA256SUMS, counts, HEADER     SEAL.json
 //   HEADER.json, SEAL.json         their signatures, by the last key of the chain in HEADER.json
-//   the signatures                 one encoding; their trusted comment names this backup and this
-//   file that key                       the caller's anchors, if there are any: judge()
+//   the signatures                 one encoding; their trusted comment names this backup and this file
+//   that key                       the caller's anchors, if there are any: judge()
 //
 // The archive that may follow is opened before the one before it is called sound, so that appended
 // bytes cannot hide behind a caller who never asks for more.

@@ -13,6 +13,9 @@
 
 namespace dtr::backup {
 
+// A reader may stall for so long, as when a tape is changed; the fence outlasts it.
+inline constexpr Micros kReaderPatience = 12 * 60 * kSecond;
+
 struct BackupReport {
     std::string id;
     Micros started_at = 0;

@@ -36,6 +36,8 @@ class ContentReader {
         : archive_(archive), options_(options), visitor_(visitor) {}
 
     Status run() {
+        if (archive_.header().encryption != archive::Encryption::none)
+            return fail(ErrorCode::unsupported, "this archive's entries are encrypted, which this release cannot read");
         while (true) {
             DTR_ASSIGN(const auto entry, archive_.next());
             if (!entry) break;

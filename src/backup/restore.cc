@@ -13,6 +13,7 @@ namespace dtr::backup {
 namespace {
 
 constexpr std::size_t kCopyBytes = 1U << 20;
+constexpr std::string_view kFirstAdministrator = "admin";
 
 std::size_t column(const meta::Table& table, std::string_view name) {
     for (std::size_t i = 0; i < table.columns.size(); ++i)
@@ -71,9 +72,7 @@ class Loader final : public ContentVisitor {
             DTR_ASSIGN(const Digest digest, Digest::parse(*row[column(table, "digest")]));
             referenced_.add(digest);
         }
-        if (table.name == "accounts" && administrator_.empty() && *row[column(table, "is_admin")] == "1" &&
-            *row[column(table, "is_active")] == "1")
-            administrator_ = *row[column(table, "id")];
+        if (table.name == "accounts") note_administrator(table, row);
         return rows_.add_row(table, row);
     }
 
@@ -129,6 +128,15 @@ class Loader final : public ContentVisitor {
     [[nodiscard]] const std::string& administrator() const { return administrator_; }
 
   private:
+    // Whom a new password goes to, if secrets stay behind: `admin`, else the first active administrator.
+    void note_administrator(const meta::Table& table, const meta::Cut::Row& row) {
+        if (*row[column(table, "is_admin")] != "1" || *row[column(table, "is_active")] != "1") return;
+        const std::string& name = *row[column(table, "name")];
+        if (!administrator_.empty() && name != kFirstAdministrator) return;
+        administrator_ = *row[column(table, "id")];
+        report_.administrator = name;
+    }
+
     static Status copy(archive::ByteSource& content, blob::BlobWriter* writer) {
         std::string buffer(kCopyBytes, '\0');
         while (true) {
@@ -260,6 +268,9 @@ class Restoration {
             DTR_TRY(config_->apply(succeed_signer(keys.signer, keys.chain, archive::SigningKey::generate(random_),
                                                   epoch.number)));
         }
+        // The images were copied into a store of its own.
+        if (header.images == archive::ImageScope::include)
+            DTR_TRY(config_->apply({{kImageStoreKey, Secret(random_hex(random_, 16)), false, std::nullopt}}));
         if (!options_.external_url.empty())
             DTR_TRY(config_->apply({{"settings/external-url", Secret(options_.external_url), false, std::nullopt}}));
         report_.epoch = epoch.number;

@@ -46,6 +46,7 @@ struct RestoreReport {
     archive::SignerTrust trust = archive::SignerTrust::unverified;
     std::int64_t epoch = 0;
     std::string replica_id;
+    std::string administrator = "admin";  // whom a new password was made for, if one was
     std::uint64_t rows = 0;
     std::uint64_t blobs = 0;
     std::uint64_t blob_bytes = 0;

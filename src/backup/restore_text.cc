@@ -16,8 +16,9 @@ std::string restore_text(const archive::Header& header) {
         "2. Is it whole? Every file stands in one of sums/*, and those in SHA256SUMS.\n"
         "     sha256sum --strict -c SHA256SUMS\n"
         "     for s in sums/*; do sha256sum --strict -c \"$s\"; done\n"
-        "3. Who made it? The key below proves nothing by itself: compare it with the line\n"
-        "   '# dtr-signer:' of your recovery-key file.\n"
+        "3. Who made it? The key below proves nothing by itself. It is the last of \"signers\" in HEADER.json; one of\n"
+        "   them must be the one in the line '# dtr-signer:' of your recovery-key file (after a restore each signer\n"
+        "   is endorsed by the one before it).\n"
         "     minisign -V -P {} -m SEAL.json -x SEAL.json.minisig\n"
         "     minisign -V -P {} -m HEADER.json -x HEADER.json.minisig\n",
         format_rfc3339(header.cut_at), archive::prefix_directory(header), key, key);

@@ -22,7 +22,8 @@ enum ExitCode : int {
 
 inline int exit_code(const Error& error) {
     switch (error.code) {
-        case ErrorCode::invalid: return kUsage;
+        case ErrorCode::invalid:
+        case ErrorCode::not_found: return kUsage;
         case ErrorCode::unavailable:
         case ErrorCode::exhausted: return kUnreachable;
         case ErrorCode::corrupt: return kIntegrity;
@@ -33,10 +34,9 @@ inline int exit_code(const Error& error) {
         case ErrorCode::no_space: return kNoSpace;
         case ErrorCode::conflict:
         case ErrorCode::lost: return kLost;
+        case ErrorCode::already_exists:
         case ErrorCode::refused: return kRefused;
         case ErrorCode::cancelled: return kInterrupted;
-        case ErrorCode::not_found:
-        case ErrorCode::already_exists:
         case ErrorCode::internal: break;
     }
     return kUnexpected;

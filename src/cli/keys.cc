@@ -4,6 +4,11 @@
 
 namespace dtr::cli {
 
+std::string check_replica_id(const std::string& id) {
+    const bool good = id.size() == 12 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
+    return good ? std::string() : std::string("a replica id is 12 lower-case hex digits");
+}
+
 void KeyOptions::add_options(CLI::App& command) {
     command.add_option("--identity", identity_files, "Recovery key: an age identity file, with the signer as a comment")
         ->allow_extra_args(false);

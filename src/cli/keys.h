@@ -11,6 +11,9 @@
 
 namespace dtr::cli {
 
+// For CLI11's check(): 12 lower-case hex digits.
+std::string check_replica_id(const std::string& id);
+
 struct KeyOptions {
     std::vector<std::string> identity_files;
     std::vector<std::string> trusted_ids;

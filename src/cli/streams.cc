@@ -73,6 +73,7 @@ Status OutputSink::write(std::string_view bytes) {
         if (n < 0 && errno == EPIPE) return fail(ErrorCode::cancelled, "whoever read the backup is gone");
         if (n < 0) return fail(system_error(errno, "cannot write the backup"));
         bytes.remove_prefix(static_cast<std::size_t>(n));
+        written_ += static_cast<std::uint64_t>(n);
     }
     return {};
 }

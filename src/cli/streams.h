@@ -38,6 +38,7 @@ class OutputSink final : public archive::ByteSink {
     static Result<std::unique_ptr<OutputSink>> open(const std::string& path);
     ~OutputSink() override;  // removes an unfinished file
     Status write(std::string_view bytes) override;
+    [[nodiscard]] std::uint64_t written() const { return written_; }
     Status finish();
 
   private:
@@ -45,6 +46,7 @@ class OutputSink final : public archive::ByteSink {
     UniqueFd owned_;
     int fd_;
     std::string path_;
+    std::uint64_t written_ = 0;
 };
 
 // A file the operator named, which may be a link; exhausted over `limit` bytes.

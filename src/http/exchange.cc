@@ -224,6 +224,7 @@ void Exchange::answer(Response response) {
     status_ = response.status;
     text_ = std::move(response.body);
     source_ = std::move(response.source);
+    patience_ = response.patience;
     if (!source_) {
         file_.reset();
         stage_ = Stage::send;

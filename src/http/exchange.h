@@ -51,6 +51,8 @@ class Exchange {
 
     [[nodiscard]] Fate fate() const { return fate_; }
     // Grows with every byte received or sent.
+    // How long the client may stand still; 0: the server's idle timeout.
+    [[nodiscard]] Micros patience() const { return patience_; }
     [[nodiscard]] std::uint64_t progress() const { return body_.received() + sent_; }
 
     // For Handler::answered.
@@ -99,6 +101,7 @@ class Exchange {
     bool given_up_ = false;
     bool keep_ = false;
     std::size_t turn_bytes_ = 0;
+    Micros patience_ = 0;
 
     std::unique_ptr<BodySink> sink_;
 

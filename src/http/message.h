@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 
 namespace dtr::http {
@@ -60,6 +61,8 @@ struct Response {
     // Length of `source`'s body; absent: chunked. For HEAD: what GET would have sent.
     std::optional<std::uint64_t> content_length;
     bool close = false;  // end the connection after this answer
+    // How long the client may take no byte of this answer's body before it counts as gone; 0: the server's idle timeout.
+    Micros patience = 0;
 
     void set(std::string name, std::string value) { headers.emplace_back(std::move(name), std::move(value)); }
 };

@@ -306,7 +306,8 @@ Task<Fate> Session::conduct(Exchange& exchange) {
         late = false;
         if (next == Next::done) co_return exchange.fate();
         if (next == Next::again) continue;
-        const Micros deadline = monotonic_now() + shared_.options.idle_timeout;
+        const Micros patience = exchange.patience() != 0 ? exchange.patience() : shared_.options.idle_timeout;
+        const Micros deadline = monotonic_now() + patience;
         Wait wait(*this, next, deadline);
         const Wake wake = co_await wait;
         if (wake == Wake::cancelled) break;

@@ -1,7 +1,7 @@
 // Under "ca/token/":
 //
-//   <kid>.key    secret; PEM PKCS#8 of a P-256 key; kid: first 32 hex digits of the SHA-256 of the
-//   public key's DER keys.json    {"current": kid, "retired": {kid: microseconds since 1970}}
+//   <kid>.key    secret; PEM PKCS#8 of a P-256 key; kid: first 32 hex digits of the SHA-256 of the public key's DER
+//   keys.json    {"current": kid, "retired": {kid: microseconds since 1970}}
 //
 // keys.json changes by compare-and-set, so replicas that start or rotate at once agree on one
 // signing key. A key that it does not mention verifies nothing. A damaged key is passed over with a

@@ -1,10 +1,9 @@
 // The four shapes, as far as a registry reads them:
 //
-//   image     {schemaVersion: 2, mediaType?, artifactType?, config: D, layers: [D], subject?: D,
-//   annotations?} index     {schemaVersion: 2, mediaType?, artifactType?, manifests: [D], subject?:
-//   D, annotations?} artifact  {mediaType, artifactType, blobs?: [D], subject?: D, annotations?}
-//   (no schemaVersion) D         {mediaType, digest, size, urls?: [string], artifactType?,
-//   annotations?}
+//   image     {schemaVersion: 2, mediaType?, artifactType?, config: D, layers: [D], subject?: D, annotations?}
+//   index     {schemaVersion: 2, mediaType?, artifactType?, manifests: [D], subject?: D, annotations?}
+//   artifact  {mediaType, artifactType, blobs?: [D], subject?: D, annotations?}   (no schemaVersion)
+//   D         {mediaType, digest, size, urls?: [string], artifactType?, annotations?}
 //
 // A body that has both `manifests` and `config` or `layers` means different things to different
 // readers and is refused, whatever it calls itself (OCI image specification, "Guidelines" on

@@ -128,7 +128,7 @@ def test_age(opened, space):
     assert run(["age", "-d", "-i", space.file("stranger"), secrets[0]]).code != 0
 
 
-def test_secrets_are_nowhere_else(opened):
+def test_case_41_secrets_are_nowhere_else(opened):
     """Canaries: nothing that is inside secrets/ occurs in any other entry, packed or unpacked."""
     canaries = [opened.password.encode(), b"alice's long password"]
     for name in glob.glob(opened.path("secrets", "*.age")):
@@ -192,7 +192,7 @@ def commands(text):
     return [line.strip() for line in text.splitlines() if re.match(rf"\s{{2,}}({programs})\b", line)]
 
 
-def test_restore_txt_works_as_written(opened, space):
+def test_case_45_restore_txt_works_as_written(opened, space):
     """A person who has only RESTORE.txt, the tar and the recovery key types what it says, and holds images and accounts."""
     with open(opened.path("RESTORE.txt"), encoding="utf-8") as file:
         text = file.read()
@@ -215,7 +215,7 @@ def test_restore_txt_works_as_written(opened, space):
     assert glob.glob(os.path.join(home, "dtr-backup-*", "image.tar"))
 
 
-def test_recovery_by_hand(opened, space):
+def test_case_45_recovery_by_hand(opened, space):
     """Stock tools alone: from the archive to an image in a layout, and to the list of accounts."""
     script = f"""
 set -eu -o pipefail

@@ -106,7 +106,7 @@ def test_everything_comes_back(backup, space):
     dtr("verify", "--level", "3", "--identity", backup.key, second, check=0)
 
 
-def test_backup_during_a_push_storm(space):
+def test_case_27_backup_during_a_push_storm(space):
     """Writes never stop, the cut is consistent: every restored tag pulls whole, none from before the backup is missing."""
     server = space.server("a").start()
     before, failures, stop = [f"before-{i}" for i in range(12)], [], threading.Event()
@@ -236,7 +236,7 @@ def test_secrets_otherwise(space, policy):
 
 # -- what must be refused
 
-def test_a_terminal_is_refused(space):
+def test_case_11_a_terminal_is_refused(space):
     """Exit 10 before any byte."""
     server = space.server("a").start()
     leader, follower = pty.openpty()
@@ -266,7 +266,7 @@ def test_wrong_credentials_and_addresses(space):
     assert not os.path.exists(space.file("x.tar"))
 
 
-def test_wrong_identity(backup, space):
+def test_case_17_wrong_identity(backup, space):
     tool("age-keygen", "-o", space.file("stranger"))
     with open(backup.key, encoding="ascii") as file:
         signer = [line for line in file if line.startswith("# dtr-signer")]
@@ -278,7 +278,7 @@ def test_wrong_identity(backup, space):
     assert is_untouched(space.file("b"))
 
 
-def test_unknown_signer(backup, space):
+def test_case_18_unknown_signer(backup, space):
     with open(backup.key, encoding="ascii") as file, open(space.file("bare"), "w", encoding="ascii") as bare:
         bare.writelines(line for line in file if not line.startswith("# dtr-signer"))
     restore(space.file("b"), backup.archive, "--identity", space.file("bare"), check=6)
@@ -318,7 +318,7 @@ def damaged(name, data):
 
 @pytest.mark.parametrize("name", ["flipped", "flipped in the header", "cut", "cut before the seal", "cut at the end", "appended",
                                   "twice", "empty", "garbage"])
-def test_damage_is_recognised(backup, space, name):
+def test_case_04_05_08_damage_is_recognised(backup, space, name):
     bad = space.file("bad.tar")
     with open(bad, "wb") as file:
         file.write(damaged(name, backup.bytes()))
@@ -414,7 +414,7 @@ def test_kill_during_an_upload(space):
     assert registry.get_blob(digest(data)).content == data
 
 
-def test_killed_restore_runs_again(backup, space):
+def test_case_02_killed_restore_runs_again(backup, space):
     target, data = space.file("b"), backup.bytes()
     for fed in (2000, len(data) // 2, len(data) - 100):
         child = subprocess.Popen([DTR, "restore", "--data-dir", target, "--identity", backup.key], stdin=subprocess.PIPE,
@@ -436,7 +436,7 @@ def test_killed_restore_runs_again(backup, space):
     Registry(space.server("b", password=backup.password).start(), "admin/hello").pull("multi")
 
 
-def test_reader_goes_away(space):
+def test_case_10_reader_goes_away(space):
     """A closed pipe ends the backup at once, and the next one works."""
     server = space.server("a").start()
     Registry(server, "admin/big").push(Image(layers=[{"big": os.urandom(8 << 20)}]), "1")
@@ -449,7 +449,7 @@ def test_reader_goes_away(space):
     dtr("verify", space.file("next.tar"), check=0)
 
 
-def test_password_leaves_the_command_line(space):
+def test_case_41_password_leaves_the_command_line(space):
     """What comes in argv is overwritten at start, with a warning."""
     server = space.server("a").start()
     Registry(server, "admin/big").push(Image(layers=[{"big": os.urandom(4 << 20)}]), "1")

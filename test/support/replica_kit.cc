@@ -9,6 +9,7 @@
 #include "meta/schema.h"
 #include "meta/sqlite/sqlite_meta_store.h"
 #include "oci/manifest.h"
+#include "sys/log.h"
 
 namespace dtr::test {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 constexpr std::string_view kManifestType = "application/vnd.oci.image.manifest.v1+json";
 constexpr std::string_view kIndexType = "application/vnd.oci.image.index.v1+json";
 constexpr std::string_view kConfigType = "application/vnd.oci.image.config.v1+json";
+[[maybe_unused]] const bool quiet = log::set_level("error");  // thousands of stores are opened
+
 constexpr std::string_view kLayerType = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 }  // namespace
@@ -160,7 +163,7 @@ Status fill_sample(cluster::Replica& replica, std::size_t layer_bytes) {
     DTR_TRY(push_manifest(replica, "team/app", "", referrer));
     DTR_TRY(push_manifest(replica, "team/app", "", referrer, DigestAlgorithm::sha512));
 
-    DTR_TRY(replica.accounts().create_user({"alice", "Alice \\ \"A\"\tL", Secret(kUserPassword), false}, "admin"));
+    DTR_TRY(replica.accounts().create_user({"alice", "Alice \\ \"A\" \xc3\x86", Secret(kUserPassword), false}, "admin"));
     DTR_TRY(replica.config().apply({
         {"settings/motd", Secret("line 1\nline 2 \\ \xc3\xa9"), false, std::nullopt},
         {"settings/binary", Secret(std::string("\0\xff\xfe raw", 8)), false, std::nullopt},

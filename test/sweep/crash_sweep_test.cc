@@ -39,6 +39,11 @@ struct Tally {
     }
 };
 
+class RestoreSweep : public testing::Test {
+  protected:
+    void SetUp() override { (void)sample(); }  // before any fault is injected
+};
+
 int restore_and_die(const std::string& path, int n) {
     return in_child([&] {
         const DieAtNth die(n);
@@ -66,7 +71,7 @@ void check_and_finish(const std::string& path, bool with_another, Tally& tally) 
     EXPECT_EQ(inspect(path, sample().state), Found::live);
 }
 
-TEST(RestoreSweep, StepsAreTheListedOnes) {
+TEST_F(RestoreSweep, StepsAreTheListedOnes) {
     const TempDir dir(quick_directory());
     RecordFaultPoints record;
     ASSERT_TRUE(restore_into(dir.path(), sample().archive, sample().options));
@@ -88,7 +93,7 @@ TEST(RestoreSweep, StepsAreTheListedOnes) {
     std::printf("a restore of %zu bytes passes %d fault points under %zu names\n", sample().archive.size(), total, passed.size());
 }
 
-TEST(RestoreSweep, DyingAtEveryStep) {
+TEST_F(RestoreSweep, DyingAtEveryStep) {
     Tally tally;
     for (int n = 1;; ++n) {
         const TempDir dir(quick_directory());
@@ -111,7 +116,7 @@ TEST(RestoreSweep, DyingAtEveryStep) {
     tally.print("restore, dying");
 }
 
-TEST(RestoreSweep, FailingAtEveryStep) {
+TEST_F(RestoreSweep, FailingAtEveryStep) {
     Tally tally;
     for (int n = 1;; ++n) {
         const TempDir dir(quick_directory());
@@ -170,7 +175,7 @@ class TearingDisk final : public Disk {
     int writes_ = 0;
 };
 
-TEST(RestoreSweep, EveryWriteCutShort) {
+TEST_F(RestoreSweep, EveryWriteCutShort) {
     for (const bool die : {false, true}) {
         Tally tally;
         for (int n = 1;; ++n) {
@@ -193,7 +198,7 @@ TEST(RestoreSweep, EveryWriteCutShort) {
 }
 
 // Case 43: cut again and again at random points - by death, or because the archive breaks off - until it comes through.
-TEST(RestoreSweep, InterruptedAtRandomAgainAndAgain) {
+TEST_F(RestoreSweep, InterruptedAtRandomAgainAndAgain) {
     SeededRandom random(43);
     int interruptions = 0;
     const Stopwatch time;

@@ -24,6 +24,13 @@ void copy_directory(const std::string& from, const std::string& to) {
                               std::filesystem::copy_options::overwrite_existing);
 }
 
+class Sweep : public testing::Test {
+  protected:
+    void SetUp() override { (void)sample(); }  // before any fault is injected
+};
+class InstallSweep : public Sweep {};
+class BackupSweep : public Sweep {};
+
 // --- installation ---
 
 void check_installed(const std::string& path, bool thoroughly) {
@@ -41,7 +48,7 @@ void check_installed(const std::string& path, bool thoroughly) {
     EXPECT_TRUE(backup::verify(bytes, {3, options.anchors, options.keys, true}));
 }
 
-TEST(InstallSweep, DyingAtEveryStep) {
+TEST_F(InstallSweep, DyingAtEveryStep) {
     int points = 0;
     int live = 0;
     for (int n = 1;; ++n) {
@@ -72,7 +79,7 @@ TEST(InstallSweep, DyingAtEveryStep) {
     EXPECT_GT(live, 0);
 }
 
-TEST(InstallSweep, FailingAtEveryStep) {
+TEST_F(InstallSweep, FailingAtEveryStep) {
     int points = 0;
     for (int n = 1;; ++n) {
         const TempDir dir(quick_directory());
@@ -208,7 +215,12 @@ const std::string& installed() {
     return one.dir.path();
 }
 
-TEST(PushSweep, DyingAtEveryStep) {
+class PushSweep : public testing::Test {
+  protected:
+    void SetUp() override { (void)installed(); }
+};
+
+TEST_F(PushSweep, DyingAtEveryStep) {
     void* const shared = ::mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT_NE(shared, MAP_FAILED);
     int points = 0;
@@ -239,7 +251,7 @@ TEST(PushSweep, DyingAtEveryStep) {
     for (int steps = 0; steps < 5; ++steps) EXPECT_GT(told_at_death[steps], 0) << steps;
 }
 
-TEST(PushSweep, FailingAtEveryStep) {
+TEST_F(PushSweep, FailingAtEveryStep) {
     int points = 0;
     for (int n = 1;; ++n) {
         const TempDir dir(quick_directory());
@@ -295,7 +307,7 @@ void check_source(const std::string& path) {
         EXPECT_FALSE(entry.path().filename().string().starts_with("spool-")) << entry.path();
 }
 
-TEST(BackupSweep, DyingAtEveryStep) {
+TEST_F(BackupSweep, DyingAtEveryStep) {
     int points = 0;
     const TempDir dir(quick_directory());
     copy_directory(sample().dir.path(), dir.path());
@@ -324,7 +336,7 @@ TEST(BackupSweep, DyingAtEveryStep) {
     std::printf("backup, dying: %d points tried\n", points);
 }
 
-TEST(BackupSweep, FailingAtEveryStep) {
+TEST_F(BackupSweep, FailingAtEveryStep) {
     int points = 0;
     int sealed = 0;
     const TempDir dir(quick_directory());

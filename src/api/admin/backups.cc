@@ -47,6 +47,7 @@ http::Response start(Services& services, const http::Request& request) {
     response.set("Dtr-Backup-Id", (*stream)->id());
     response.set("Dtr-Backup-Bytes", std::to_string((*stream)->bytes_total()));
     response.set("Dtr-Replica-Id", services.replica_id);
+    response.patience = backup::kReaderPatience;
     response.source = std::make_unique<BackupSource>(std::move(*stream));
     return response;
 }

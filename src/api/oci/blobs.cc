@@ -64,7 +64,7 @@ http::Response head(const Exchange& exchange, const Digest& digest) {
     if (!object && object.error().code == ErrorCode::not_found) return unknown_blob(exchange, digest);
     if (!object) return error_response(object.error());
     // A pusher that is told "it is there" will not send it: keep it until the manifest can follow.
-    if (!exchange.caller.principal.anonymous) exchange.services.registry.batches().lease(digest);
+    if (exchange.may(identity::Action::push)) exchange.services.registry.batches().lease(digest);
     if (has_it(exchange, digest)) return not_modified(digest);
     http::Response response = describe(digest);
     response.content_length = object->size;

@@ -193,7 +193,7 @@ Result<Outcome> backup_offline(const BackupCommand& command, const backup::Store
     CountingSink counting(*sink, progress);
     DTR_ASSIGN(const archive::WrittenSeal seal, job->write(counting));
     DTR_TRY(sink->finish());
-    return Outcome{job->id(), seal.digest, seal.seal.archive_bytes};
+    return Outcome{job->id(), seal.digest, sink->written()};
 }
 
 int run_backup(BackupCommand& command, const backup::StoreOpeners& openers) {
@@ -203,7 +203,7 @@ int run_backup(BackupCommand& command, const backup::StoreOpeners& openers) {
     const auto outcome = command.offline ? backup_offline(command, openers) : backup_online(command);
     if (!outcome) {
         const int code = report(outcome.error());
-        std::fprintf(stderr, "dtr: there is no backup: what was written has no seal\n");
+        std::fprintf(stderr, "dtr: no backup was made; whatever was written has no seal\n");
         return code;
     }
     const double seconds = static_cast<double>(system_clock().monotonic() - started) / kSecond;

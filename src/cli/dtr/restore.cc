@@ -30,6 +30,8 @@ struct RestoreCommand {
 };
 
 Result<backup::RestoreReport> run(const RestoreCommand& command, const backup::StoreOpeners& openers) {
+    if (!command.connection.url.empty() || !command.connection.username.empty())
+        std::fprintf(stderr, "dtr: --ucp-* flags are ignored: accounts and keys come from the backup itself\n");
     DTR_ASSIGN(ArchiveKeys keys, read_keys(command.keys));
     DTR_ASSIGN(auto source, InputSource::open(command.files));
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, true));
@@ -68,7 +70,8 @@ void print(const RestoreCommand& command, const backup::RestoreReport& report) {
                      static_cast<unsigned long long>(report.blobs_reused));
     std::fprintf(stderr, "dtr: epoch %lld, replica %s\n", static_cast<long long>(report.epoch), report.replica_id.c_str());
     if (command.without_secrets || command.config_only)
-        std::fprintf(stderr, "dtr: the administrator's new password is in %s/admin-password\n", command.data_dir.c_str());
+        std::fprintf(stderr, "dtr: the new password of %s is in %s/admin-password\n", report.administrator.c_str(),
+                     command.data_dir.c_str());
     if (command.without_secrets)
         std::fprintf(stderr, "dtr: new keys were made; carry %s/recovery-key away\n", command.data_dir.c_str());
     std::fprintf(stderr, "dtr: next: dtr serve --data-dir %s\n", command.data_dir.c_str());
@@ -85,10 +88,7 @@ void add_restore(Program& program) {
     app->add_option("--data-dir", command->data_dir, "Empty data directory")->envname("DTR_DATA_DIR")->capture_default_str();
     app->add_option("--replica-id", command->replica_id, "Id of the restored replica: 12 hex digits")
         ->envname("DTR_INSTALL_REPLICA_ID")
-        ->check([](const std::string& id) {
-            const bool good = id.size() == 12 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
-            return good ? std::string() : std::string("a replica id is 12 lower-case hex digits");
-        });
+        ->check(check_replica_id);
     app->add_option("--dtr-external-url", command->external_url, "Address under which clients reach us")->envname("DTR_EXTERNAL_URL");
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_flag("--without-secrets", command->without_secrets, "All data, but new keys and a new administrator's password");

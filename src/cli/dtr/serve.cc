@@ -6,6 +6,7 @@
 #include "cli/connection.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
+#include "cli/keys.h"
 #include "cli/streams.h"
 #include "cluster/replica.h"
 #include "http/server.h"
@@ -82,6 +83,8 @@ Status install_if_empty(cluster::Environment& environment, const ServeOptions& o
         std::fprintf(stderr, "dtr: administrator: admin, password in %s/admin-password\n", dir.c_str());
     std::fprintf(stderr, "dtr: recovery key: %s/recovery-key - carry it away, it opens the secrets of every backup\n", dir.c_str());
     std::fprintf(stderr, "dtr: CA fingerprint: %s\n", report.ca_fingerprint.c_str());
+    std::fprintf(stderr, "dtr: next: curl -k https://ADDRESS/ca > ca.pem; dtr backup --ucp-url ADDRESS --ucp-ca \"$(cat ca.pem)\" "
+                         "--ucp-username admin > backup.tar\n");
     return {};
 }
 

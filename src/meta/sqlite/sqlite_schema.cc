@@ -1,5 +1,5 @@
 // The file carries application_id "dtrm"; its schema version stands in the table `state`. Schemas are created from the
-// descriptions in schema.h; a later version adds a step from its predecessor in migrate().
+// descriptions in schema.h; a later version adds a step from its predecessor.
 #include "meta/sqlite/sqlite_schema.h"
 
 #include <fmt/format.h>

@@ -1,0 +1,199 @@
+#include "config/data_directory.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "test/support/counting_faults.h"
+#include "test/support/must.h"
+#include "test/support/temp_dir.h"
+
+namespace dtr::config {
+namespace {
+
+using test::must;
+
+class DataDirectoryTest : public testing::Test {
+  protected:
+    DataDirectoryTest() : path(dir.path() + "/data") {}
+    std::unique_ptr<DataDirectory> open() { return must(DataDirectory::open(real_disk(), path, true)); }
+    void put(const std::string& name, std::string_view bytes) { must(write_file(real_disk(), path + '/' + name, bytes)); }
+
+    test::TempDir dir;
+    std::string path;
+    const Current current{1, "0123456789ab", std::string(32, 'c'), 7, "g-00112233", std::string(32, 'b')};
+};
+
+TEST_F(DataDirectoryTest, MakesItsFoldersAndLocks) {
+    EXPECT_EQ(DataDirectory::open(real_disk(), path, false).error().code, ErrorCode::not_found);
+    auto first = open();
+    for (const char* folder : {"ca", "config", "metadata", "registry"}) EXPECT_TRUE(std::filesystem::is_directory(path + '/' + folder));
+    EXPECT_TRUE(must(first->empty()));
+    const auto second = DataDirectory::open(real_disk(), path + "//", true);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, ErrorCode::refused);
+    EXPECT_THAT(second.error().message, testing::HasSubstr("another process is using " + path));
+    first.reset();
+    EXPECT_TRUE(DataDirectory::open(real_disk(), path, false));
+    EXPECT_EQ(DataDirectory::open(real_disk(), "", true).error().code, ErrorCode::invalid);
+    std::filesystem::create_directory(dir.path() + "/locks");
+    put("not-a-directory", "");
+    EXPECT_FALSE(DataDirectory::open(real_disk(), path + "/not-a-directory", true));
+}
+
+TEST_F(DataDirectoryTest, TheLockIsNotAskedThroughALink) {
+    open();
+    std::filesystem::remove(path + "/config/lock");
+    std::filesystem::create_symlink("/dev/null", path + "/config/lock");
+    EXPECT_FALSE(DataDirectory::open(real_disk(), path, true));
+}
+
+TEST_F(DataDirectoryTest, EmptyMeansAllFour) {
+    const auto directory = open();
+    for (const char* folder : {"ca", "config", "metadata", "registry"}) {
+        std::filesystem::create_directory(path + '/' + folder + "/lost+found");
+        EXPECT_TRUE(must(directory->empty()));
+        put(std::string(folder) + "/x", "");
+        EXPECT_FALSE(must(directory->empty()));
+        EXPECT_THAT(must(directory->missing_folders()), testing::Not(testing::HasSubstr(folder)));
+        std::filesystem::remove(path + '/' + folder + "/x");
+    }
+    EXPECT_EQ(must(directory->missing_folders()), "ca/, config/, metadata/, registry/");
+}
+
+TEST_F(DataDirectoryTest, FlipsAndReadsBack) {
+    const auto directory = open();
+    EXPECT_FALSE(must(directory->current()).has_value());
+    must(directory->flip(current));
+    const Current read = must(directory->current()).value();
+    EXPECT_EQ(read.replica_id, current.replica_id);
+    EXPECT_EQ(read.cluster_id, current.cluster_id);
+    EXPECT_EQ(read.epoch, 7);
+    EXPECT_EQ(read.generation, current.generation);
+    EXPECT_EQ(read.restored_from, current.restored_from);
+    EXPECT_FALSE(must(directory->empty()));
+}
+
+TEST_F(DataDirectoryTest, AFlipIsTheOldOrTheNewAtEveryStep) {
+    const auto directory = open();
+    must(directory->flip(current));
+    Current next = current;
+    next.generation = "g-99999999";
+    for (int n = 1;; ++n) {
+        bool hit = false;
+        {
+            const test::FailNth fault(n);
+            (void)directory->flip(next);
+            hit = fault.hit();
+        }
+        EXPECT_THAT(must(directory->current())->generation, testing::AnyOf(current.generation, next.generation));
+        if (!hit) break;
+        must(directory->flip(current));
+    }
+    EXPECT_EQ(must(directory->current())->generation, next.generation);
+}
+
+TEST_F(DataDirectoryTest, ADamagedCurrentIsSaid) {
+    const auto directory = open();
+    must(directory->flip(current));
+    const std::string good = must(read_file(real_disk(), path + "/config/CURRENT"));
+    for (std::size_t length = 0; length + 2 < good.size(); ++length) {
+        put("config/CURRENT", good.substr(0, length));
+        const auto read = directory->current();
+        ASSERT_FALSE(read) << length;
+        EXPECT_EQ(read.error().code, ErrorCode::corrupt);
+        EXPECT_THAT(read.error().text(), testing::HasSubstr("dtr restore"));
+    }
+    for (const char* text :
+         {"[]", "7", "{}", R"({"format":1})", R"({"format":1,"replica_id":"a","cluster_id":"c","epoch":1,"generation":"../../etc"})",
+          R"({"format":1,"replica_id":"a","cluster_id":"c","epoch":1,"generation":""})",
+          R"({"format":1,"replica_id":"a","cluster_id":"c","epoch":0,"generation":"g-1"})",
+          R"({"format":1,"replica_id":7,"cluster_id":"c","epoch":1,"generation":"g-1"})",
+          R"({"format":1,"replica_id":"a","cluster_id":"c","epoch":"1","generation":"g-1"})"}) {
+        put("config/CURRENT", text);
+        EXPECT_FALSE(directory->current()) << text;
+    }
+    put("config/CURRENT", R"({"format":2})");
+    EXPECT_EQ(directory->current().error().code, ErrorCode::unsupported);
+    put("config/CURRENT", std::string(70000, ' '));
+    EXPECT_FALSE(directory->current());
+}
+
+TEST_F(DataDirectoryTest, StagingIsRememberedAndForgotten) {
+    const auto directory = open();
+    const Staging staging{"restore", std::string(32, 'b'), "g-aabbccdd", "0011223344556677"};
+    must(directory->begin_staging(staging));
+    const Staging read = must(directory->staging()).value();
+    EXPECT_EQ(read.purpose, "restore");
+    EXPECT_EQ(read.backup_id, staging.backup_id);
+    EXPECT_EQ(read.generation, staging.generation);
+    EXPECT_EQ(read.object_generation, staging.object_generation);
+    must(make_directories(real_disk(), directory->metadata_path(staging.generation)));
+    must(make_directories(real_disk(), directory->config_path(staging.generation)));
+    must(make_directories(real_disk(), directory->ca_path(staging.generation)));
+    must(directory->hand_out("recovery-key", "k"));
+    must(directory->end_staging(true));
+    EXPECT_TRUE(must(directory->empty()));
+    EXPECT_FALSE(std::filesystem::is_symlink(path + "/recovery-key"));
+    EXPECT_FALSE(must(directory->staging()).has_value());
+    must(directory->end_staging(true));
+}
+
+TEST_F(DataDirectoryTest, WhatIsLiveIsNeverDiscarded) {
+    const auto directory = open();
+    must(make_directories(real_disk(), directory->metadata_path(current.generation)));
+    must(directory->begin_staging({"restore", "b", current.generation, "o"}));
+    must(directory->hand_out("admin-password", "p"));
+    must(directory->flip(current));
+    must(directory->end_staging(true));
+    EXPECT_TRUE(exists(real_disk(), directory->metadata_path(current.generation)));
+    EXPECT_EQ(must(read_file(real_disk(), path + "/config/admin-password")), "p");
+    EXPECT_FALSE(must(directory->staging()).has_value());
+}
+
+TEST_F(DataDirectoryTest, ADamagedStagingIsSaid) {
+    const auto directory = open();
+    for (const char* text : {"", "{", "{}", R"({"purpose":"restore","generation":"../x"})"}) {
+        put("config/STAGING", text);
+        EXPECT_EQ(directory->staging().error().code, ErrorCode::corrupt) << text;
+        EXPECT_FALSE(directory->end_staging(true)) << text;
+    }
+}
+
+TEST_F(DataDirectoryTest, AStagingThatNeverBeganIsNothing) {
+    const auto directory = open();
+    put("config/STAGING.part", "{\"purp");
+    EXPECT_TRUE(must(directory->empty()));
+    must(directory->begin_staging({"install", "", "g-1", ""}));
+    EXPECT_EQ(must(directory->staging())->purpose, "install");
+}
+
+TEST_F(DataDirectoryTest, HandsOutByLinkAndNeverOverAFile) {
+    const auto directory = open();
+    must(directory->hand_out("recovery-key", "one"));
+    must(directory->hand_out("recovery-key", "two"));
+    EXPECT_EQ(std::filesystem::read_symlink(path + "/recovery-key"), "config/recovery-key");
+    EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key")), "two");
+    EXPECT_EQ(std::filesystem::status(path + "/config/recovery-key").permissions(),
+              std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+
+    must(directory->take_back());
+    EXPECT_FALSE(std::filesystem::exists(std::filesystem::symlink_status(path + "/recovery-key")));
+    EXPECT_FALSE(exists(real_disk(), path + "/config/recovery-key"));
+    // An operator's own copy of a key lies where the link would go.
+    put("recovery-key", "the only copy");
+    EXPECT_EQ(directory->hand_out("recovery-key", "new").error().code, ErrorCode::refused);
+    must(directory->take_back());
+    EXPECT_EQ(must(read_file(real_disk(), path + "/recovery-key")), "the only copy");
+}
+
+TEST_F(DataDirectoryTest, GenerationsDiffer) {
+    SeededRandom random(1);
+    const std::string one = DataDirectory::new_generation(random);
+    EXPECT_NE(one, DataDirectory::new_generation(random));
+    EXPECT_TRUE(one.starts_with("g-"));
+}
+
+}  // namespace
+}  // namespace dtr::config
