@@ -1,10 +1,10 @@
-# dtr_module(<folder> [DEPS folder...] [LIBS target...] [PRIVATE_LIBS target...])
+# dtr_module(<folder> [DEPS folder...] [LIBS target...] [PRIVATE_LIBS target...] [TEST_LIBS target...])
 #
 # Makes the static library dtr_<folder> from every .cc of src/<folder>, and the test program <folder>_test from every
 # *_test.cc beside them, so that a test nobody registered cannot exist. A folder without sources becomes an
 # interface library.
 function(dtr_module folder)
-    cmake_parse_arguments(ARG "" "" "DEPS;LIBS;PRIVATE_LIBS" ${ARGN})
+    cmake_parse_arguments(ARG "" "" "DEPS;LIBS;PRIVATE_LIBS;TEST_LIBS" ${ARGN})
     string(REPLACE "/" "_" name ${folder})
     set(dir ${CMAKE_SOURCE_DIR}/src/${folder})
     if(folder STREQUAL "cli" OR folder STREQUAL "api")
@@ -29,7 +29,7 @@ function(dtr_module folder)
         target_link_libraries(dtr_${name} INTERFACE ${deps} ${ARG_LIBS})
     endif()
     if(tests)
-        dtr_test(${name}_test SOURCES ${tests} LIBS dtr_${name} ${ARG_PRIVATE_LIBS})
+        dtr_test(${name}_test SOURCES ${tests} LIBS dtr_${name} ${ARG_PRIVATE_LIBS} ${ARG_TEST_LIBS})
     endif()
 endfunction()
 

@@ -189,7 +189,9 @@ TEST_F(LayoutIndexTest, ObjectsComeOnceAndInOrder) {
     cut.object_lists.push_back(must(cut.spool.append("objects", text)));
     std::vector<Digest> seen;
     must(each_cut_object(cut, [&](const CutObject& object) -> Status {
-        if (object.digest == pushed.digest) EXPECT_EQ(object.generation, "0011223344556677");
+        if (object.digest == pushed.digest) {
+            EXPECT_EQ(object.generation, "0011223344556677");
+        }
         seen.push_back(object.digest);
         return {};
     }));

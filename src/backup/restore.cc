@@ -268,8 +268,8 @@ class Restoration {
             DTR_TRY(config_->apply(succeed_signer(keys.signer, keys.chain, archive::SigningKey::generate(random_),
                                                   epoch.number)));
         }
-        // The images were copied into a store of its own.
-        if (header.images == archive::ImageScope::include)
+        // The images were copied into a store of its own, or it begins with an empty one.
+        if (header.images == archive::ImageScope::include || options_.config_only)
             DTR_TRY(config_->apply({{kImageStoreKey, Secret(random_hex(random_, 16)), false, std::nullopt}}));
         if (!options_.external_url.empty())
             DTR_TRY(config_->apply({{"settings/external-url", Secret(options_.external_url), false, std::nullopt}}));

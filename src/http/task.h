@@ -29,7 +29,7 @@ struct TaskPromiseBase {
         template <class Promise>
         void await_suspend(std::coroutine_handle<Promise> self) noexcept {
             // The waiter may destroy this frame: nothing of it may be touched afterwards.
-            if (const auto waiter = self.promise().waiter) waiter.resume();
+            if (const auto parent = self.promise().waiter) parent.resume();
         }
         void await_resume() noexcept {}
     };

@@ -213,7 +213,8 @@ Result<backup::RestoreReport> restore_into(const std::string& path, std::string_
 namespace {
 
 bool renewed_by_restore(const std::string& key) {
-    return key.starts_with("ca/token/") || key == backup::kSignerKey || key == backup::kSignerChain;
+    return key.starts_with("ca/token/") || key == backup::kSignerKey || key == backup::kSignerChain ||
+           key == backup::kImageStoreKey;
 }
 
 Result<Digest> hash_of(blob::BlobStore& blobs, const meta::Object& object) {
