@@ -13,7 +13,9 @@ dtr::backup::StoreOpeners embedded_stores() {
         [=](const std::string& directory) {
             return meta::open_sqlite_meta_store({database(directory)}, system_clock(), system_random());
         },
-        [=](const std::string& directory) { return meta::open_sqlite_bulk_loader(database(directory), system_clock()); },
+        [=](const std::string& directory) {
+            return meta::open_sqlite_bulk_loader(database(directory), system_clock());
+        },
         [](const std::string& root) { return blob::open_fs_blob_store(real_disk(), root); },
         [](const std::string& settings, const std::string& keys) {
             return config::open_file_config_store(real_disk(), {settings, keys});

@@ -12,8 +12,7 @@ namespace dtr::api {
 
 http::Work Application::classify(const http::Request& request) {
     const bool bytes = request.path.find("/blobs/") != std::string::npos && request.method != "HEAD";
-    return bytes || request.path.starts_with("/api/v0/backup") ? http::Work::long_transfer
-                                                               : http::Work::short_lookup;
+    return bytes || request.path.starts_with("/api/v0/backup") ? http::Work::long_transfer : http::Work::short_lookup;
 }
 
 http::Reply Application::handle(http::Request request) {
@@ -29,7 +28,9 @@ http::Reply Application::handle(http::Request request) {
     return admin::handle(services_, request);
 }
 
-http::Response Application::refusal(int status, std::string_view detail) { return refusal_response(status, detail); }
+http::Response Application::refusal(int status, std::string_view detail) {
+    return refusal_response(status, detail);
+}
 
 void Application::answered(const http::Request& request, int status, std::uint64_t bytes, Micros duration) {
     metrics_.request(request.method, status, bytes, duration);

@@ -24,8 +24,7 @@ std::string_view after_scheme(std::string_view header) {
 Result<Caller> identify_basic(Services& services, const http::Request& request, std::string_view encoded) {
     auto decoded = base64_decode_lenient(encoded);
     const std::size_t colon = decoded ? decoded->find(':') : std::string::npos;
-    if (colon == std::string::npos)
-        return fail(ErrorCode::unauthenticated, "the Basic credentials cannot be read");
+    if (colon == std::string::npos) return fail(ErrorCode::unauthenticated, "the Basic credentials cannot be read");
     const Secret password(decoded->substr(colon + 1));
     std::fill(decoded->begin() + static_cast<std::ptrdiff_t>(colon), decoded->end(), '\0');
     decoded->resize(colon);
@@ -46,7 +45,9 @@ std::string_view trim(std::string_view text) {
 }
 
 // Of several balancers in a row the first wrote what the client said.
-std::string_view first_of_list(std::string_view header) { return trim(header.substr(0, header.find(','))); }
+std::string_view first_of_list(std::string_view header) {
+    return trim(header.substr(0, header.find(',')));
+}
 
 }  // namespace
 
@@ -80,8 +81,8 @@ std::string origin(const Services& services, const http::Request& request) {
     }
     if (scheme != "https") scheme = "http";
     const bool plain = std::all_of(host.begin(), host.end(), [](char c) {
-        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
-               c == '-' || c == ':' || c == '[' || c == ']' || c == '_';
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' ||
+               c == ':' || c == '[' || c == ']' || c == '_';
     });
     return fmt::format("{}://{}", scheme, plain && !host.empty() ? host : "localhost");
 }
@@ -110,8 +111,7 @@ std::string repository_scope(std::string_view repository, identity::Action actio
 http::Response refuse(Services& services, const http::Request& request, const Caller& caller,
                       std::vector<std::string> scopes) {
     if (!caller.principal.anonymous && !caller.claims)
-        return error_response(403, "DENIED",
-                              fmt::format("account '{}' may not do this here", caller.principal.name),
+        return error_response(403, "DENIED", fmt::format("account '{}' may not do this here", caller.principal.name),
                               "ask the owner of the namespace or an administrator");
     http::Response response = error_response(401, "UNAUTHORIZED", "authentication is required",
                                              "log in, or ask for a token with the scope that the challenge names");
@@ -128,8 +128,9 @@ http::Response refuse(Services& services, const http::Request& request, const Ca
 http::Response refuse(Services& services, const http::Request& request, const Error& error) {
     if (error.code != ErrorCode::unauthenticated) return error_response(error);
     http::Response response = error_response(401, "UNAUTHORIZED", error.message, error.hint);
-    response.set("WWW-Authenticate", fmt::format("Bearer realm=\"{}/auth/token\",service=\"{}\",error=\"invalid_token\"",
-                                                 origin(services, request), services.tokens.service()));
+    response.set("WWW-Authenticate",
+                 fmt::format("Bearer realm=\"{}/auth/token\",service=\"{}\",error=\"invalid_token\"",
+                             origin(services, request), services.tokens.service()));
     return response;
 }
 

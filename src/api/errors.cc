@@ -8,8 +8,7 @@ namespace dtr::api {
 
 namespace json = boost::json;
 
-http::Response error_response(int status, std::string_view code, std::string_view message,
-                              std::string_view detail) {
+http::Response error_response(int status, std::string_view code, std::string_view message, std::string_view detail) {
     json::object item{{"code", code}, {"message", message}};
     if (!detail.empty()) item["detail"] = detail;
     http::Response response;
@@ -24,15 +23,23 @@ http::Response error_response(const Error& error, std::string_view not_found_cod
         return error_response(status, code, error.message, error.hint);
     };
     switch (error.code) {
-        case ErrorCode::not_found: return answer(404, not_found_code);
+        case ErrorCode::not_found:
+            return answer(404, not_found_code);
         case ErrorCode::already_exists:
-        case ErrorCode::conflict: return answer(409, "CONFLICT");
-        case ErrorCode::invalid: return answer(400, invalid_code);
-        case ErrorCode::denied: return answer(403, "DENIED");
-        case ErrorCode::unauthenticated: return answer(401, "UNAUTHORIZED");
-        case ErrorCode::refused: return answer(405, "UNSUPPORTED");
-        case ErrorCode::unsupported: return answer(400, "UNSUPPORTED");
-        case ErrorCode::no_space: return answer(507, "NO_SPACE");
+        case ErrorCode::conflict:
+            return answer(409, "CONFLICT");
+        case ErrorCode::invalid:
+            return answer(400, invalid_code);
+        case ErrorCode::denied:
+            return answer(403, "DENIED");
+        case ErrorCode::unauthenticated:
+            return answer(401, "UNAUTHORIZED");
+        case ErrorCode::refused:
+            return answer(405, "UNSUPPORTED");
+        case ErrorCode::unsupported:
+            return answer(400, "UNSUPPORTED");
+        case ErrorCode::no_space:
+            return answer(507, "NO_SPACE");
         case ErrorCode::exhausted: {
             http::Response response = answer(429, "TOOMANYREQUESTS");
             response.set("Retry-After", "5");
@@ -50,7 +57,8 @@ http::Response error_response(const Error& error, std::string_view not_found_cod
             log::error("{}: {}", to_string(error.code), error.text());
             return answer(500, "UNKNOWN");
         }
-        case ErrorCode::internal: break;
+        case ErrorCode::internal:
+            break;
     }
     // It may name files of ours, and the client cannot mend it.
     log::error("{}: {}", to_string(error.code), error.text());

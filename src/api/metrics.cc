@@ -46,17 +46,32 @@ Metrics::Metrics(const std::string& version) : instruments_(std::make_unique<Ins
     for (std::size_t m = 0; m < kMethods.size(); ++m)
         for (std::size_t c = 0; c < kClasses.size(); ++c)
             i.requests[m][c] = &requests.Add({{"method", kMethods[m]}, {"code", kClasses[c]}});
-    i.sent = &prometheus::BuildCounter().Name("dtr_http_sent_bytes_total").Help("Body bytes sent")
-                  .Register(i.registry).Add({});
-    i.duration = &prometheus::BuildHistogram().Name("dtr_http_request_duration_seconds")
-                      .Help("Time from the headers to the end of the answer").Register(i.registry)
+    i.sent = &prometheus::BuildCounter()
+                  .Name("dtr_http_sent_bytes_total")
+                  .Help("Body bytes sent")
+                  .Register(i.registry)
+                  .Add({});
+    i.duration = &prometheus::BuildHistogram()
+                      .Name("dtr_http_request_duration_seconds")
+                      .Help("Time from the headers to the end of the answer")
+                      .Register(i.registry)
                       .Add({}, prometheus::Histogram::BucketBoundaries{0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60});
-    i.connections = &prometheus::BuildGauge().Name("dtr_http_open_connections").Help("Connections now")
-                         .Register(i.registry).Add({});
-    i.resident = &prometheus::BuildGauge().Name("process_resident_memory_bytes").Help("Resident memory")
-                      .Register(i.registry).Add({});
-    prometheus::BuildGauge().Name("dtr_build_info").Help("Version of the program").Register(i.registry)
-        .Add({{"version", version}}).Set(1);
+    i.connections = &prometheus::BuildGauge()
+                         .Name("dtr_http_open_connections")
+                         .Help("Connections now")
+                         .Register(i.registry)
+                         .Add({});
+    i.resident = &prometheus::BuildGauge()
+                      .Name("process_resident_memory_bytes")
+                      .Help("Resident memory")
+                      .Register(i.registry)
+                      .Add({});
+    prometheus::BuildGauge()
+        .Name("dtr_build_info")
+        .Help("Version of the program")
+        .Register(i.registry)
+        .Add({{"version", version}})
+        .Set(1);
 }
 
 Metrics::~Metrics() = default;
@@ -64,7 +79,8 @@ Metrics::~Metrics() = default;
 void Metrics::request(std::string_view method, int status, std::uint64_t bytes, Micros duration) {
     std::size_t m = 0;
     while (m + 1 < kMethods.size() && kMethods[m] != method) ++m;
-    const std::size_t c = status >= 100 && status < 600 ? static_cast<std::size_t>(status / 100 - 1) : kClasses.size() - 1;
+    const std::size_t c =
+        status >= 100 && status < 600 ? static_cast<std::size_t>(status / 100 - 1) : kClasses.size() - 1;
     instruments_->requests[m][c]->Increment();
     instruments_->sent->Increment(static_cast<double>(bytes));
     instruments_->duration->Observe(static_cast<double>(duration) / kSecond);

@@ -27,9 +27,9 @@ struct Services {
 
     std::string version;
     std::string replica_id;
-    std::string ca_pem;                         // served at /ca
-    std::string external_url;                   // "https://registry.example"; empty: taken from requests
-    std::vector<std::string> trusted_proxies;   // addresses whose X-Forwarded-* are believed
+    std::string ca_pem;                        // served at /ca
+    std::string external_url;                  // "https://registry.example"; empty: taken from requests
+    std::vector<std::string> trusted_proxies;  // addresses whose X-Forwarded-* are believed
 };
 
 }  // namespace dtr::api

@@ -20,7 +20,7 @@ std::string joined_scopes(const http::Request& parameters) {
 
 // What is asked for, cut down to what the account may do. Being refused a part is no error: the client finds out.
 Result<std::vector<identity::Access>> permitted(Services& services, const identity::Principal& principal,
-                                        const std::vector<identity::Access>& asked) {
+                                                const std::vector<identity::Access>& asked) {
     std::vector<identity::Access> granted;
     for (const identity::Access& access : asked) {
         identity::Access allowed{access.type, access.name, {}};
@@ -84,7 +84,8 @@ http::Reply handle_token(Services& services, const http::Request& request) {
         if (!caller) return wrong_credentials(caller.error());
         // Or else who holds a token for one thing could turn it into one for everything, and renew it for ever.
         if (caller->claims)
-            return wrong_credentials({ErrorCode::unauthenticated, "a token is given for a name and a password only", {}});
+            return wrong_credentials(
+                {ErrorCode::unauthenticated, "a token is given for a name and a password only", {}});
         return issue(services, caller->principal, joined_scopes(request));
     }
     if (request.method != "POST") {
@@ -95,7 +96,9 @@ http::Reply handle_token(Services& services, const http::Request& request) {
     if (!request.has_body) return error_response(400, "UNSUPPORTED", "POST needs a form with grant_type=password");
     return http::collect_body(
         kFormBytesMax,
-        [&services, peer = client_address(services, request)](const std::string& form) { return oauth2(services, peer, form); },
+        [&services, peer = client_address(services, request)](const std::string& form) {
+            return oauth2(services, peer, form);
+        },
         [] { return error_response(413, "SIZE_INVALID", "the form is too large"); });
 }
 

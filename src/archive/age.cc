@@ -78,15 +78,13 @@ tl::unexpected<Error> malformed(std::string_view what) {
 
 Result<int> parse_work_factor(std::string_view text) {
     int value = 0;
-    const bool digits =
-        !text.empty() && text.size() <= 3 && text[0] != '0' &&
-        std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const bool digits = !text.empty() && text.size() <= 3 && text[0] != '0' &&
+                        std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
     if (!digits) return malformed("a scrypt work factor that is no number");
     for (const char c : text) value = value * 10 + (c - '0');
     if (value > kScryptWorkFactorMax)
-        return fail(ErrorCode::exhausted,
-                    fmt::format("the scrypt work factor is {}, and at most {} is allowed", value,
-                                kScryptWorkFactorMax));
+        return fail(ErrorCode::exhausted, fmt::format("the scrypt work factor is {}, and at most {} is allowed", value,
+                                                      kScryptWorkFactorMax));
     return value;
 }
 
@@ -98,12 +96,9 @@ Result<Secret> unwrap_scrypt(const std::vector<Stanza>& stanzas, const AgeKeys& 
     const auto salt = base64_decode_raw(stanza.arguments[0]);
     if (!salt || salt->size() != kScryptSaltBytes) return malformed("a scrypt salt");
     DTR_ASSIGN(const int work_factor, parse_work_factor(stanza.arguments[1]));
-    if (!keys.passphrase)
-        return fail(ErrorCode::untrusted,
-                    "this is encrypted with a passphrase, and none was given");
-    DTR_ASSIGN(
-        const Secret wrap_key,
-        age::scrypt(*keys.passphrase, fmt::format("{}{}", kScryptLabel, *salt), work_factor));
+    if (!keys.passphrase) return fail(ErrorCode::untrusted, "this is encrypted with a passphrase, and none was given");
+    DTR_ASSIGN(const Secret wrap_key,
+               age::scrypt(*keys.passphrase, fmt::format("{}{}", kScryptLabel, *salt), work_factor));
     std::string file_key;
     if (!age::ChunkCipher(wrap_key).open(kZeroNonce, stanza.body, file_key))
         return fail(ErrorCode::untrusted, "the passphrase is wrong");
@@ -148,10 +143,8 @@ Result<Secret> unwrap(const std::vector<Stanza>& stanzas, const AgeKeys& keys) {
 }  // namespace
 
 std::uint64_t age_encrypted_size(std::uint64_t plain_size, std::size_t recipients) {
-    const std::uint64_t header =
-        kVersion.size() + 1 + recipients * (10 + 43 + 1 + 43 + 1) + 4 + 43 + 1;
-    const std::uint64_t chunks =
-        std::max<std::uint64_t>(1, (plain_size + kAgeChunkBytes - 1) / kAgeChunkBytes);
+    const std::uint64_t header = kVersion.size() + 1 + recipients * (10 + 43 + 1 + 43 + 1) + 4 + 43 + 1;
+    const std::uint64_t chunks = std::max<std::uint64_t>(1, (plain_size + kAgeChunkBytes - 1) / kAgeChunkBytes);
     return header + kPayloadNonceBytes + plain_size + chunks * age::kTagBytes;
 }
 
@@ -163,14 +156,14 @@ struct AgeEncryptor::State {
 
     ~State() { wipe(plain); }
 
-    static Result<std::unique_ptr<State>> start(ByteSink& sink, const Secret& file_key,
-                                                std::string header, Random& random) {
+    static Result<std::unique_ptr<State>> start(ByteSink& sink, const Secret& file_key, std::string header,
+                                                Random& random) {
         header += "---";
         header += fmt::format(" {}\n", base64_encode_raw(header_mac(file_key, header)));
         const std::string nonce = random.bytes(kPayloadNonceBytes);
         DTR_TRY(sink.write(header + nonce));
-        return std::unique_ptr<State>(new State{
-            sink, age::ChunkCipher(age::hkdf_sha256(file_key, nonce, "payload")), {}, {}, {}});
+        return std::unique_ptr<State>(
+            new State{sink, age::ChunkCipher(age::hkdf_sha256(file_key, nonce, "payload")), {}, {}, {}});
     }
     Status flush(bool last) {
         cipher.seal(counter.nonce(last), plain, sealed);
@@ -183,11 +176,11 @@ struct AgeEncryptor::State {
 AgeEncryptor::AgeEncryptor(std::unique_ptr<State> state) : state_(std::move(state)) {}
 AgeEncryptor::~AgeEncryptor() = default;
 
-Result<std::unique_ptr<AgeEncryptor>> AgeEncryptor::open(
-    ByteSink& sink, const std::vector<AgeRecipient>& recipients, Random& random) {
+Result<std::unique_ptr<AgeEncryptor>> AgeEncryptor::open(ByteSink& sink, const std::vector<AgeRecipient>& recipients,
+                                                         Random& random) {
     if (recipients.empty() || recipients.size() > kRecipientsMax)
-        return fail(ErrorCode::invalid, fmt::format("age needs 1 to {} recipients, not {}",
-                                                    kRecipientsMax, recipients.size()));
+        return fail(ErrorCode::invalid,
+                    fmt::format("age needs 1 to {} recipients, not {}", kRecipientsMax, recipients.size()));
     const Secret file_key(random.bytes(age::kFileKeyBytes));
     std::string header = fmt::format("{}\n", kVersion);
     for (const auto& recipient : recipients) {
@@ -202,21 +195,17 @@ Result<std::unique_ptr<AgeEncryptor>> AgeEncryptor::open(
     return std::unique_ptr<AgeEncryptor>(new AgeEncryptor(std::move(state)));
 }
 
-Result<std::unique_ptr<AgeEncryptor>> AgeEncryptor::open(ByteSink& sink, const Secret& passphrase,
-                                                         Random& random, int work_factor) {
+Result<std::unique_ptr<AgeEncryptor>> AgeEncryptor::open(ByteSink& sink, const Secret& passphrase, Random& random,
+                                                         int work_factor) {
     if (work_factor < 1 || work_factor > kScryptWorkFactorMax)
-        return fail(ErrorCode::invalid,
-                    fmt::format("the scrypt work factor must be 1 to {}", kScryptWorkFactorMax));
+        return fail(ErrorCode::invalid, fmt::format("the scrypt work factor must be 1 to {}", kScryptWorkFactorMax));
     const Secret file_key(random.bytes(age::kFileKeyBytes));
     const std::string salt = random.bytes(kScryptSaltBytes);
-    DTR_ASSIGN(const Secret wrap_key,
-               age::scrypt(passphrase, fmt::format("{}{}", kScryptLabel, salt), work_factor));
-    DTR_ASSIGN(
-        auto state,
-        State::start(sink, file_key,
-                     fmt::format("{}\n-> scrypt {} {}\n{}\n", kVersion, base64_encode_raw(salt),
-                                 work_factor, base64_encode_raw(wrap_file_key(wrap_key, file_key))),
-                     random));
+    DTR_ASSIGN(const Secret wrap_key, age::scrypt(passphrase, fmt::format("{}{}", kScryptLabel, salt), work_factor));
+    DTR_ASSIGN(auto state, State::start(sink, file_key,
+                                        fmt::format("{}\n-> scrypt {} {}\n{}\n", kVersion, base64_encode_raw(salt),
+                                                    work_factor, base64_encode_raw(wrap_file_key(wrap_key, file_key))),
+                                        random));
     return std::unique_ptr<AgeEncryptor>(new AgeEncryptor(std::move(state)));
 }
 
@@ -288,8 +277,7 @@ struct AgeDecryptor::State {
         for (std::string_view rest = first.substr(3);;) {
             const std::size_t space = rest.find(' ');
             const std::string_view word = rest.substr(0, space);
-            if (word.empty() ||
-                !std::all_of(word.begin(), word.end(), [](char c) { return c > 0x20 && c < 0x7f; }))
+            if (word.empty() || !std::all_of(word.begin(), word.end(), [](char c) { return c > 0x20 && c < 0x7f; }))
                 return malformed("a stanza's arguments");
             words.emplace_back(word);
             if (space == std::string_view::npos) break;
@@ -326,12 +314,10 @@ struct AgeDecryptor::State {
         header += "---";
         DTR_ASSIGN(const Secret file_key, unwrap(stanzas, keys));
         if (!equal_constant_time(header_mac(file_key, header), *mac))
-            return fail(ErrorCode::corrupt,
-                        "the age header was changed: its authentication code does not fit");
+            return fail(ErrorCode::corrupt, "the age header was changed: its authentication code does not fit");
         DTR_TRY(fill(kPayloadNonceBytes));
         if (input.size() - at < kPayloadNonceBytes) return malformed("nothing follows it");
-        cipher.emplace(age::hkdf_sha256(
-            file_key, std::string_view(input).substr(at, kPayloadNonceBytes), "payload"));
+        cipher.emplace(age::hkdf_sha256(file_key, std::string_view(input).substr(at, kPayloadNonceBytes), "payload"));
         at += kPayloadNonceBytes;
         return {};
     }
@@ -341,14 +327,10 @@ struct AgeDecryptor::State {
         DTR_TRY(fill(kSealedChunkBytes + 1));
         const std::size_t size = std::min(kSealedChunkBytes, input.size() - at);
         last_seen = input.size() - at == size;
-        const bool ok =
-            cipher->open(counter.nonce(last_seen), std::string_view(input).substr(at, size), plain);
+        const bool ok = cipher->open(counter.nonce(last_seen), std::string_view(input).substr(at, size), plain);
         plain_at = 0;
-        if (!ok)
-            return fail(ErrorCode::corrupt,
-                        "age data was cut or changed: a chunk does not authenticate");
-        if (plain.empty() && !counter.first())
-            return fail(ErrorCode::corrupt, "the last age chunk is empty");
+        if (!ok) return fail(ErrorCode::corrupt, "age data was cut or changed: a chunk does not authenticate");
+        if (plain.empty() && !counter.first()) return fail(ErrorCode::corrupt, "the last age chunk is empty");
         at += size;
         counter.advance();
         return {};
@@ -383,8 +365,7 @@ bool AgeDecryptor::complete() const {
     return state_->complete;
 }
 
-Result<std::string> age_encrypt(std::string_view plain, const std::vector<AgeRecipient>& recipients,
-                                Random& random) {
+Result<std::string> age_encrypt(std::string_view plain, const std::vector<AgeRecipient>& recipients, Random& random) {
     StringSink sink;
     DTR_ASSIGN(auto encryptor, AgeEncryptor::open(sink, recipients, random));
     DTR_TRY(encryptor->write(plain));
@@ -392,8 +373,7 @@ Result<std::string> age_encrypt(std::string_view plain, const std::vector<AgeRec
     return sink.take();
 }
 
-Result<std::string> age_encrypt(std::string_view plain, const Secret& passphrase, Random& random,
-                                int work_factor) {
+Result<std::string> age_encrypt(std::string_view plain, const Secret& passphrase, Random& random, int work_factor) {
     StringSink sink;
     DTR_ASSIGN(auto encryptor, AgeEncryptor::open(sink, passphrase, random, work_factor));
     DTR_TRY(encryptor->write(plain));

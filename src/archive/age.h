@@ -40,8 +40,7 @@ class AgeRecipient {
 class AgeIdentity {
   public:
     static AgeIdentity generate(Random& random);
-    static Result<AgeIdentity> parse(
-        const Secret& text);  // "AGE-SECRET-KEY-1…"; invalid if malformed
+    static Result<AgeIdentity> parse(const Secret& text);  // "AGE-SECRET-KEY-1…"; invalid if malformed
     [[nodiscard]] Secret text() const;
     [[nodiscard]] const AgeRecipient& recipient() const { return recipient_; }
     [[nodiscard]] const Secret& raw() const { return key_; }  // 32 bytes
@@ -70,8 +69,7 @@ std::uint64_t age_encrypted_size(std::uint64_t plain_size, std::size_t recipient
 // 200.
 class AgeEncryptor final : public ByteSink {
   public:
-    static Result<std::unique_ptr<AgeEncryptor>> open(ByteSink& sink,
-                                                      const std::vector<AgeRecipient>& recipients,
+    static Result<std::unique_ptr<AgeEncryptor>> open(ByteSink& sink, const std::vector<AgeRecipient>& recipients,
                                                       Random& random = system_random());
     static Result<std::unique_ptr<AgeEncryptor>> open(ByteSink& sink, const Secret& passphrase,
                                                       Random& random = system_random(),
@@ -111,8 +109,7 @@ class AgeDecryptor final : public ByteSource {
 
 Result<std::string> age_encrypt(std::string_view plain, const std::vector<AgeRecipient>& recipients,
                                 Random& random = system_random());
-Result<std::string> age_encrypt(std::string_view plain, const Secret& passphrase,
-                                Random& random = system_random(),
+Result<std::string> age_encrypt(std::string_view plain, const Secret& passphrase, Random& random = system_random(),
                                 int work_factor = kScryptWorkFactor);
 Result<Secret> age_decrypt(std::string_view encrypted, const AgeKeys& keys);
 

@@ -18,8 +18,7 @@ constexpr std::size_t kIdentityFileMax = 64 * 1024;
 Result<AgeRecipient> AgeRecipient::parse(std::string_view text) {
     auto raw = age::bech32_decode(kRecipientHrp, text);
     if (!raw || raw->size() != age::kKeyBytes)
-        return fail(ErrorCode::invalid,
-                    fmt::format("\"{}\" is no age recipient", text.substr(0, 100)),
+        return fail(ErrorCode::invalid, fmt::format("\"{}\" is no age recipient", text.substr(0, 100)),
                     "a recipient starts with age1 and has 62 characters; age-keygen -y prints it");
     AgeRecipient out;
     out.key_ = *raw;
@@ -40,8 +39,7 @@ AgeIdentity AgeIdentity::generate(Random& random) {
 Result<AgeIdentity> AgeIdentity::parse(const Secret& text) {
     auto raw = age::bech32_decode(kIdentityHrp, text.expose());
     if (!raw || raw->size() != age::kKeyBytes)
-        return fail(ErrorCode::invalid, "a line is no age identity",
-                    "an identity starts with AGE-SECRET-KEY-1");
+        return fail(ErrorCode::invalid, "a line is no age identity", "an identity starts with AGE-SECRET-KEY-1");
     AgeIdentity out;
     out.key_ = Secret(std::move(*raw));
     out.recipient_.key_ = age::x25519_public(out.key_);
@@ -54,20 +52,17 @@ Secret AgeIdentity::text() const {
 
 Result<IdentityFile> parse_identity_file(const Secret& text) {
     std::string_view rest = text.expose();
-    if (rest.size() > kIdentityFileMax)
-        return fail(ErrorCode::invalid, "the key file is larger than 64 KiB");
+    if (rest.size() > kIdentityFileMax) return fail(ErrorCode::invalid, "the key file is larger than 64 KiB");
     IdentityFile out;
     for (std::size_t number = 1; !rest.empty(); ++number) {
         const std::size_t end = std::min(rest.find('\n'), rest.size());
         std::string_view line = rest.substr(0, end);
         rest.remove_prefix(std::min(end + 1, rest.size()));
         if (line.ends_with('\r')) line.remove_suffix(1);
-        if (line.starts_with(kSignerComment))
-            out.signers.emplace_back(line.substr(kSignerComment.size()));
+        if (line.starts_with(kSignerComment)) out.signers.emplace_back(line.substr(kSignerComment.size()));
         if (line.empty() || line.starts_with('#')) continue;
         auto identity = AgeIdentity::parse(Secret(std::string(line)));
-        if (!identity)
-            return fail(identity.error().in(fmt::format("line {} of the key file", number)));
+        if (!identity) return fail(identity.error().in(fmt::format("line {} of the key file", number)));
         out.identities.push_back(std::move(*identity));
     }
     if (out.identities.empty())

@@ -23,8 +23,7 @@ TEST(Age, RoundTripsAtEveryEdgeWithTheFormulasSize) {
     const AgeIdentity one = AgeIdentity::generate(random), two = AgeIdentity::generate(random);
     for (const std::size_t size : kEdges) {
         const std::string plain = random.bytes(size);
-        const std::string sealed =
-            must(age_encrypt(plain, {one.recipient(), two.recipient()}, random));
+        const std::string sealed = must(age_encrypt(plain, {one.recipient(), two.recipient()}, random));
         EXPECT_EQ(sealed.size(), age_encrypted_size(size, 2));
         EXPECT_EQ(must(age_decrypt(sealed, keys_of(one))).expose(), plain);
         EXPECT_EQ(must(age_decrypt(sealed, keys_of(two))).expose(), plain);
@@ -85,12 +84,10 @@ TEST(Age, EveryFlipAndEveryCutFails) {
 TEST(Age, CutAtAChunkEdgeFails) {
     SeededRandom random(1);
     const AgeIdentity one = AgeIdentity::generate(random);
-    const std::string sealed =
-        must(age_encrypt(random.bytes(3 * kAgeChunkBytes), {one.recipient()}, random));
+    const std::string sealed = must(age_encrypt(random.bytes(3 * kAgeChunkBytes), {one.recipient()}, random));
     const std::size_t start = age_encrypted_size(0, 1) - 16;
     for (std::size_t chunk = 0; chunk < 3; ++chunk)
-        EXPECT_FALSE(
-            age_decrypt(sealed.substr(0, start + chunk * (kAgeChunkBytes + 16)), keys_of(one)));
+        EXPECT_FALSE(age_decrypt(sealed.substr(0, start + chunk * (kAgeChunkBytes + 16)), keys_of(one)));
     EXPECT_FALSE(age_decrypt(sealed + sealed.substr(sealed.size() - 16), keys_of(one)));
 }
 
@@ -123,8 +120,7 @@ TEST(Age, Passphrase) {
     keys.identities.push_back(one);
     const auto refused = age_decrypt(mixed, keys);
     ASSERT_FALSE(refused);
-    EXPECT_NE(refused.error().message.find("scrypt beside"), std::string::npos)
-        << refused.error().text();
+    EXPECT_NE(refused.error().message.find("scrypt beside"), std::string::npos) << refused.error().text();
 }
 
 TEST(Age, LowOrderSharesAreRefused) {
@@ -141,8 +137,7 @@ TEST(Age, LowOrderSharesAreRefused) {
         const auto plain = age_decrypt(bytes, keys_of(one));
         ASSERT_FALSE(plain);
         EXPECT_EQ(plain.error().code, ErrorCode::corrupt) << plain.error().text();
-        EXPECT_FALSE(age_encrypt("x", {must(AgeRecipient::parse(age::bech32_encode("age", share)))},
-                                 random));
+        EXPECT_FALSE(age_encrypt("x", {must(AgeRecipient::parse(age::bech32_encode("age", share)))}, random));
     }
 }
 
@@ -155,8 +150,7 @@ TEST(Age, UnknownStanzasArePassedOver) {
     bytes.insert(bytes.find("->"), "-> ssh-ed25519 abcd efgh\n" + std::string(64, 'A') + "\n\n");
     const auto plain = age_decrypt(bytes, keys_of(one));
     ASSERT_FALSE(plain);
-    EXPECT_NE(plain.error().message.find("authentication code"), std::string::npos)
-        << plain.error().text();
+    EXPECT_NE(plain.error().message.find("authentication code"), std::string::npos) << plain.error().text();
 }
 
 TEST(Age, HugeHeadersAreBounded) {
@@ -164,8 +158,7 @@ TEST(Age, HugeHeadersAreBounded) {
       public:
         explicit Endless(std::string line) : line_(std::move(line)) {}
         Result<std::size_t> read(char* buffer, std::size_t size) override {
-            for (std::size_t i = 0; i < size; ++i)
-                buffer[i] = at_ < 22 ? start_[at_++] : line_[n_++ % line_.size()];
+            for (std::size_t i = 0; i < size; ++i) buffer[i] = at_ < 22 ? start_[at_++] : line_[n_++ % line_.size()];
             given += size;
             return size;
         }
@@ -176,8 +169,7 @@ TEST(Age, HugeHeadersAreBounded) {
         std::size_t at_ = 0, n_ = 0;
     };
     for (const auto* line :
-         {"a", "-> x\n\n", "-> x y z ",
-          "-> x\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"}) {
+         {"a", "-> x\n\n", "-> x y z ", "-> x\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n"}) {
         Endless source(line);
         EXPECT_FALSE(AgeDecryptor::open(source, {}));
         EXPECT_LT(source.given, 70'000U);
@@ -217,8 +209,7 @@ TEST(AgeKeys, IdentityFile) {
     const auto bad = parse_identity_file(Secret("\nAGE-SECRET-KEY-1NONSENSE\n"));
     ASSERT_FALSE(bad);
     EXPECT_NE(bad.error().message.find("line 2"), std::string::npos);
-    EXPECT_EQ(bad.error().message.find("NONSENSE"), std::string::npos)
-        << "a secret must not get into a message";
+    EXPECT_EQ(bad.error().message.find("NONSENSE"), std::string::npos) << "a secret must not get into a message";
 }
 
 // --- with the age tool
@@ -240,17 +231,14 @@ TEST(AgeTool, BothDirectionsAtEveryEdge) {
     for (const std::size_t size : kEdges) {
         const std::string plain = random.bytes(size);
         shell.write("plain", plain);
-        const std::string said =
-            shell.run("age -r " + ours.recipient().text() + " -o sealed plain");
+        const std::string said = shell.run("age -r " + ours.recipient().text() + " -o sealed plain");
         ASSERT_EQ(shell.status(), 0) << said;
         const std::string sealed = shell.read("sealed");
         EXPECT_EQ(must(age_decrypt(sealed, keys_of(ours))).expose(), plain) << size;
 
-        shell.write("sealed",
-                    must(age_encrypt(plain, {ours.recipient(), tool.identities[0].recipient()})));
+        shell.write("sealed", must(age_encrypt(plain, {ours.recipient(), tool.identities[0].recipient()})));
         for (const auto* key : {"ours.key", "tool.key"}) {
-            const std::string told =
-                shell.run(std::string("age -d -i ") + key + " -o opened sealed");
+            const std::string told = shell.run(std::string("age -d -i ") + key + " -o opened sealed");
             ASSERT_EQ(shell.status(), 0) << told;
             EXPECT_EQ(shell.read("opened"), plain) << size;
         }

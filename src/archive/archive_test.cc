@@ -29,8 +29,7 @@ TEST(Archive, SameStateSameBytes) {
     Header header = sample_header(a);
     Header again = sample_header(b);
     header.secrets = again.secrets = SecretPolicy::omitted;
-    EXPECT_EQ(build(a, header, sample_entries(a, header)).bytes,
-              build(b, again, sample_entries(b, again)).bytes);
+    EXPECT_EQ(build(a, header, sample_entries(a, header)).bytes, build(b, again, sample_entries(b, again)).bytes);
 }
 
 TEST(Archive, SealIsAvailableAfterTheEnd) {
@@ -93,8 +92,7 @@ TEST(Archive, LargeEntriesInPieces) {
     ArchiveWriter writer(sink, header, keys.signer);
     must(writer.begin("x"));
     must(writer.open_entry(blob_name(digest), blob.size(), digest));
-    for (std::size_t at = 0; at < blob.size(); at += 777)
-        must(writer.write(std::string_view(blob).substr(at, 777)));
+    for (std::size_t at = 0; at < blob.size(); at += 777) must(writer.write(std::string_view(blob).substr(at, 777)));
     must(writer.close_entry());
     must(writer.finish(sample_seal()));
     EXPECT_EQ(must(read_archive(sink.bytes())).entries.back().second, blob);
@@ -148,8 +146,7 @@ TEST(Archive, ManyEntries) {
     Header header = sample_header(keys);
     header.limits = {};
     Entries entries;
-    for (std::uint64_t i = 0; i < 10'000; ++i)
-        entries.emplace_back(config_name(i), std::to_string(i));
+    for (std::uint64_t i = 0; i < 10'000; ++i) entries.emplace_back(config_name(i), std::to_string(i));
     const Seen seen = must(read_archive(build(keys, header, entries).bytes));
     EXPECT_EQ(seen.entries.size(), 10'001U);
     EXPECT_EQ(seen.checkpoint, "sums/2");
@@ -172,8 +169,7 @@ struct Chain {
 
 TEST(Concatenated, FullThenIncrements) {
     Chain chain;
-    const Built second =
-        build(chain.keys, chain.increment, sample_entries(chain.keys, chain.increment));
+    const Built second = build(chain.keys, chain.increment, sample_entries(chain.keys, chain.increment));
     Header third_header = chain.increment;
     third_header.backup_id = random_hex(chain.keys.random, 16);
     third_header.parent_seal = second.seal.digest;
@@ -207,8 +203,7 @@ TEST(Concatenated, AForeignSignerCannotFollow) {
     EXPECT_EQ(seen.error().code, ErrorCode::untrusted);
 
     header.signers = {Signer{chain.keys.signer.public_key(), 1, {}},
-                      Signer{other.signer.public_key(), 2,
-                             endorse(chain.keys.signer, other.signer.public_key(), 2)}};
+                      Signer{other.signer.public_key(), 2, endorse(chain.keys.signer, other.signer.public_key(), 2)}};
     EXPECT_TRUE(read_archive(chain.first.bytes + build(other, header, {}).bytes));
 }
 
@@ -221,9 +216,8 @@ TEST(Trust, AnchorsAndSuccession) {
     const SigningKey old = SigningKey::generate(random);
     const SigningKey stranger = SigningKey::generate(random);
     Header header = sample_header(keys);
-    header.signers = {
-        Signer{old.public_key(), 1, {}},
-        Signer{keys.signer.public_key(), 2, endorse(old, keys.signer.public_key(), 2)}};
+    header.signers = {Signer{old.public_key(), 1, {}},
+                      Signer{keys.signer.public_key(), 2, endorse(old, keys.signer.public_key(), 2)}};
     const Built built = build(keys, header, {});
     const auto trust = [&](TrustAnchors anchors) {
         StringSource source(built.bytes);
@@ -258,9 +252,8 @@ TEST(Trust, AFalseEndorsementIsRefused) {
     Keys keys;
     const SigningKey stranger = SigningKey::generate(keys.random);
     Header header = sample_header(keys);
-    header.signers = {
-        Signer{stranger.public_key(), 1, {}},
-        Signer{keys.signer.public_key(), 2, endorse(keys.signer, keys.signer.public_key(), 2)}};
+    header.signers = {Signer{stranger.public_key(), 1, {}},
+                      Signer{keys.signer.public_key(), 2, endorse(keys.signer, keys.signer.public_key(), 2)}};
     EXPECT_FALSE(validate(header));
     header.signers[1].endorsement = endorse(stranger, keys.signer.public_key(), 3);
     EXPECT_FALSE(validate(header));
@@ -280,18 +273,15 @@ TEST(Reader, SaysHowFarItIsSound) {
     auto cut = read_archive(std::string_view(built.bytes).substr(0, built.bytes.size() - 6000));
     ASSERT_FALSE(cut);
     EXPECT_EQ(cut.error().code, ErrorCode::corrupt);
-    EXPECT_NE(cut.error().message.find("no seal: not a backup"), std::string::npos)
-        << cut.error().message;
-    EXPECT_NE(cut.error().message.find("sound up to sums/1"), std::string::npos)
-        << cut.error().message;
+    EXPECT_NE(cut.error().message.find("no seal: not a backup"), std::string::npos) << cut.error().message;
+    EXPECT_NE(cut.error().message.find("sound up to sums/1"), std::string::npos) << cut.error().message;
 
     std::string flipped = built.bytes;
     const std::size_t at = flipped.find("create table");
     flipped[at] = static_cast<char>(flipped[at] ^ 1);
     auto bad = read_archive(flipped);
     ASSERT_FALSE(bad);
-    EXPECT_NE(bad.error().message.find("sums/0: it does not fit the content of db/schema.sql"),
-              std::string::npos)
+    EXPECT_NE(bad.error().message.find("sums/0: it does not fit the content of db/schema.sql"), std::string::npos)
         << bad.error().message;
 }
 
@@ -311,8 +301,7 @@ TEST(Reader, ANewerFormatIsUnsupported) {
     std::string json = to_json(header);
     json.replace(json.find("\"format\": 1"), 11, "\"format\": 2");
     const std::string prefix = prefix_directory(header);
-    std::string tar =
-        tar_header(prefix + "HEADER.json", json.size(), header.cut_at / kSecond) + json;
+    std::string tar = tar_header(prefix + "HEADER.json", json.size(), header.cut_at / kSecond) + json;
     tar.append(tar_padding(json.size()), '\0');
     const auto seen = read_archive(tar);
     ASSERT_FALSE(seen);

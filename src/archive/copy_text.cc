@@ -24,10 +24,8 @@ Result<std::string> parse_field(std::string_view text) {
     out.reserve(text.size());
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text[i] == '\\') {
-            const std::size_t code =
-                ++i < text.size() ? kEscaped.find(text[i]) : std::string_view::npos;
-            if (code == std::string_view::npos)
-                return fail(ErrorCode::corrupt, "a COPY row has an unknown escape");
+            const std::size_t code = ++i < text.size() ? kEscaped.find(text[i]) : std::string_view::npos;
+            if (code == std::string_view::npos) return fail(ErrorCode::corrupt, "a COPY row has an unknown escape");
             out.push_back(kRaw[code]);
         } else if (kRaw.find(text[i]) != std::string_view::npos) {
             return fail(ErrorCode::corrupt, "a COPY row has a raw control character");
@@ -49,8 +47,7 @@ Status copy_append(std::string& out, const CopyRow& row) {
             line += "\\N";
             continue;
         }
-        if (!is_value(*value))
-            return fail(ErrorCode::invalid, "a value for a COPY row has a NUL or malformed UTF-8");
+        if (!is_value(*value)) return fail(ErrorCode::invalid, "a value for a COPY row has a NUL or malformed UTF-8");
         for (const char c : *value) {
             const std::size_t code = kRaw.find(c);
             if (code == std::string_view::npos) {
@@ -96,8 +93,7 @@ std::string bytea_text(std::string_view bytes) {
 }
 
 Result<std::string> parse_bytea(std::string_view text) {
-    if (!text.starts_with("\\x"))
-        return fail(ErrorCode::corrupt, "a bytea value does not start with \\x");
+    if (!text.starts_with("\\x")) return fail(ErrorCode::corrupt, "a bytea value does not start with \\x");
     auto bytes = hex_decode(text.substr(2));
     if (!bytes) return fail(ErrorCode::corrupt, "a bytea value is not lower-case hex");
     return bytes;
@@ -107,8 +103,7 @@ namespace {
 
 std::array<std::uint32_t, 8> words_of(std::string_view raw) {  // 32 bytes, big endian
     std::array<std::uint32_t, 8> words{};
-    for (std::size_t i = 0; i < 32; ++i)
-        words[7 - i / 4] = words[7 - i / 4] << 8U | static_cast<unsigned char>(raw[i]);
+    for (std::size_t i = 0; i < 32; ++i) words[7 - i / 4] = words[7 - i / 4] << 8U | static_cast<unsigned char>(raw[i]);
     return words;
 }
 
@@ -156,8 +151,7 @@ std::string Fingerprint::hex() const {
 
 Result<Fingerprint> Fingerprint::parse(std::string_view hex) {
     auto raw = hex_decode(hex);
-    if (!raw || raw->size() != 32)
-        return fail(ErrorCode::corrupt, "a fingerprint is not 64 hex digits");
+    if (!raw || raw->size() != 32) return fail(ErrorCode::corrupt, "a fingerprint is not 64 hex digits");
     Fingerprint out;
     out.words_ = words_of(*raw);
     return out;

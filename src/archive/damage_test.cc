@@ -61,8 +61,7 @@ void for_all(std::size_t count, F try_one) {
 TEST(Damage, TheSampleIsSound) {
     ASSERT_TRUE(read_archive(sample()));
     EXPECT_EQ(join(pieces(sample())), sample());
-    std::printf("archive of %zu bytes, %zu entries\n", sample().size(),
-                pieces(sample()).size() - 1);
+    std::printf("archive of %zu bytes, %zu entries\n", sample().size(), pieces(sample()).size() - 1);
 }
 
 TEST(Damage, EveryByteFlipped) {
@@ -86,8 +85,7 @@ TEST(Damage, EveryLengthCut) {
     for_all(sample().size(), [&](std::size_t length) {
         const auto seen = read_archive(std::string_view(sample()).substr(0, length));
         if (!seen && seen.error().code == ErrorCode::corrupt &&
-            (length < kTarBlock ||
-             seen.error().message.find("no seal: not a backup") != std::string::npos))
+            (length < kTarBlock || seen.error().message.find("no seal: not a backup") != std::string::npos))
             return;
         ++passed;
         ADD_FAILURE() << "cut at " << length << (seen ? " passed" : ": " + seen.error().text());
@@ -98,8 +96,7 @@ TEST(Damage, EveryLengthCut) {
 TEST(Damage, EntriesDroppedRepeatedSwapped) {
     const auto all = pieces(sample());
     std::size_t tried = 0;
-    const auto refuse = [&](const std::vector<std::string>& changed, const char* what,
-                            std::size_t i, std::size_t j) {
+    const auto refuse = [&](const std::vector<std::string>& changed, const char* what, std::size_t i, std::size_t j) {
         ++tried;
         EXPECT_FALSE(read_archive(join(changed))) << what << ' ' << i << ' ' << j;
     };
@@ -126,8 +123,7 @@ TEST(Damage, BytesAppended) {
     for (const std::size_t size : {1U, 511U, 512U, 513U, 1024U, 1536U, 9216U}) {
         for (const char fill : {'\0', 'x'}) {
             ++tried;
-            EXPECT_FALSE(read_archive(sample() + std::string(size, fill)))
-                << size << " of " << int{fill};
+            EXPECT_FALSE(read_archive(sample() + std::string(size, fill))) << size << " of " << int{fill};
         }
     }
     EXPECT_FALSE(read_archive(sample() + sample()));
@@ -170,8 +166,8 @@ TEST(Damage, ASealThatLies) {
     const auto all = pieces(built.bytes);
     const std::size_t sums = all.size() - 4, seal = all.size() - 3, signature = all.size() - 2;
     const auto entry = [&](const std::string& name, const std::string& bytes) {
-        return tar_header(prefix_directory(header) + name, bytes.size(), header.cut_at / kSecond) +
-               bytes + std::string(tar_padding(bytes.size()), '\0');
+        return tar_header(prefix_directory(header) + name, bytes.size(), header.cut_at / kSecond) + bytes +
+               std::string(tar_padding(bytes.size()), '\0');
     };
     const auto accepted = [&](const Seal& lie, const std::string& comment) {
         auto changed = all;
@@ -218,15 +214,13 @@ TEST(Damage, ASealThatLies) {
 }
 
 // An archive sound in all but the places of its sums: `believed` are the limits its maker went by.
-std::string forge(const Keys& keys, const Header& header, const Limits& believed,
-                  const Entries& entries) {
+std::string forge(const Keys& keys, const Header& header, const Limits& believed, const Entries& entries) {
     std::string out, listed;
     SumsChain chain;
     chain.set_limits(believed);
     Seal seal;
     const auto add = [&](const std::string& name, const std::string& bytes) {
-        out += tar_header(prefix_directory(header) + name, bytes.size(), header.cut_at / kSecond) +
-               bytes;
+        out += tar_header(prefix_directory(header) + name, bytes.size(), header.cut_at / kSecond) + bytes;
         out.append(tar_padding(bytes.size()), '\0');
         ++seal.entries;
         seal.content_bytes += bytes.size();
@@ -282,11 +276,8 @@ TEST(Damage, ClaimsAreBounded) {
     const std::int64_t mtime = fresh.header.cut_at / kSecond;
     const std::string start = all[0] + all[1];
     for (const auto& [name, size] : std::vector<std::pair<std::string, std::uint64_t>>{
-             {"RESTORE.txt", kSmallEntryBytesMax + 1},
-             {"sums/0", 1U << 30U},
-             {"RESTORE.txt", kUstarSizeMax + 1}}) {
-        const auto seen = read_archive(start + tar_header(prefix + name, size, mtime) +
-                                       std::string(100'000, 'x'));
+             {"RESTORE.txt", kSmallEntryBytesMax + 1}, {"sums/0", 1U << 30U}, {"RESTORE.txt", kUstarSizeMax + 1}}) {
+        const auto seen = read_archive(start + tar_header(prefix + name, size, mtime) + std::string(100'000, 'x'));
         ASSERT_FALSE(seen);
         EXPECT_EQ(seen.error().code, ErrorCode::corrupt);
     }

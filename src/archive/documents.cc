@@ -74,8 +74,7 @@ json::value text_or_null(const std::string& text) {
 // comparison.
 class Fields {
   public:
-    explicit Fields(const json::value* value)
-        : object_(value == nullptr ? nullptr : value->if_object()) {}
+    explicit Fields(const json::value* value) : object_(value == nullptr ? nullptr : value->if_object()) {}
 
     [[nodiscard]] const json::value* at(std::string_view name) const {
         return object_ == nullptr ? nullptr : object_->if_contains(name);
@@ -129,34 +128,30 @@ class Fields {
 };
 
 Result<json::value> parse_json(std::string_view text, std::size_t limit, std::string_view what) {
-    if (text.size() > limit)
-        return fail(ErrorCode::corrupt, fmt::format("{} is larger than {} bytes", what, limit));
+    if (text.size() > limit) return fail(ErrorCode::corrupt, fmt::format("{} is larger than {} bytes", what, limit));
     json::parse_options options;
     options.max_depth = kDepthMax;
     boost::system::error_code error;
     json::value value = json::parse(text, error, {}, options);
-    if (error)
-        return fail(ErrorCode::corrupt,
-                    fmt::format("{} is malformed JSON: {}", what, error.message()));
+    if (error) return fail(ErrorCode::corrupt, fmt::format("{} is malformed JSON: {}", what, error.message()));
     return value;
 }
 
 Status check_format(const Fields& fields, std::string_view type, std::string_view what) {
-    if (fields.text("type") != type)
-        return fail(ErrorCode::corrupt, fmt::format("{} is no {}", what, type));
+    if (fields.text("type") != type) return fail(ErrorCode::corrupt, fmt::format("{} is no {}", what, type));
     const std::uint64_t format = fields.number("format");
     if (format > kFormat)
-        return fail(ErrorCode::unsupported,
-                    fmt::format("{}: this archive has format {}, and this program reads up to {}",
-                                what, format, kFormat),
-                    "use a newer dtr");
+        return fail(
+            ErrorCode::unsupported,
+            fmt::format("{}: this archive has format {}, and this program reads up to {}", what, format, kFormat),
+            "use a newer dtr");
     return {};
 }
 
 bool is_text(std::string_view text) {
-    return text.size() <= kTextMax && is_valid_utf8(text) &&
-           std::none_of(text.begin(), text.end(),
-                        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    return text.size() <= kTextMax && is_valid_utf8(text) && std::none_of(text.begin(), text.end(), [](char c) {
+               return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+           });
 }
 
 bool is_hex(std::string_view text, std::size_t length) {
@@ -169,9 +164,8 @@ tl::unexpected<Error> bad(std::string_view what) {
 
 bool unique_tables(const std::vector<std::string>& tables) {
     for (std::size_t i = 0; i < tables.size(); ++i)
-        if (!is_table_name(tables[i]) ||
-            std::find(tables.begin(), tables.begin() + static_cast<std::ptrdiff_t>(i), tables[i]) !=
-                tables.begin() + static_cast<std::ptrdiff_t>(i))
+        if (!is_table_name(tables[i]) || std::find(tables.begin(), tables.begin() + static_cast<std::ptrdiff_t>(i),
+                                                   tables[i]) != tables.begin() + static_cast<std::ptrdiff_t>(i))
             return false;
     return tables.size() <= kTablesMax;
 }
@@ -182,33 +176,27 @@ std::string succession_message(const PublicKey& key, std::uint64_t epoch) {
 
 Status validate_signers(const std::vector<Signer>& signers) {
     if (signers.empty() || signers.size() > kSignersMax)
-        return bad(
-            fmt::format("signers: 1 to {} are allowed, not {}", kSignersMax, signers.size()));
+        return bad(fmt::format("signers: 1 to {} are allowed, not {}", kSignersMax, signers.size()));
     for (std::size_t i = 0; i < signers.size(); ++i) {
         const Signer& signer = signers[i];
         if (signer.key.empty()) return bad("signers: a key is malformed");
         for (std::size_t j = 0; j < i; ++j)
-            if (signers[j].key.raw() == signer.key.raw())
-                return bad("signers: a key stands there twice");
+            if (signers[j].key.raw() == signer.key.raw()) return bad("signers: a key stands there twice");
         if (i == 0) {
             if (!signer.endorsement.empty()) return bad("signers: the first has an endorsement");
             continue;
         }
         if (signer.epoch < signers[i - 1].epoch) return bad("signers: epochs do not ascend");
-        if (!verify_raw(signers[i - 1].key, kSuccession,
-                        succession_message(signer.key, signer.epoch), signer.endorsement))
-            return bad(fmt::format("signers: key {} is not endorsed by the one before it",
-                                   signer.key.key_id()));
+        if (!verify_raw(signers[i - 1].key, kSuccession, succession_message(signer.key, signer.epoch),
+                        signer.endorsement))
+            return bad(fmt::format("signers: key {} is not endorsed by the one before it", signer.key.key_id()));
     }
     return {};
 }
 
 Status validate_limits(const Limits& limits) {
-    const auto within = [](std::uint64_t value, std::uint64_t max) {
-        return value >= 1 && value <= max;
-    };
-    if (!within(limits.entry_bytes_max, kBlobBytesMax) ||
-        !within(limits.expansion_max, kExpansionMax) ||
+    const auto within = [](std::uint64_t value, std::uint64_t max) { return value >= 1 && value <= max; };
+    if (!within(limits.entry_bytes_max, kBlobBytesMax) || !within(limits.expansion_max, kExpansionMax) ||
         !within(limits.sums_entries, kSumsEntriesMax) || !within(limits.sums_bytes, kSumsBytesMax))
         return bad("limits: one is zero or above what this format allows");
     return {};
@@ -272,18 +260,15 @@ std::string endorse(const SigningKey& predecessor, const PublicKey& key, std::ui
 }
 
 Status validate(const Header& h) {
-    if (h.format != kFormat || h.oldest_reader < 1 || h.oldest_reader > h.format)
-        return bad("format: unknown");
+    if (h.format != kFormat || h.oldest_reader < 1 || h.oldest_reader > h.format) return bad("format: unknown");
     if (!is_hex(h.backup_id, 32)) return bad("backup_id: 32 hex digits are needed");
     if (h.cut_at < 0 || h.cut_at % kSecond != 0 || h.cut_at / kSecond >= (std::int64_t{1} << 33))
         return bad("cut_at: whole seconds between 1970 and 2242 are needed");
     if (h.kind == BackupKind::increment ? !is_hex(h.parent_seal, 64) : !h.parent_seal.empty())
-        return bad(
-            "parent_seal: an increment needs the digest of its parent's seal, others have none");
-    for (const auto* text : {&h.cluster_id, &h.replica_id, &h.product_version, &h.metadata_store,
-                             &h.config_store, &h.image_store, &h.storage_id})
-        if (!is_text(*text))
-            return bad("a text is longer than 256 bytes or has control characters");
+        return bad("parent_seal: an increment needs the digest of its parent's seal, others have none");
+    for (const auto* text : {&h.cluster_id, &h.replica_id, &h.product_version, &h.metadata_store, &h.config_store,
+                             &h.image_store, &h.storage_id})
+        if (!is_text(*text)) return bad("a text is longer than 256 bytes or has control characters");
     if (!is_hex(h.epoch_id, 32)) return bad("epoch_id: 32 hex digits are needed");
     if (!unique_tables(h.tables) || !unique_tables(h.account_tables))
         return bad("tables: a name is malformed or twice there");
@@ -308,11 +293,7 @@ std::string to_json(const Header& h) {
         {"cut_at", format_rfc3339(h.cut_at)},
         {"kind", to_string(h.kind)},
         {"parent_seal", text_or_null(h.parent_seal)},
-        {"cluster",
-         {{"id", h.cluster_id},
-          {"epoch", h.epoch},
-          {"epoch_id", h.epoch_id},
-          {"replica_id", h.replica_id}}},
+        {"cluster", {{"id", h.cluster_id}, {"epoch", h.epoch}, {"epoch_id", h.epoch_id}, {"replica_id", h.replica_id}}},
         {"versions", {{"product", h.product_version}, {"schema", h.schema_version}}},
         {"stores",
          {{"metadata", h.metadata_store},
@@ -362,23 +343,19 @@ Result<Header> parse_header(std::string_view text) {
     h.image_store = stores.text("images");
     h.storage_id = stores.text("storage_id");
     const Fields scope = all.object("scope");
-    h.images =
-        scope.choice("images", {ImageScope::include, ImageScope::inventory, ImageScope::none});
+    h.images = scope.choice("images", {ImageScope::include, ImageScope::inventory, ImageScope::none});
     h.accounts = scope.flag("accounts");
     h.tables = scope.texts("tables");
     h.account_tables = scope.texts("account_tables");
     const auto signers = all.list("signers");
-    if (signers.size() > kSignersMax)
-        return fail(ErrorCode::corrupt, "HEADER.json has too many signers");
+    if (signers.size() > kSignersMax) return fail(ErrorCode::corrupt, "HEADER.json has too many signers");
     for (const auto* one : signers) {
         auto signer = parse_signer(one);
-        if (!signer)
-            return fail(ErrorCode::corrupt, fmt::format("HEADER.json: {}", signer.error().message));
+        if (!signer) return fail(ErrorCode::corrupt, fmt::format("HEADER.json: {}", signer.error().message));
         h.signers.push_back(std::move(*signer));
     }
     h.recipients = all.texts("recipients");
-    h.secrets = all.choice("secrets",
-                           {SecretPolicy::sealed, SecretPolicy::plaintext, SecretPolicy::omitted});
+    h.secrets = all.choice("secrets", {SecretPolicy::sealed, SecretPolicy::plaintext, SecretPolicy::omitted});
     h.encryption = all.choice("encryption", {Encryption::none, Encryption::entries});
     const Fields limits = all.object("limits");
     h.limits.entry_bytes_max = limits.number("entry_bytes_max");
@@ -387,8 +364,7 @@ Result<Header> parse_header(std::string_view text) {
     h.limits.sums_bytes = limits.number("sums_bytes");
     if (const auto valid = validate(h); !valid)
         return fail(ErrorCode::corrupt, fmt::format("HEADER.json: {}", valid.error().message));
-    if (to_json(h) != text)
-        return fail(ErrorCode::corrupt, "HEADER.json is not in its canonical form");
+    if (to_json(h) != text) return fail(ErrorCode::corrupt, "HEADER.json is not in its canonical form");
     return h;
 }
 
@@ -457,14 +433,13 @@ Result<Seal> parse_seal(std::string_view text) {
     s.input.duration = all.signed_number("duration_us");
     s.product_version = all.object("versions").text("product");
     s.schema_version = all.object("versions").signed_number("schema");
-    if (s.format != kFormat || !is_hex(s.backup_id, 32) || !is_hex(s.header_digest, 64) ||
-        !is_hex(s.sums_digest, 64) || !(s.parent_seal.empty() || is_hex(s.parent_seal, 64)) ||
+    if (s.format != kFormat || !is_hex(s.backup_id, 32) || !is_hex(s.header_digest, 64) || !is_hex(s.sums_digest, 64) ||
+        !(s.parent_seal.empty() || is_hex(s.parent_seal, 64)) ||
         !(s.input.inventory_sum.empty() || is_hex(s.input.inventory_sum, 64)))
         return fail(ErrorCode::corrupt, "SEAL.json: a digest or id is malformed");
     if (!s.input.fence_id.empty() && !s.input.fence_live)
         return fail(ErrorCode::corrupt, "SEAL.json: its fence had fallen, so it seals nothing");
-    if (to_json(s) != text)
-        return fail(ErrorCode::corrupt, "SEAL.json is not in its canonical form");
+    if (to_json(s) != text) return fail(ErrorCode::corrupt, "SEAL.json is not in its canonical form");
     return s;
 }
 
@@ -474,10 +449,8 @@ std::string seal_digest(std::string_view seal_json) {
 
 std::string to_json(const std::vector<TableFingerprint>& tables) {
     json::array list;
-    for (const auto& one : tables)
-        list.push_back({{"table", one.table}, {"rows", one.rows}, {"sum", one.sum}});
-    return print(json::object{
-        {"type", kFingerprintsType}, {"format", kFormat}, {"tables", std::move(list)}});
+    for (const auto& one : tables) list.push_back({{"table", one.table}, {"rows", one.rows}, {"sum", one.sum}});
+    return print(json::object{{"type", kFingerprintsType}, {"format", kFormat}, {"tables", std::move(list)}});
 }
 
 Result<std::vector<TableFingerprint>> parse_fingerprints(std::string_view text) {
@@ -497,10 +470,8 @@ Result<std::vector<TableFingerprint>> parse_fingerprints(std::string_view text) 
     std::sort(names.begin(), names.end());
     if (std::adjacent_find(names.begin(), names.end()) != names.end() ||
         !std::all_of(names.begin(), names.end(), is_table_name))
-        return fail(ErrorCode::corrupt,
-                    "db/fingerprints.json: a table is malformed or twice there");
-    if (to_json(out) != text)
-        return fail(ErrorCode::corrupt, "db/fingerprints.json is not in its canonical form");
+        return fail(ErrorCode::corrupt, "db/fingerprints.json: a table is malformed or twice there");
+    if (to_json(out) != text) return fail(ErrorCode::corrupt, "db/fingerprints.json is not in its canonical form");
     return out;
 }
 

@@ -22,15 +22,13 @@ inline constexpr std::size_t kSignatureBytesMax = 1024;
 inline constexpr std::size_t kSignersMax = 100;
 inline constexpr std::size_t kIndexBytesMax = 4 * 1024 * 1024;        // index.json
 inline constexpr std::size_t kSmallEntryBytesMax = 64 * 1024 * 1024;  // every entry but blobs
-inline constexpr std::size_t kPartBytesMax = 4 * 1024 * 1024;  // what a writer puts into one part
+inline constexpr std::size_t kPartBytesMax = 4 * 1024 * 1024;         // what a writer puts into one part
 inline constexpr std::uint64_t kBlobBytesMax = std::uint64_t{1} << 50;
 inline constexpr std::uint64_t kSumsEntriesMax = 4096;
 inline constexpr std::uint64_t kSumsBytesMax = 256ULL * 1024 * 1024;
 inline constexpr std::uint64_t kSumsCountMax = 1U << 20;
-inline constexpr std::size_t kPartPlainBytesMax =
-    32 * 1024 * 1024;  // what a part may decompress to
-inline constexpr std::uint64_t kExpansionMax =
-    1U << 16;  // decompressed : compressed; zstd itself ends near 2^15
+inline constexpr std::size_t kPartPlainBytesMax = 32 * 1024 * 1024;  // what a part may decompress to
+inline constexpr std::uint64_t kExpansionMax = 1U << 16;  // decompressed : compressed; zstd itself ends near 2^15
 
 enum class BackupKind : unsigned char { full, increment, config };
 enum class SecretPolicy : unsigned char { sealed, plaintext, omitted };
@@ -105,8 +103,7 @@ struct SealInput {
     std::uint64_t log_epoch = 0;
     std::string log_position;  // transaction in the change log up to which this backup reaches
     std::string fence_id;
-    bool fence_live =
-        false;  // stood after the last byte was read; must be true to seal unless fence_id is empty
+    bool fence_live = false;  // stood after the last byte was read; must be true to seal unless fence_id is empty
     std::uint64_t rows = 0;
     std::uint64_t blobs = 0;
     std::uint64_t blob_bytes = 0;
@@ -144,8 +141,7 @@ struct TableFingerprint {
     std::string sum;  // Fingerprint::hex()
     friend bool operator==(const TableFingerprint&, const TableFingerprint&) = default;
 };
-std::string to_json(
-    const std::vector<TableFingerprint>& tables);  // in the order given, names unique
+std::string to_json(const std::vector<TableFingerprint>& tables);  // in the order given, names unique
 Result<std::vector<TableFingerprint>> parse_fingerprints(std::string_view json);
 
 }  // namespace dtr::archive

@@ -26,11 +26,9 @@ TEST(Documents, RoundTrip) {
     seal.input.snapshot = "with \"quotes\" and \n lines";
     EXPECT_EQ(must(parse_seal(to_json(seal))), seal);
 
-    const std::vector<TableFingerprint> prints = {{"a", 3, std::string(64, '1')},
-                                                  {"b", 0, std::string(64, '0')}};
+    const std::vector<TableFingerprint> prints = {{"a", 3, std::string(64, '1')}, {"b", 0, std::string(64, '0')}};
     EXPECT_EQ(must(parse_fingerprints(to_json(prints))), prints);
-    EXPECT_EQ(must(parse_fingerprints(to_json(std::vector<TableFingerprint>{}))),
-              std::vector<TableFingerprint>{});
+    EXPECT_EQ(must(parse_fingerprints(to_json(std::vector<TableFingerprint>{}))), std::vector<TableFingerprint>{});
     EXPECT_FALSE(parse_fingerprints(to_json(std::vector<TableFingerprint>{prints[0], prints[0]})));
 }
 
@@ -67,8 +65,7 @@ TEST(Documents, OneEncodingOnly) {
     EXPECT_TRUE(refused("null"));
     EXPECT_TRUE(refused(std::string(10, '[') + std::string(10, ']')));
     EXPECT_TRUE(refused(json + std::string(kHeaderBytesMax, ' ')));
-    EXPECT_EQ(parse_header(with("\"format\": 1", "\"format\": 2")).error().code,
-              ErrorCode::unsupported);
+    EXPECT_EQ(parse_header(with("\"format\": 1", "\"format\": 2")).error().code, ErrorCode::unsupported);
 }
 
 TEST(Documents, NoByteOfAHeaderIsFree) {
@@ -127,8 +124,7 @@ TEST(Documents, ALongChainOfSignersFits) {
     SigningKey last = keys.signer;
     for (std::size_t i = 1; i < kSignersMax; ++i) {
         const SigningKey next = SigningKey::generate(keys.random);
-        header.signers.push_back(
-            {next.public_key(), i + 1, endorse(last, next.public_key(), i + 1)});
+        header.signers.push_back({next.public_key(), i + 1, endorse(last, next.public_key(), i + 1)});
         last = next;
     }
     const std::string json = to_json(header);

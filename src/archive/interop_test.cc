@@ -13,9 +13,7 @@ class Interop : public ::testing::Test {
   protected:
     Interop() {
         shell.write("backup.tar", built.bytes);
-        shell.write(
-            "recovery-key",
-            format_identity_file(keys.recovery, {keys.signer.public_key().text()}).expose());
+        shell.write("recovery-key", format_identity_file(keys.recovery, {keys.signer.public_key().text()}).expose());
         root.pop_back();  // the slash
     }
     // Succeeds without a word of warning.
@@ -40,8 +38,7 @@ TEST_F(Interop, TarListsEveryName) {
     const std::string listed = quietly("tar -tf backup.tar", "*");
     for (const auto& [name, bytes] : entries)
         EXPECT_NE(listed.find(root + "/" + name + "\n"), std::string::npos) << name;
-    EXPECT_EQ(static_cast<std::size_t>(std::count(listed.begin(), listed.end(), '\n')),
-              built.seal.seal.entries + 2);
+    EXPECT_EQ(static_cast<std::size_t>(std::count(listed.begin(), listed.end(), '\n')), built.seal.seal.entries + 2);
     quietly("cat backup.tar | tar -tf - > /dev/null", "");
     const std::string verbose = quietly("TZ=UTC tar --full-time -tvf backup.tar | head -n 1", "*");
     EXPECT_NE(verbose.find("-rw------- 0/0"), std::string::npos) << verbose;
@@ -50,8 +47,7 @@ TEST_F(Interop, TarListsEveryName) {
 
 TEST_F(Interop, TarExtractsEveryByte) {
     quietly("tar -xf backup.tar", "");
-    for (const auto& [name, bytes] : entries)
-        EXPECT_EQ(shell.read(root + "/" + name), bytes) << name;
+    for (const auto& [name, bytes] : entries) EXPECT_EQ(shell.read(root + "/" + name), bytes) << name;
 }
 
 TEST_F(Interop, Sha256sumAtBothLevels) {
@@ -65,16 +61,15 @@ TEST_F(Interop, Sha256sumAtBothLevels) {
                 "cut -c3- | "
                 "sort > ../there && comm -13 ../named ../there",
             "SEAL.json\nSEAL.json.minisig\nSHA256SUMS\n");
-    shell.run("cd " + root +
-              " && printf x >> db/schema.sql && sha256sum --strict --quiet -c sums/0");
+    shell.run("cd " + root + " && printf x >> db/schema.sql && sha256sum --strict --quiet -c sums/0");
     EXPECT_NE(shell.status(), 0);
 }
 
 TEST_F(Interop, MinisignChecksHeaderAndSeal) {
     quietly("tar -xf backup.tar", "");
     for (const auto* file : {"HEADER.json", "SEAL.json"})
-        quietly(fmt::format("cd {} && minisign -V -q -P {} -m {} -x {}.minisig", root,
-                            keys.signer.public_key().text(), file, file),
+        quietly(fmt::format("cd {} && minisign -V -q -P {} -m {} -x {}.minisig", root, keys.signer.public_key().text(),
+                            file, file),
                 "");
     quietly("cd " + root +
                 " && python3 -m json.tool HEADER.json > /dev/null && python3 -m json.tool "
@@ -123,8 +118,7 @@ TEST_F(Interop, TarReadsSizesOverEightGigabytes) {
     const std::uint64_t size = 9ULL << 30U;
     const std::string name = root + "/blobs/sha256/" + std::string(64, 'a');
     shell.write("large.tar", tar_header(name, size, header.cut_at / kSecond));
-    std::filesystem::resize_file(shell.dir() / "large.tar",
-                                 tar_entry_bytes(name, size) + kTarEndBytes);
+    std::filesystem::resize_file(shell.dir() / "large.tar", tar_entry_bytes(name, size) + kTarEndBytes);
     EXPECT_EQ(tar_header(name, size, 0).size(), 3 * kTarBlock);
     const std::string listed = quietly("tar -tvf large.tar", "*");
     EXPECT_NE(listed.find(fmt::format(" {} ", size)), std::string::npos) << listed;

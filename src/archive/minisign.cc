@@ -48,8 +48,7 @@ std::string sign(const Secret& seed, std::string_view message) {
     std::array<unsigned char, crypto_sign_SECRETKEYBYTES> secret_key{};
     crypto_sign_seed_keypair(public_key.data(), secret_key.data(), bytes_of(seed.expose()));
     std::string signature(kSignatureBytes, '\0');
-    crypto_sign_detached(bytes_of(signature), nullptr, bytes_of(message), message.size(),
-                         secret_key.data());
+    crypto_sign_detached(bytes_of(signature), nullptr, bytes_of(message), message.size(), secret_key.data());
     sodium_memzero(secret_key.data(), secret_key.size());
     return signature;
 }
@@ -57,8 +56,7 @@ std::string sign(const Secret& seed, std::string_view message) {
 bool verify(const std::string& key, std::string_view message, std::string_view signature) {
     start_sodium();
     return key.size() == kKeyBytes && signature.size() == kSignatureBytes &&
-           crypto_sign_verify_detached(bytes_of(signature), bytes_of(message), message.size(),
-                                       bytes_of(key)) == 0;
+           crypto_sign_verify_detached(bytes_of(signature), bytes_of(message), message.size(), bytes_of(key)) == 0;
 }
 
 bool is_comment(std::string_view text) {
@@ -66,11 +64,9 @@ bool is_comment(std::string_view text) {
            std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
 }
 
-std::string encode(std::string_view id, std::string_view signature, std::string_view comment,
-                   std::string_view global) {
-    return fmt::format("{}\n{}\n{}{}\n{}\n", kUntrustedComment,
-                       base64_encode(fmt::format("ED{}{}", id, signature)), kTrusted, comment,
-                       base64_encode(global));
+std::string encode(std::string_view id, std::string_view signature, std::string_view comment, std::string_view global) {
+    return fmt::format("{}\n{}\n{}{}\n{}\n", kUntrustedComment, base64_encode(fmt::format("ED{}{}", id, signature)),
+                       kTrusted, comment, base64_encode(global));
 }
 
 struct ParsedSignature {
@@ -78,9 +74,7 @@ struct ParsedSignature {
 };
 
 Result<ParsedSignature> decode(std::string_view text) {
-    const auto malformed = [] {
-        return fail(ErrorCode::corrupt, "the signature file is malformed");
-    };
+    const auto malformed = [] { return fail(ErrorCode::corrupt, "the signature file is malformed"); };
     if (text.size() > 1024) return malformed();
     std::array<std::string_view, 4> lines;
     std::string_view rest = text;
@@ -92,14 +86,12 @@ Result<ParsedSignature> decode(std::string_view text) {
     }
     const auto first = base64_decode(lines[1]);
     const auto global = base64_decode(lines[3]);
-    if (!first || first->size() != 2 + kIdBytes + kSignatureBytes || !global ||
-        !lines[2].starts_with(kTrusted))
+    if (!first || first->size() != 2 + kIdBytes + kSignatureBytes || !global || !lines[2].starts_with(kTrusted))
         return malformed();
     ParsedSignature out{first->substr(2, kIdBytes), first->substr(2 + kIdBytes),
                         std::string(lines[2].substr(kTrusted.size())), *global};
     // One encoding only: else bits of this file could change unseen.
-    if (!is_comment(out.comment) || encode(out.id, out.signature, out.comment, out.global) != text)
-        return malformed();
+    if (!is_comment(out.comment) || encode(out.id, out.signature, out.comment, out.global) != text) return malformed();
     return out;
 }
 
@@ -122,8 +114,7 @@ std::string PublicKey::text() const {
 
 std::string PublicKey::key_id() const {
     std::string out;
-    for (auto c = id_.rbegin(); c != id_.rend(); ++c)
-        out += fmt::format("{:02X}", static_cast<unsigned char>(*c));
+    for (auto c = id_.rbegin(); c != id_.rend(); ++c) out += fmt::format("{:02X}", static_cast<unsigned char>(*c));
     return out;
 }
 
@@ -138,8 +129,7 @@ SigningKey SigningKey::generate(Random& random) {
     key.seed_ = Secret(std::move(seed));
     std::array<unsigned char, crypto_sign_SECRETKEYBYTES> secret_key{};
     key.public_key_.key_.resize(kKeyBytes);
-    crypto_sign_seed_keypair(bytes_of(key.public_key_.key_), secret_key.data(),
-                             bytes_of(key.seed_.expose()));
+    crypto_sign_seed_keypair(bytes_of(key.public_key_.key_), secret_key.data(), bytes_of(key.seed_.expose()));
     sodium_memzero(secret_key.data(), secret_key.size());
     key.public_key_.id_ = blake2b_512(key.public_key_.key_).substr(0, kIdBytes);
     return key;
@@ -156,8 +146,7 @@ Result<SigningKey> SigningKey::parse(const Secret& text) {
     wipe(*raw);
     std::array<unsigned char, crypto_sign_SECRETKEYBYTES> secret_key{};
     key.public_key_.key_.resize(kKeyBytes);
-    crypto_sign_seed_keypair(bytes_of(key.public_key_.key_), secret_key.data(),
-                             bytes_of(key.seed_.expose()));
+    crypto_sign_seed_keypair(bytes_of(key.public_key_.key_), secret_key.data(), bytes_of(key.seed_.expose()));
     sodium_memzero(secret_key.data(), secret_key.size());
     return key;
 }
@@ -170,8 +159,7 @@ Secret SigningKey::serialize() const {
     return out;
 }
 
-std::string SigningKey::sign_file(std::string_view content,
-                                  std::string_view trusted_comment) const {
+std::string SigningKey::sign_file(std::string_view content, std::string_view trusted_comment) const {
     DTR_CHECK(is_comment(trusted_comment));
     start_sodium();
     const std::string signature = sign(seed_, blake2b_512(content));
@@ -183,23 +171,19 @@ std::string SigningKey::sign_raw(std::string_view context, std::string_view mess
     return sign(seed_, fmt::format("{}{}", context, message));
 }
 
-Result<std::string> verify_file(const PublicKey& key, std::string_view content,
-                                std::string_view signature) {
+Result<std::string> verify_file(const PublicKey& key, std::string_view content, std::string_view signature) {
     start_sodium();
     DTR_ASSIGN(const ParsedSignature parsed, decode(signature));
     if (parsed.id != key.raw_id())
-        return fail(ErrorCode::untrusted,
-                    fmt::format("the signature is not by key {}", key.key_id()));
+        return fail(ErrorCode::untrusted, fmt::format("the signature is not by key {}", key.key_id()));
     if (!verify(key.raw(), blake2b_512(content), parsed.signature))
-        return fail(ErrorCode::corrupt,
-                    fmt::format("the signature of key {} does not fit the content", key.key_id()));
+        return fail(ErrorCode::corrupt, fmt::format("the signature of key {} does not fit the content", key.key_id()));
     if (!verify(key.raw(), parsed.signature + parsed.comment, parsed.global))
         return fail(ErrorCode::corrupt, "the signature does not fit its trusted comment");
     return parsed.comment;
 }
 
-bool verify_raw(const PublicKey& key, std::string_view context, std::string_view message,
-                std::string_view signature) {
+bool verify_raw(const PublicKey& key, std::string_view context, std::string_view message, std::string_view signature) {
     return verify(key.raw(), fmt::format("{}{}", context, message), signature);
 }
 

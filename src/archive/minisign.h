@@ -11,8 +11,7 @@
 
 namespace dtr::archive {
 
-inline constexpr std::string_view kUntrustedComment =
-    "untrusted comment: signature of a dtr backup";
+inline constexpr std::string_view kUntrustedComment = "untrusted comment: signature of a dtr backup";
 
 class PublicKey {
   public:
@@ -20,8 +19,8 @@ class PublicKey {
     // The text minisign prints, "RW…" (56 characters, canonical base64). invalid if malformed.
     static Result<PublicKey> parse(std::string_view text);
 
-    [[nodiscard]] std::string text() const;    // "RW…"
-    [[nodiscard]] std::string key_id() const;  // 16 upper-case hex digits, as minisign shows it
+    [[nodiscard]] std::string text() const;                          // "RW…"
+    [[nodiscard]] std::string key_id() const;                        // 16 upper-case hex digits, as minisign shows it
     [[nodiscard]] const std::string& raw() const { return key_; }    // 32 bytes
     [[nodiscard]] const std::string& raw_id() const { return id_; }  // 8 bytes
     [[nodiscard]] bool empty() const { return key_.empty(); }
@@ -47,8 +46,7 @@ class SigningKey {
 
     // The bytes of FILE.minisig for the file's content. `trusted_comment` is printable ASCII, at
     // most 200 characters.
-    [[nodiscard]] std::string sign_file(std::string_view content,
-                                        std::string_view trusted_comment) const;
+    [[nodiscard]] std::string sign_file(std::string_view content, std::string_view trusted_comment) const;
     // A bare 64-byte Ed25519 signature over context + message.
     [[nodiscard]] std::string sign_raw(std::string_view context, std::string_view message) const;
 
@@ -60,9 +58,7 @@ class SigningKey {
 // The trusted comment. `signature` must be byte for byte what sign_file() would write: any other
 // form is corrupt, as is a signature that does not fit; untrusted if it names another key than
 // `key`.
-Result<std::string> verify_file(const PublicKey& key, std::string_view content,
-                                std::string_view signature);
-bool verify_raw(const PublicKey& key, std::string_view context, std::string_view message,
-                std::string_view signature);
+Result<std::string> verify_file(const PublicKey& key, std::string_view content, std::string_view signature);
+bool verify_raw(const PublicKey& key, std::string_view context, std::string_view message, std::string_view signature);
 
 }  // namespace dtr::archive

@@ -15,8 +15,7 @@ TEST(Minisign, SignsAndVerifies) {
     EXPECT_EQ(must(verify_file(key.public_key(), "content", signature)), "dtr backup x");
     EXPECT_EQ(verify_file(key.public_key(), "other", signature).error().code, ErrorCode::corrupt);
     const SigningKey other = SigningKey::generate(random);
-    EXPECT_EQ(verify_file(other.public_key(), "content", signature).error().code,
-              ErrorCode::untrusted);
+    EXPECT_EQ(verify_file(other.public_key(), "content", signature).error().code, ErrorCode::untrusted);
 }
 
 TEST(Minisign, KeysAreTextAndBack) {
@@ -70,8 +69,7 @@ TEST(MinisignTool, ChecksOurSignatures) {
         const std::string content = random.bytes(size);
         shell.write("FILE", content);
         shell.write("FILE.minisig", key.sign_file(content, "dtr backup 01 seal"));
-        const std::string said =
-            shell.run("minisign -V -P " + key.public_key().text() + " -m FILE -x FILE.minisig");
+        const std::string said = shell.run("minisign -V -P " + key.public_key().text() + " -m FILE -x FILE.minisig");
         EXPECT_EQ(shell.status(), 0) << said;
         EXPECT_NE(said.find("dtr backup 01 seal"), std::string::npos) << said;
     }
@@ -89,8 +87,7 @@ TEST(MinisignTool, ShowsTheSameKeyId) {
     const SigningKey key = SigningKey::generate(random), other = SigningKey::generate(random);
     shell.write("FILE", "x");
     shell.write("FILE.minisig", key.sign_file("x", "c"));
-    const std::string said =
-        shell.run("minisign -V -P " + other.public_key().text() + " -m FILE -x FILE.minisig");
+    const std::string said = shell.run("minisign -V -P " + other.public_key().text() + " -m FILE -x FILE.minisig");
     EXPECT_NE(shell.status(), 0);
     EXPECT_NE(said.find(key.public_key().key_id()), std::string::npos) << said;
 }
@@ -102,8 +99,7 @@ TEST(MinisignTool, ItsKeysAreReadable) {
     std::string text = shell.read("pub");
     text = text.substr(text.find('\n') + 1);
     const PublicKey key = must(PublicKey::parse(text.substr(0, text.size() - 1)));
-    EXPECT_NE(shell.read("pub").find(key.key_id()), std::string::npos)
-        << shell.read("pub") << key.key_id();
+    EXPECT_NE(shell.read("pub").find(key.key_id()), std::string::npos) << shell.read("pub") << key.key_id();
     EXPECT_FALSE(key.id_is_derived());
 }
 

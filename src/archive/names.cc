@@ -39,8 +39,7 @@ bool drop(std::string_view& text, std::string_view tail) {
 }
 
 std::optional<std::uint64_t> number(std::string_view text) {
-    if (text.empty() || text.size() > 10 || (text.size() > 1 && text[0] == '0'))
-        return std::nullopt;
+    if (text.empty() || text.size() > 10 || (text.size() > 1 && text[0] == '0')) return std::nullopt;
     std::uint64_t value = 0;
     for (const char c : text) {
         if (c < '0' || c > '9') return std::nullopt;
@@ -134,17 +133,14 @@ std::string printable(std::string_view name) {
 }  // namespace
 
 bool is_secret_name(std::string_view name) {
-    if (name.empty() || name.size() > 91 || !is_lower_alnum(name[0]) || name.ends_with(".age"))
-        return false;
-    return std::all_of(name.begin(), name.end(), [](char c) {
-        return is_lower_alnum(c) || c == '.' || c == '_' || c == '-';
-    });
+    if (name.empty() || name.size() > 91 || !is_lower_alnum(name[0]) || name.ends_with(".age")) return false;
+    return std::all_of(name.begin(), name.end(),
+                       [](char c) { return is_lower_alnum(c) || c == '.' || c == '_' || c == '-'; });
 }
 
 bool is_table_name(std::string_view name) {
     if (name.empty() || name.size() > 63 || (name[0] >= '0' && name[0] <= '9')) return false;
-    return std::all_of(name.begin(), name.end(),
-                       [](char c) { return is_lower_alnum(c) || c == '_'; });
+    return std::all_of(name.begin(), name.end(), [](char c) { return is_lower_alnum(c) || c == '_'; });
 }
 
 Result<EntryName> parse_entry_name(std::string_view name) {
@@ -161,14 +157,12 @@ Result<EntryName> parse_entry_name(std::string_view name) {
         out.encrypted = drop(rest, ".age");
         if (parse_inner(out, rest)) return out;
     }
-    return fail(ErrorCode::corrupt,
-                fmt::format("\"{}\" is no entry of this format", printable(name)),
+    return fail(ErrorCode::corrupt, fmt::format("\"{}\" is no entry of this format", printable(name)),
                 "the archive was changed, or made by something else");
 }
 
 std::string prefix_directory(const Header& header) {
-    return fmt::format("dtr-backup-{}-{}/", format_compact_utc(header.cut_at),
-                       header.backup_id.substr(0, 8));
+    return fmt::format("dtr-backup-{}-{}/", format_compact_utc(header.cut_at), header.backup_id.substr(0, 8));
 }
 
 bool is_prefix_directory(std::string_view text) {
@@ -214,27 +208,23 @@ Status EntryOrder::check_policy(const EntryName& name) const {
     bool encrypted = header_->encryption == Encryption::entries;
     if (name.kind == EntryKind::secret) {
         if (header_->secrets == SecretPolicy::omitted)
-            return fail(ErrorCode::corrupt,
-                        fmt::format("{}: the header says that secrets are left out", name.text));
+            return fail(ErrorCode::corrupt, fmt::format("{}: the header says that secrets are left out", name.text));
         encrypted = header_->secrets == SecretPolicy::sealed;
     }
     if (name.encrypted != encrypted)
-        return fail(ErrorCode::corrupt, fmt::format("{}: the header says that it is {}encrypted",
-                                                    name.text, encrypted ? "" : "not "));
+        return fail(ErrorCode::corrupt,
+                    fmt::format("{}: the header says that it is {}encrypted", name.text, encrypted ? "" : "not "));
     if (name.kind == EntryKind::changes && header_->kind != BackupKind::increment)
-        return fail(ErrorCode::corrupt,
-                    fmt::format("{}: only an increment has changes", name.text));
+        return fail(ErrorCode::corrupt, fmt::format("{}: only an increment has changes", name.text));
     if (name.kind == EntryKind::table && header_->kind == BackupKind::config)
-        return fail(ErrorCode::corrupt,
-                    fmt::format("{}: a backup of kind config has no rows", name.text));
+        return fail(ErrorCode::corrupt, fmt::format("{}: a backup of kind config has no rows", name.text));
     return {};
 }
 
 Status EntryOrder::admit_table(const EntryName& name, const std::vector<std::string>& tables) {
     const auto found = std::find(tables.begin(), tables.end(), name.part);
     if (found == tables.end())
-        return fail(ErrorCode::corrupt,
-                    fmt::format("{}: the header does not list this table", name.text));
+        return fail(ErrorCode::corrupt, fmt::format("{}: the header does not list this table", name.text));
     const auto index = static_cast<std::size_t>(found - tables.begin());
     const bool same = last_ == name.kind && index == table_index_;
     const bool later = last_ != name.kind || index > table_index_;
@@ -245,9 +235,7 @@ Status EntryOrder::admit_table(const EntryName& name, const std::vector<std::str
 }
 
 Status EntryOrder::admit(const EntryName& name) {
-    const auto out_of_order = [&] {
-        return fail(ErrorCode::corrupt, fmt::format("{} is out of order", name.text));
-    };
+    const auto out_of_order = [&] { return fail(ErrorCode::corrupt, fmt::format("{} is out of order", name.text)); };
     if (name.kind == EntryKind::sums) {
         if (!started_ || last_ < EntryKind::header_signature || last_ >= EntryKind::sha256sums ||
             name.number != next_sums_ || next_sums_ >= kSumsCountMax)
@@ -274,8 +262,7 @@ Status EntryOrder::admit(const EntryName& name) {
             if (!must_follow(EntryKind::seal)) return out_of_order();
             break;
         default:
-            if (!started_ || last_ < EntryKind::restore_text || last_ > EntryKind::sha256sums ||
-                name.kind < last_)
+            if (!started_ || last_ < EntryKind::restore_text || last_ > EntryKind::sha256sums || name.kind < last_)
                 return out_of_order();
     }
     const bool same_kind = started_ && name.kind == last_;

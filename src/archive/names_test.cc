@@ -103,10 +103,9 @@ struct Order {
 
 TEST(EntryOrder, EverySectionAscends) {
     Order order;
-    const std::string a = "blobs/sha256/" + std::string(64, 'a'),
-                      b = "blobs/sha256/" + std::string(64, 'b');
-    EXPECT_TRUE(order.takes({config_name(0), config_name(1), "db/schema.sql", "oci-layout", a, b,
-                             "sums/0", "SHA256SUMS"}));
+    const std::string a = "blobs/sha256/" + std::string(64, 'a'), b = "blobs/sha256/" + std::string(64, 'b');
+    EXPECT_TRUE(
+        order.takes({config_name(0), config_name(1), "db/schema.sql", "oci-layout", a, b, "sums/0", "SHA256SUMS"}));
     EXPECT_FALSE(order.takes({config_name(1)}));
     EXPECT_FALSE(order.takes({config_name(0), config_name(0)}));
     EXPECT_FALSE(order.takes({config_name(0), config_name(2)}));
@@ -129,8 +128,8 @@ TEST(EntryOrder, EverySectionAscends) {
 
 TEST(EntryOrder, TablesComeAsTheHeaderListsThem) {
     Order order;  // repositories, manifests
-    EXPECT_TRUE(order.takes({table_name("repositories", 0), table_name("repositories", 1),
-                             table_name("manifests", 0)}));
+    EXPECT_TRUE(
+        order.takes({table_name("repositories", 0), table_name("repositories", 1), table_name("manifests", 0)}));
     EXPECT_TRUE(order.takes({table_name("manifests", 0)}));
     EXPECT_FALSE(order.takes({table_name("manifests", 0), table_name("repositories", 0)}));
     EXPECT_FALSE(order.takes({table_name("manifests", 1)}));

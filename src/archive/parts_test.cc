@@ -14,16 +14,14 @@ TEST(Zstd, RoundTrip) {
         const std::string plain = random.bytes(size / 2) + std::string(size - size / 2, 'x');
         EXPECT_EQ(must(zstd_decompress(zstd_compress(plain), size)), plain);
         if (size > 0) {
-            EXPECT_EQ(zstd_decompress(zstd_compress(plain), size - 1).error().code,
-                      ErrorCode::exhausted);
+            EXPECT_EQ(zstd_decompress(zstd_compress(plain), size - 1).error().code, ErrorCode::exhausted);
         }
     }
 }
 
 TEST(Zstd, DamageIsCorrupt) {
     const std::string packed = zstd_compress("some bytes, some bytes, some bytes");
-    for (std::size_t i = 0; i < packed.size(); ++i)
-        EXPECT_FALSE(zstd_decompress(packed.substr(0, i), 1000)) << i;
+    for (std::size_t i = 0; i < packed.size(); ++i) EXPECT_FALSE(zstd_decompress(packed.substr(0, i), 1000)) << i;
     EXPECT_FALSE(zstd_decompress(packed + "x", 1000));
     EXPECT_FALSE(zstd_decompress(packed + packed, 1000));
     EXPECT_FALSE(zstd_decompress("", 1000));
@@ -68,14 +66,12 @@ TEST(CopyText, IsStrict) {
     EXPECT_FALSE(copy_append(out, {{std::string("a\0b", 3)}}));
     EXPECT_FALSE(copy_append(out, {{"\xff"}}));
     EXPECT_EQ(out, "kept");
-    for (const auto* line :
-         {"\\x41", "\\101", "\\", "a\\", "\\.", "a\\Nb", "a\rb", "\\q", "\xc3", "a\nb", "\x01\x08"})
+    for (const auto* line : {"\\x41", "\\101", "\\", "a\\", "\\.", "a\\Nb", "a\rb", "\\q", "\xc3", "a\nb", "\x01\x08"})
         EXPECT_FALSE(copy_parse(line)) << line;
     EXPECT_FALSE(copy_parse(std::string_view("\0", 1)));
     CopyLines lines("cut");
     EXPECT_FALSE(lines.next());
-    for (const auto* text : {"", "x41", "\\x4", "\\xAB", "\\xzz"})
-        EXPECT_FALSE(parse_bytea(text)) << text;
+    for (const auto* text : {"", "x41", "\\x4", "\\xAB", "\\xzz"}) EXPECT_FALSE(parse_bytea(text)) << text;
 }
 
 TEST(Fingerprint, IsASum) {

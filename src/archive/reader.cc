@@ -50,8 +50,7 @@ constexpr std::size_t kPrefixBytes = 37;
 SignerTrust judge(const Header& header, const TrustAnchors& anchors) {
     if (anchors.empty()) return SignerTrust::unverified;
     const auto same_id = [](std::string_view a, std::string_view b) {
-        return a.size() == b.size() &&
-               std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+        return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
                    return x == (y >= 'a' && y <= 'f' ? static_cast<char>(y - 'a' + 'A') : y);
                });
     };
@@ -61,8 +60,7 @@ SignerTrust judge(const Header& header, const TrustAnchors& anchors) {
         for (const auto& key : anchors.keys)
             if (key.raw() == signer.key.raw()) return SignerTrust::verified;
         for (const auto& id : anchors.key_ids)
-            if (same_id(signer.key.key_id(), id) && signer.key.id_is_derived())
-                return SignerTrust::verified;
+            if (same_id(signer.key.key_id(), id) && signer.key.id_is_derived()) return SignerTrust::verified;
     }
     return SignerTrust::untrusted;
 }
@@ -104,19 +102,14 @@ struct ArchiveReader::State {
 
 tl::unexpected<Error> ArchiveReader::State::broken(const Archive& in, Error error) {
     if (error.code == ErrorCode::corrupt) {
-        const std::string sound =
-            in.checkpoint.empty() ? "no part of it is proven" : "sound up to " + in.checkpoint;
+        const std::string sound = in.checkpoint.empty() ? "no part of it is proven" : "sound up to " + in.checkpoint;
         const std::string where = name ? fmt::format("{}: ", name->text) : std::string();
-        error.message = tar.ended() ? fmt::format("no seal: not a backup; {}it {}; {}", where,
-                                                  error.message, sound)
+        error.message = tar.ended() ? fmt::format("no seal: not a backup; {}it {}; {}", where, error.message, sound)
                                     : fmt::format("{}{}; {}", where, error.message, sound);
         if (error.hint.empty())
-            error.hint =
-                tar.ended()
-                    ? "the archive was cut: take it again from where it was written"
-                    : "the archive was damaged or changed; use another copy or an older backup";
-        if (following != nullptr && &in == following.get())
-            error = error.in("in the archive that follows");
+            error.hint = tar.ended() ? "the archive was cut: take it again from where it was written"
+                                     : "the archive was damaged or changed; use another copy or an older backup";
+        if (following != nullptr && &in == following.get()) error = error.in("in the archive that follows");
     }
     failed = error;
     return fail(std::move(error));
@@ -129,18 +122,14 @@ Status ArchiveReader::State::check_place(Archive& in) const {
     DTR_TRY(in.order.admit(*name));
     const bool is_sums = name->kind == EntryKind::sums;
     if (!is_sums && in.chain.due())
-        return fail(ErrorCode::corrupt,
-                    fmt::format("{} is missing before it", sums_name(in.chain.next())));
-    if (in.last_sums && name->kind < EntryKind::sha256sums)
-        return fail(ErrorCode::corrupt, "it follows the last sums");
+        return fail(ErrorCode::corrupt, fmt::format("{} is missing before it", sums_name(in.chain.next())));
+    if (in.last_sums && name->kind < EntryKind::sha256sums) return fail(ErrorCode::corrupt, "it follows the last sums");
     if (is_sums && !in.chain.pending()) return fail(ErrorCode::corrupt, "it has nothing to sum");
     if (name->kind == EntryKind::sha256sums && in.chain.pending())
-        return fail(ErrorCode::corrupt,
-                    fmt::format("{} is missing before it", sums_name(in.chain.next())));
+        return fail(ErrorCode::corrupt, fmt::format("{} is missing before it", sums_name(in.chain.next())));
     if (is_sums) in.last_sums = !in.chain.due();
     if (size > entry_bytes_max(*name, in.header.limits))
-        return fail(ErrorCode::corrupt,
-                    fmt::format("its {} bytes are more than an entry of its kind may hold", size));
+        return fail(ErrorCode::corrupt, fmt::format("its {} bytes are more than an entry of its kind may hold", size));
     return {};
 }
 
@@ -159,14 +148,12 @@ Result<bool> ArchiveReader::State::step(Archive& in) {
     if (!entry->path.starts_with(in.prefix))
         return fail(ErrorCode::corrupt, fmt::format("an entry is not below {}", in.prefix));
     DTR_ASSIGN(name, parse_entry_name(std::string_view(entry->path).substr(kPrefixBytes)));
-    if (entry->mtime_s != in.mtime_s)
-        return fail(ErrorCode::corrupt, "its time is not the time of the cut");
+    if (entry->mtime_s != in.mtime_s) return fail(ErrorCode::corrupt, "its time is not the time of the cut");
     size = entry->size;
     DTR_TRY(check_place(in));
     sha256.emplace();
     sha512.reset();
-    if (name->kind == EntryKind::blob_sha512 && !name->encrypted)
-        sha512.emplace(DigestAlgorithm::sha512);
+    if (name->kind == EntryKind::blob_sha512 && !name->encrypted) sha512.emplace(DigestAlgorithm::sha512);
     return true;
 }
 
@@ -217,11 +204,9 @@ Result<std::string> ArchiveReader::State::whole(Archive& in) {
     }
 }
 
-Result<std::string> ArchiveReader::State::expect(Archive& in, EntryKind kind,
-                                                 std::string_view what) {
+Result<std::string> ArchiveReader::State::expect(Archive& in, EntryKind kind, std::string_view what) {
     DTR_ASSIGN(const bool entry, step(in));
-    if (!entry || name->kind != kind)
-        return fail(ErrorCode::corrupt, fmt::format("{} is missing", what));
+    if (!entry || name->kind != kind) return fail(ErrorCode::corrupt, fmt::format("{} is missing", what));
     return whole(in);
 }
 
@@ -232,14 +217,11 @@ Status ArchiveReader::State::open_archive(Archive& in) {
     DTR_ASSIGN(in.header_json, expect(in, EntryKind::header, "HEADER.json"));
     DTR_ASSIGN(in.header, parse_header(in.header_json));
     if (in.prefix != prefix_directory(in.header) || in.mtime_s != in.header.cut_at / kSecond)
-        return fail(ErrorCode::corrupt,
-                    "its id or time is not that of the directory and the tar headers");
+        return fail(ErrorCode::corrupt, "its id or time is not that of the directory and the tar headers");
     in.order.set_header(in.header);
     in.chain.set_limits(in.header.limits);
-    DTR_ASSIGN(const std::string signature,
-               expect(in, EntryKind::header_signature, "HEADER.json.minisig"));
-    DTR_ASSIGN(const std::string comment,
-               verify_file(in.header.signer(), in.header_json, signature));
+    DTR_ASSIGN(const std::string signature, expect(in, EntryKind::header_signature, "HEADER.json.minisig"));
+    DTR_ASSIGN(const std::string comment, verify_file(in.header.signer(), in.header_json, signature));
     if (comment != trusted_comment(in.header, "header"))
         return fail(ErrorCode::corrupt, "it was made for another file or backup");
     in.trust = judge(in.header, anchors);
@@ -251,16 +233,14 @@ Status ArchiveReader::State::take_sums(Archive& in) {
     DTR_ASSIGN(const std::string found, whole(in));
     if (found != expected) {
         // Names the entry whose line differs: that entry was changed, or this sums entry.
-        const auto differ =
-            std::mismatch(found.begin(), found.end(), expected.begin(), expected.end()).second;
+        const auto differ = std::mismatch(found.begin(), found.end(), expected.begin(), expected.end()).second;
         const auto at = static_cast<std::size_t>(differ - expected.begin());
         const std::size_t line = at == 0 ? 0 : expected.rfind('\n', at - 1) + 1;
         std::string_view entry = std::string_view(expected).substr(line);
         entry = entry.substr(0, entry.find('\n'));
         entry.remove_prefix(std::min<std::size_t>(66, entry.size()));
-        return fail(ErrorCode::corrupt,
-                    entry.empty() ? "it lists entries that did not come"
-                                  : fmt::format("it does not fit the content of {}", entry));
+        return fail(ErrorCode::corrupt, entry.empty() ? "it lists entries that did not come"
+                                                      : fmt::format("it does not fit the content of {}", entry));
     }
     in.checkpoint = sums_name(in.chain.next());
     in.chain.close(last_digest);
@@ -285,8 +265,7 @@ Status ArchiveReader::State::check_seal(const Archive& in, std::uint64_t archive
     if (s.parent_seal != in.header.parent_seal) return differs("parent");
     if (s.sums_digest != in.sums_digest) return differs("digest of SHA256SUMS");
     if (s.entries != in.entries) return differs("number of entries");
-    if (s.content_bytes != in.content_bytes || s.archive_bytes != archive_bytes)
-        return differs("number of bytes");
+    if (s.content_bytes != in.content_bytes || s.archive_bytes != archive_bytes) return differs("number of bytes");
     if (s.sums != in.chain.next()) return differs("number of sums");
     if (s.storage_id != in.header.storage_id || s.product_version != in.header.product_version ||
         s.schema_version != in.header.schema_version)
@@ -298,8 +277,7 @@ Status ArchiveReader::State::take_seal(Archive& in, std::uint64_t offset) {
     DTR_ASSIGN(in.seal_json, whole(in));
     DTR_ASSIGN(in.seal, parse_seal(in.seal_json));
     DTR_TRY(check_seal(in, offset - in.start));
-    DTR_ASSIGN(const std::string signature,
-               expect(in, EntryKind::seal_signature, "SEAL.json.minisig"));
+    DTR_ASSIGN(const std::string signature, expect(in, EntryKind::seal_signature, "SEAL.json.minisig"));
     DTR_ASSIGN(const std::string comment, verify_file(in.header.signer(), in.seal_json, signature));
     if (comment != trusted_comment(in.header, "seal"))
         return fail(ErrorCode::corrupt, "it was made for another file or backup");
@@ -310,9 +288,8 @@ Status ArchiveReader::State::check_following(const Archive& in) const {
     const Header& next = following->header;
     if (next.parent_seal != archive::seal_digest(in.seal_json))
         return fail(ErrorCode::corrupt, "its parent is not the archive before it");
-    const bool known = std::any_of(
-        next.signers.begin(), next.signers.end(),
-        [&](const Signer& signer) { return signer.key.raw() == in.header.signer().raw(); });
+    const bool known = std::any_of(next.signers.begin(), next.signers.end(),
+                                   [&](const Signer& signer) { return signer.key.raw() == in.header.signer().raw(); });
     if (!known)
         return fail(ErrorCode::untrusted,
                     fmt::format("the archive that follows is signed by key {}, which key {} of the "
@@ -343,8 +320,7 @@ Result<std::optional<Entry>> ArchiveReader::State::next(Archive& in) {
         in.listed_bytes += listed.size();
         const std::uint64_t offset = tar.offset();
         DTR_ASSIGN(const bool entry, step(in));
-        if (!entry)
-            return fail(ErrorCode::corrupt, "no seal: not a backup; it ends without SEAL.json");
+        if (!entry) return fail(ErrorCode::corrupt, "no seal: not a backup; it ends without SEAL.json");
         switch (name->kind) {
             case EntryKind::sums:
                 DTR_TRY(take_sums(in));
@@ -369,8 +345,7 @@ Result<std::optional<Entry>> ArchiveReader::State::next(Archive& in) {
 ArchiveReader::ArchiveReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
 ArchiveReader::~ArchiveReader() = default;
 
-Result<std::unique_ptr<ArchiveReader>> ArchiveReader::open(ByteSource& source,
-                                                           TrustAnchors anchors) {
+Result<std::unique_ptr<ArchiveReader>> ArchiveReader::open(ByteSource& source, TrustAnchors anchors) {
     auto state = std::make_unique<State>(source, std::move(anchors));
     state->archive = std::make_unique<Archive>();
     if (auto opened = state->open_archive(*state->archive); !opened)
@@ -394,18 +369,15 @@ Status ArchiveReader::require_verified() const {
         case SignerTrust::verified:
             return {};
         case SignerTrust::unverified:
-            return fail(
-                ErrorCode::untrusted,
-                fmt::format("the archive is signed by key {}, and nothing says whose that is", id),
-                fmt::format("give the recovery key file, or --trust {} if you know this key", id));
+            return fail(ErrorCode::untrusted,
+                        fmt::format("the archive is signed by key {}, and nothing says whose that is", id),
+                        fmt::format("give the recovery key file, or --trust {} if you know this key", id));
         case SignerTrust::untrusted:
             break;
     }
-    return fail(
-        ErrorCode::untrusted,
-        fmt::format("the archive is signed by key {}, which none of the trusted keys stands behind",
-                    id),
-        fmt::format("it may be a forgery; --trust {} if you know this key", id));
+    return fail(ErrorCode::untrusted,
+                fmt::format("the archive is signed by key {}, which none of the trusted keys stands behind", id),
+                fmt::format("it may be a forgery; --trust {} if you know this key", id));
 }
 
 Result<std::optional<Entry>> ArchiveReader::next() {

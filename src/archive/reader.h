@@ -24,9 +24,8 @@ namespace dtr::archive {
 
 // What the caller knows from outside the archive. Keys inside it prove nothing by themselves.
 struct TrustAnchors {
-    std::vector<PublicKey> keys;  // from the recovery-key file or UCP
-    std::vector<std::string>
-        key_ids;  // --trust KEYID (any case); only ids made from their key can match
+    std::vector<PublicKey> keys;       // from the recovery-key file or UCP
+    std::vector<std::string> key_ids;  // --trust KEYID (any case); only ids made from their key can match
     [[nodiscard]] bool empty() const { return keys.empty() && key_ids.empty(); }
 };
 

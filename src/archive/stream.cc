@@ -19,8 +19,7 @@ Result<std::string> read_all(ByteSource& source, std::size_t limit) {
         DTR_ASSIGN(const std::size_t n, source.read(buffer, sizeof buffer));
         if (n == 0) return out;
         if (n > limit - out.size())
-            return fail(ErrorCode::exhausted,
-                        fmt::format("more than the {} bytes allowed here", limit));
+            return fail(ErrorCode::exhausted, fmt::format("more than the {} bytes allowed here", limit));
         out.append(buffer, n);
     }
 }

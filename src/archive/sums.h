@@ -50,8 +50,7 @@ inline std::string sums_line(std::string_view sha256_hex, std::string_view name)
     return fmt::format("{}  {}\n", sha256_hex, name);
 }
 
-inline void SumsChain::note(const EntryName& name, std::uint64_t size,
-                            std::string_view sha256_hex) {
+inline void SumsChain::note(const EntryName& name, std::uint64_t size, std::string_view sha256_hex) {
     const std::string line = sums_line(sha256_hex, name.text);
     switch (name.kind) {
         case EntryKind::header:

@@ -28,8 +28,8 @@ void put_octal(std::string& header, std::size_t at, std::size_t digits, std::uin
         header[at + i] = static_cast<char>('0' + static_cast<int>(value & 7U));
 }
 
-std::string raw_header(std::string_view prefix, std::string_view name, std::uint64_t size,
-                       std::int64_t mtime_s, char type) {
+std::string raw_header(std::string_view prefix, std::string_view name, std::uint64_t size, std::int64_t mtime_s,
+                       char type) {
     std::string h(kTarBlock, '\0');
     h.replace(0, name.size(), name);
     put_octal(h, 100, 7, 0600);
@@ -83,8 +83,7 @@ Result<std::uint64_t> parse_octal(std::string_view field) {
 
 Result<std::uint64_t> parse_decimal(std::string_view text) {
     std::uint64_t value = 0;
-    if (text.empty() || text.size() > 16)
-        return fail(ErrorCode::corrupt, "a PAX number is too long");
+    if (text.empty() || text.size() > 16) return fail(ErrorCode::corrupt, "a PAX number is too long");
     for (const char c : text) {
         if (c < '0' || c > '9') return fail(ErrorCode::corrupt, "a PAX number is not decimal");
         value = value * 10 + static_cast<std::uint64_t>(c - '0');
@@ -113,8 +112,7 @@ bool can_be_built(std::string_view path) {
     if (path.empty() || path.size() > 400) return false;
     if (path.size() <= kNameBytes) return true;
     const std::size_t slash = path.rfind('/');
-    return slash != std::string_view::npos && slash != 0 && slash <= kPrefixBytes &&
-           slash + 1 < path.size();
+    return slash != std::string_view::npos && slash != 0 && slash <= kPrefixBytes && slash + 1 < path.size();
 }
 
 bool all_zero(const char* bytes, std::size_t size) {
@@ -122,14 +120,12 @@ bool all_zero(const char* bytes, std::size_t size) {
 }
 
 tl::unexpected<Error> bad_header(std::string_view path) {
-    return fail(ErrorCode::corrupt,
-                fmt::format("the tar header that claims to be {} is not as this format writes it",
-                            path.empty() || path.size() > 300 ? "nameless" : path));
+    return fail(ErrorCode::corrupt, fmt::format("the tar header that claims to be {} is not as this format writes it",
+                                                path.empty() || path.size() > 300 ? "nameless" : path));
 }
 
 // The records of a PAX block; the caller compares them with what it would have written.
-Status parse_pax_records(std::string_view data, std::optional<std::string>& path,
-                         std::optional<std::uint64_t>& size) {
+Status parse_pax_records(std::string_view data, std::optional<std::string>& path, std::optional<std::uint64_t>& size) {
     while (!data.empty()) {
         const std::size_t space = data.find(' ');
         if (space == std::string_view::npos) return bad_header("a PAX record");
@@ -161,8 +157,7 @@ std::string tar_header(std::string_view path, std::uint64_t size, std::int64_t m
         if (split.cut) records += pax_record("path", path);
         if (large) records += pax_record("size", std::to_string(size));
         DTR_CHECK(records.size() <= kTarBlock);
-        const std::string name =
-            fmt::format("{}PaxHeaders/entry", path.substr(0, path.find('/') + 1));
+        const std::string name = fmt::format("{}PaxHeaders/entry", path.substr(0, path.find('/') + 1));
         DTR_CHECK(name.size() <= kNameBytes);
         out = raw_header({}, name, records.size(), mtime_s, 'x') + records;
         out.resize(2 * kTarBlock, '\0');
@@ -205,23 +200,19 @@ Result<TarEntry> TarReader::read_pax(const char* block) {
     DTR_ASSIGN(TarEntry entry, parse_ustar(all.data() + 2 * kTarBlock));
     if (path) entry.path = *path;
     if (size) entry.size = *size;
-    const bool name_ok =
-        can_be_built(entry.path) && entry.path.find('/') != 0 && entry.path.find('/') <= 64;
-    if (!name_ok || entry.size > kTarSizeMax ||
-        tar_header(entry.path, entry.size, entry.mtime_s) != all)
+    const bool name_ok = can_be_built(entry.path) && entry.path.find('/') != 0 && entry.path.find('/') <= 64;
+    if (!name_ok || entry.size > kTarSizeMax || tar_header(entry.path, entry.size, entry.mtime_s) != all)
         return bad_header(entry.path);
     return entry;
 }
 
 Result<std::optional<TarEntry>> TarReader::next() {
-    if (left_ != 0 || padding_ != 0)
-        return fail(ErrorCode::internal, "the tar entry before was not read to its end");
+    if (left_ != 0 || padding_ != 0) return fail(ErrorCode::internal, "the tar entry before was not read to its end");
     char block[kTarBlock];
     DTR_TRY(read_block(block));
     if (all_zero(block, kTarBlock)) {
         DTR_TRY(read_block(block));
-        if (!all_zero(block, kTarBlock))
-            return fail(ErrorCode::corrupt, "the second end block is not zero");
+        if (!all_zero(block, kTarBlock)) return fail(ErrorCode::corrupt, "the second end block is not zero");
         return std::optional<TarEntry>();
     }
     TarEntry entry;
@@ -246,17 +237,14 @@ Result<std::size_t> TarReader::read(char* buffer, std::size_t size) {
         offset_ += n;
         if (n != padding_) {
             ended_ = true;
-            return fail(ErrorCode::corrupt,
-                        fmt::format("ends at byte {}, inside an entry", offset_));
+            return fail(ErrorCode::corrupt, fmt::format("ends at byte {}, inside an entry", offset_));
         }
-        if (!all_zero(padding, n))
-            return fail(ErrorCode::corrupt, "the padding after it is not zero");
+        if (!all_zero(padding, n)) return fail(ErrorCode::corrupt, "the padding after it is not zero");
         padding_ = 0;
         return std::size_t{0};
     }
-    DTR_ASSIGN(
-        const std::size_t n,
-        source_.read(buffer, static_cast<std::size_t>(std::min<std::uint64_t>(left_, size))));
+    DTR_ASSIGN(const std::size_t n,
+               source_.read(buffer, static_cast<std::size_t>(std::min<std::uint64_t>(left_, size))));
     if (n == 0) {
         ended_ = true;
         return fail(ErrorCode::corrupt, fmt::format("ends at byte {}, inside an entry", offset_));
@@ -271,9 +259,7 @@ Result<bool> TarReader::more() {
     DTR_ASSIGN(const std::size_t n, read_full(source_, peek_, kTarBlock));
     offset_ += n;
     if (n == 0) return false;
-    if (n != kTarBlock)
-        return fail(ErrorCode::corrupt,
-                    fmt::format("{} stray bytes follow the end of the archive", n));
+    if (n != kTarBlock) return fail(ErrorCode::corrupt, fmt::format("{} stray bytes follow the end of the archive", n));
     peeked_ = true;
     return true;
 }

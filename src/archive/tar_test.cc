@@ -17,10 +17,9 @@ Result<std::optional<TarEntry>> first(const std::string& bytes) {
 }
 
 TEST(Tar, HeadersReadBack) {
-    for (const auto& path :
-         {kDir + "HEADER.json", kDir + "blobs/sha256/" + std::string(64, 'a'), kSha512}) {
-        for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{5}, kUstarSizeMax,
-                                         kUstarSizeMax + 1, std::uint64_t{1} << 45U}) {
+    for (const auto& path : {kDir + "HEADER.json", kDir + "blobs/sha256/" + std::string(64, 'a'), kSha512}) {
+        for (const std::uint64_t size :
+             {std::uint64_t{0}, std::uint64_t{5}, kUstarSizeMax, kUstarSizeMax + 1, std::uint64_t{1} << 45U}) {
             const std::string header = tar_header(path, size, 1'795'335'881);
             const auto entry = must(first(header));
             ASSERT_TRUE(entry);
@@ -44,8 +43,7 @@ TEST(Tar, FieldsStandWhereTheyShould) {
     ASSERT_EQ(pax.size(), 1536U);
     EXPECT_TRUE(pax.starts_with(kDir + "PaxHeaders/entry"));
     EXPECT_EQ(pax[156], 'x');
-    EXPECT_TRUE(pax.substr(512).starts_with("188 path=" + kSha512 + "\n19 size=8589934592\n"))
-        << pax.substr(512, 220);
+    EXPECT_TRUE(pax.substr(512).starts_with("188 path=" + kSha512 + "\n19 size=8589934592\n")) << pax.substr(512, 220);
     EXPECT_EQ(pax.substr(1024 + 124, 12), std::string("00000000000\0", 12));
 }
 
@@ -89,8 +87,8 @@ TEST(Tar, OtherKindsOfEntriesAreRefused) {
 }
 
 TEST(Tar, PaddingAndEndBlocks) {
-    std::string bytes = tar_header(kDir + "HEADER.json", 3, 8) + "abc" + std::string(509, '\0') +
-                        std::string(1024, '\0');
+    std::string bytes =
+        tar_header(kDir + "HEADER.json", 3, 8) + "abc" + std::string(509, '\0') + std::string(1024, '\0');
     const auto walk = [](const std::string& all) -> Status {
         StringSource source(all);
         TarReader tar(source);

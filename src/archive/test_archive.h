@@ -70,9 +70,7 @@ using Entries = std::vector<std::pair<std::string, std::string>>;
 
 inline Entries sample_entries(Keys& keys, const Header& header) {
     Entries out;
-    const auto add = [&](std::string name, std::string bytes) {
-        out.emplace_back(std::move(name), std::move(bytes));
-    };
+    const auto add = [&](std::string name, std::string bytes) { out.emplace_back(std::move(name), std::move(bytes)); };
     add(config_name(0), zstd_compress("{\"key\":\"a\",\"value\":1}\n"));
     add(config_name(1), zstd_compress("{\"key\":\"b\",\"value\":\"secrets/token-key\"}\n"));
     add("db/schema.sql", "create table repositories (id bigint, name text);\n");
@@ -81,10 +79,8 @@ inline Entries sample_entries(Keys& keys, const Header& header) {
     add(table_name("repositories", 0), zstd_compress(rows));
     add(table_name("repositories", 1), zstd_compress(rows + rows));
     add(table_name("manifests", 0), zstd_compress(rows));
-    if (header.kind == BackupKind::increment)
-        add(changes_name(0), zstd_compress("{\"change\":1}\n"));
-    add("db/fingerprints.json",
-        to_json(std::vector<TableFingerprint>{{"repositories", 3, Fingerprint().hex()}}));
+    if (header.kind == BackupKind::increment) add(changes_name(0), zstd_compress("{\"change\":1}\n"));
+    add("db/fingerprints.json", to_json(std::vector<TableFingerprint>{{"repositories", 3, Fingerprint().hex()}}));
     add(account_table_name("users", 0), zstd_compress(rows));
     if (header.secrets != SecretPolicy::omitted) {
         for (const auto* name : {"password-hashes", "token-key"}) {
@@ -186,8 +182,7 @@ class Shell {
         std::FILE* pipe = popen(all.c_str(), "r");
         std::string out;
         char buffer[4096];
-        while (const std::size_t n = std::fread(buffer, 1, sizeof buffer, pipe))
-            out.append(buffer, n);
+        while (const std::size_t n = std::fread(buffer, 1, sizeof buffer, pipe)) out.append(buffer, n);
         const int result = pclose(pipe);
         status_ = WIFEXITED(result) ? WEXITSTATUS(result) : -1;
         return out;
@@ -195,8 +190,7 @@ class Shell {
     [[nodiscard]] int status() const { return status_; }
     [[nodiscard]] const std::filesystem::path& dir() const { return dir_; }
     void write(const std::string& name, std::string_view bytes) const {
-        std::ofstream(dir_ / name, std::ios::binary)
-            .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+        std::ofstream(dir_ / name, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     }
     [[nodiscard]] std::string read(const std::string& name) const {
         std::ostringstream out;

@@ -29,8 +29,7 @@ struct ArchiveWriter::State {
     std::optional<Hasher> sha256, sha512;
     bool finished = false;
 
-    State(ByteSink& to, Header h, SigningKey key)
-        : sink(to), header(std::move(h)), signer(std::move(key)) {
+    State(ByteSink& to, Header h, SigningKey key) : sink(to), header(std::move(h)), signer(std::move(key)) {
         order.set_header(header);
         chain.set_limits(header.limits);
     }
@@ -51,36 +50,29 @@ struct ArchiveWriter::State {
     Status check_blob(const Digest& digest) const;
 };
 
-Status ArchiveWriter::State::open(std::string_view text, std::uint64_t entry_size,
-                                  std::optional<Digest> digest) {
-    if (name)
-        return fail(ErrorCode::internal,
-                    fmt::format("{} is still open in the archive", name->text));
+Status ArchiveWriter::State::open(std::string_view text, std::uint64_t entry_size, std::optional<Digest> digest) {
+    if (name) return fail(ErrorCode::internal, fmt::format("{} is still open in the archive", name->text));
     auto parsed = parse_entry_name(text);
     if (!parsed) return fail(ErrorCode::invalid, parsed.error().message);
     if (const auto fits = order.admit(*parsed); !fits)
-        return fail(ErrorCode::invalid,
-                    fmt::format("cannot add to the archive: {}", fits.error().message));
+        return fail(ErrorCode::invalid, fmt::format("cannot add to the archive: {}", fits.error().message));
     if (entry_size > entry_bytes_max(*parsed, header.limits))
         return fail(ErrorCode::exhausted,
-                    fmt::format("{}: {} bytes are more than an entry of its kind may hold", text,
-                                entry_size));
+                    fmt::format("{}: {} bytes are more than an entry of its kind may hold", text, entry_size));
     name = std::move(*parsed);
     size = left = entry_size;
     known = std::move(digest);
     sha256.reset();
     sha512.reset();
     if (!known) sha256.emplace();
-    if (name->kind == EntryKind::blob_sha512 && !name->encrypted)
-        sha512.emplace(DigestAlgorithm::sha512);
+    if (name->kind == EntryKind::blob_sha512 && !name->encrypted) sha512.emplace(DigestAlgorithm::sha512);
     return put(tar_header(prefix + name->text, size, header.cut_at / kSecond));
 }
 
 Status ArchiveWriter::State::write(std::string_view data) {
     if (!name || data.size() > left)
         return fail(ErrorCode::internal,
-                    fmt::format("{}: more bytes than the size it was opened with",
-                                name ? name->text : "no entry"));
+                    fmt::format("{}: more bytes than the size it was opened with", name ? name->text : "no entry"));
     left -= data.size();
     if (sha256) sha256->update(data);
     if (sha512) sha512->update(data);
@@ -91,17 +83,14 @@ Status ArchiveWriter::State::check_blob(const Digest& digest) const {
     if (name->encrypted) return {};
     const bool bad = (name->kind == EntryKind::blob_sha256 && digest.hex() != name->part) ||
                      (name->kind == EntryKind::blob_sha512 && sha512->finish().hex() != name->part);
-    if (bad)
-        return fail(ErrorCode::corrupt,
-                    fmt::format("{}: the bytes do not hash to their name", name->text));
+    if (bad) return fail(ErrorCode::corrupt, fmt::format("{}: the bytes do not hash to their name", name->text));
     return {};
 }
 
 Status ArchiveWriter::State::close() {
     if (!name || left != 0)
-        return fail(ErrorCode::internal,
-                    fmt::format("{}: {} bytes less than the size it was opened with",
-                                name ? name->text : "no entry", left));
+        return fail(ErrorCode::internal, fmt::format("{}: {} bytes less than the size it was opened with",
+                                                     name ? name->text : "no entry", left));
     const Digest digest = known ? *known : sha256->finish();
     DTR_TRY(check_blob(digest));
     DTR_TRY(put(std::string(tar_padding(size), '\0')));
@@ -130,8 +119,7 @@ ArchiveWriter::~ArchiveWriter() = default;
 
 Status ArchiveWriter::begin(std::string_view restore_text) {
     State& s = *state_;
-    if (const auto valid = validate(s.header); !valid)
-        return fail(valid.error().in("the header of the backup"));
+    if (const auto valid = validate(s.header); !valid) return fail(valid.error().in("the header of the backup"));
     if (s.header.signer() != s.signer.public_key())
         return fail(ErrorCode::invalid, "the header names another signer than the key that signs");
     s.prefix = prefix_directory(s.header);
@@ -139,8 +127,7 @@ Status ArchiveWriter::begin(std::string_view restore_text) {
     if (s.header_json.size() > kHeaderBytesMax)
         return fail(ErrorCode::exhausted, "the header of the backup is larger than 64 KiB");
     DTR_TRY(s.add("HEADER.json", s.header_json));
-    DTR_TRY(s.add("HEADER.json.minisig",
-                  s.signer.sign_file(s.header_json, trusted_comment(s.header, "header"))));
+    DTR_TRY(s.add("HEADER.json.minisig", s.signer.sign_file(s.header_json, trusted_comment(s.header, "header"))));
     return s.add("RESTORE.txt", restore_text);
 }
 
@@ -150,8 +137,7 @@ Status ArchiveWriter::add(std::string_view name, std::string_view bytes) {
     return close_entry();
 }
 
-Status ArchiveWriter::open_entry(std::string_view name, std::uint64_t size,
-                                 std::optional<Digest> sha256) {
+Status ArchiveWriter::open_entry(std::string_view name, std::uint64_t size, std::optional<Digest> sha256) {
     auto parsed = parse_entry_name(name);
     if (!parsed) return fail(ErrorCode::invalid, parsed.error().message);
     if (parsed->kind <= EntryKind::restore_text || parsed->kind >= EntryKind::sums)
@@ -170,11 +156,9 @@ Status ArchiveWriter::close_entry() {
 
 Result<WrittenSeal> ArchiveWriter::finish(const SealInput& input) {
     State& s = *state_;
-    if (s.finished || s.header_json.empty())
-        return fail(ErrorCode::internal, "the archive is not open");
+    if (s.finished || s.header_json.empty()) return fail(ErrorCode::internal, "the archive is not open");
     if (!input.fence_id.empty() && !input.fence_live)
-        return fail(ErrorCode::lost,
-                    "the fence fell before the last byte was read, so nothing may be sealed",
+        return fail(ErrorCode::lost, "the fence fell before the last byte was read, so nothing may be sealed",
                     "run the backup again");
     if (s.chain.pending()) DTR_TRY(s.write_sums());
     const std::string sums_text = s.listed;
@@ -195,12 +179,10 @@ Result<WrittenSeal> ArchiveWriter::finish(const SealInput& input) {
     out.seal.input = input;
     out.json = to_json(out.seal);
     if (const auto valid = parse_seal(out.json); !valid)
-        return fail(ErrorCode::invalid,
-                    fmt::format("the seal would be malformed: {}", valid.error().message));
+        return fail(ErrorCode::invalid, fmt::format("the seal would be malformed: {}", valid.error().message));
     out.digest = seal_digest(out.json);
     DTR_TRY(s.add("SEAL.json", out.json));
-    DTR_TRY(s.add("SEAL.json.minisig",
-                  s.signer.sign_file(out.json, trusted_comment(s.header, "seal"))));
+    DTR_TRY(s.add("SEAL.json.minisig", s.signer.sign_file(out.json, trusted_comment(s.header, "seal"))));
     DTR_TRY(s.put(std::string(kTarEndBytes, '\0')));
     s.finished = true;
     return out;

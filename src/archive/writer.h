@@ -36,8 +36,7 @@ class ArchiveWriter {
     // the digest of the bytes if the caller checks it while it reads (a blob under its own name):
     // they are then not hashed again. A blob whose bytes do not hash to its name is corrupt at
     // close_entry(), unless it is encrypted.
-    Status open_entry(std::string_view name, std::uint64_t size,
-                      std::optional<Digest> sha256 = std::nullopt);
+    Status open_entry(std::string_view name, std::uint64_t size, std::optional<Digest> sha256 = std::nullopt);
     Status write(std::string_view bytes);
     Status close_entry();
     // The last sums, SHA256SUMS, SEAL.json, its signature and the end blocks. lost if the fence did

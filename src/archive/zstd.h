@@ -14,7 +14,6 @@ std::string zstd_compress(std::string_view bytes, int level = 3);
 Result<std::string> zstd_decompress(std::string_view compressed, std::size_t limit);
 // The most a compressed part of this size may expand to: min(expansion_max * size, limit). See
 // Limits::expansion_max.
-std::size_t expansion_limit(std::size_t compressed_size, std::uint64_t expansion_max,
-                            std::size_t limit);
+std::size_t expansion_limit(std::size_t compressed_size, std::uint64_t expansion_max, std::size_t limit);
 
 }  // namespace dtr::archive

@@ -25,9 +25,12 @@ std::vector<archive::AgeRecipient> all_recipients(const SealKeys& keys, const Ba
 archive::ImageScope image_scope(const BackupSource& source, const BackupOptions& options) {
     if (options.config_only) return archive::ImageScope::none;
     switch (options.images) {
-        case ImageChoice::include: return archive::ImageScope::include;
-        case ImageChoice::inventory: return archive::ImageScope::inventory;
-        case ImageChoice::automatic: break;
+        case ImageChoice::include:
+            return archive::ImageScope::include;
+        case ImageChoice::inventory:
+            return archive::ImageScope::inventory;
+        case ImageChoice::automatic:
+            break;
     }
     return source.blobs.features().local ? archive::ImageScope::include : archive::ImageScope::inventory;
 }
@@ -73,7 +76,7 @@ struct BackupJob::State {
     std::string fence;
     Micros fence_renewed = 0;  // monotonic
     CutSpool cut;
-    Micros started = 0;        // monotonic
+    Micros started = 0;  // monotonic
     std::uint64_t blobs = 0;
     std::uint64_t blob_bytes = 0;
 
@@ -115,7 +118,8 @@ struct BackupJob::State {
         DTR_TRY(writer.open_entry(name, object.size));
         for (std::uint64_t at = 0; at < object.size;) {
             DTR_ASSIGN(const std::size_t got, (*reader)->read(buffer.data(), buffer.size(), at));
-            if (got == 0) return fail(ErrorCode::corrupt, fmt::format("blob {} became shorter", object.digest.to_string()));
+            if (got == 0)
+                return fail(ErrorCode::corrupt, fmt::format("blob {} became shorter", object.digest.to_string()));
             DTR_TRY(writer.write(std::string_view(buffer.data(), got)));
             at += got;
             DTR_TRY(renew_fence());
@@ -147,8 +151,8 @@ struct BackupJob::State {
         DTR_TRY(each_cut_object(cut, [&](const CutObject& object) -> Status {
             const bool synthetic = object.generation.empty();
             if (synthetic && header.images != archive::ImageScope::include) return {};
-            const std::string line = fmt::format("{} {} {}", object.digest.to_string(), object.size,
-                                                 synthetic ? "synthetic" : place);
+            const std::string line =
+                fmt::format("{} {} {}", object.digest.to_string(), object.size, synthetic ? "synthetic" : place);
             sum.add(line);
             ++seal.inventory_entries;
             text += line;
@@ -163,7 +167,9 @@ struct BackupJob::State {
 
 BackupJob::BackupJob(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
-BackupJob::~BackupJob() { (void)state_->source.meta.fences().release(state_->fence); }
+BackupJob::~BackupJob() {
+    (void)state_->source.meta.fences().release(state_->fence);
+}
 
 Result<std::unique_ptr<BackupJob>> BackupJob::prepare(BackupSource source, BackupOptions options) {
     DTR_ASSIGN(SealKeys keys, load_seal_keys(source.config));
@@ -178,12 +184,14 @@ Result<std::unique_ptr<BackupJob>> BackupJob::prepare(BackupSource source, Backu
         (void)source.meta.fences().release(fence);
         return fail(cut.error());
     }
-    return std::unique_ptr<BackupJob>(new BackupJob(std::make_unique<State>(
-        State{source, std::move(options), std::move(keys), std::move(header), std::move(fence), started,
-              std::move(*cut), started})));
+    return std::unique_ptr<BackupJob>(
+        new BackupJob(std::make_unique<State>(State{source, std::move(options), std::move(keys), std::move(header),
+                                                    std::move(fence), started, std::move(*cut), started})));
 }
 
-const std::string& BackupJob::id() const { return state_->header.backup_id; }
+const std::string& BackupJob::id() const {
+    return state_->header.backup_id;
+}
 
 std::uint64_t BackupJob::bytes_total() const {
     std::uint64_t total = 64U << 10;

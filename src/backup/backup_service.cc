@@ -76,7 +76,8 @@ Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options
 Result<BackupReport> BackupService::report(const std::string& id) {
     MutexLock lock(mutex_);
     const auto it = reports_.find(id);
-    if (it == reports_.end()) return fail(ErrorCode::not_found, fmt::format("no backup {} is remembered", id.substr(0, 64)));
+    if (it == reports_.end())
+        return fail(ErrorCode::not_found, fmt::format("no backup {} is remembered", id.substr(0, 64)));
     return it->second;
 }
 

@@ -41,9 +41,12 @@ Result<std::vector<ConfigLine>> parse_config_lines(std::string_view text) {
             }
             if (!value.is_string()) return damaged();
             const std::string_view content = value.as_string();
-            if (name == "key") line.key = content;
-            else if (name == "value") line.value = content;
-            else if (name == "secret") line.secret = content;
+            if (name == "key")
+                line.key = content;
+            else if (name == "value")
+                line.value = content;
+            else if (name == "secret")
+                line.secret = content;
             else if (name == "base64") {
                 auto bytes = base64_decode(content);
                 if (!bytes) return damaged();

@@ -21,7 +21,7 @@ struct ConfigLine {
     std::string secret;  // name of an entry below secrets/, or empty
 };
 
-std::string format_config_line(const ConfigLine& line);  // with its "\n"
+std::string format_config_line(const ConfigLine& line);                     // with its "\n"
 Result<std::vector<ConfigLine>> parse_config_lines(std::string_view text);  // corrupt
 // The name under which the secret value of the `index`-th key travels; ascends with the index.
 std::string config_secret_name(std::size_t index, std::string_view key);

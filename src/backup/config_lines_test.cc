@@ -31,14 +31,30 @@ TEST(ConfigLines, WhatIsFormattedIsParsed) {
 
 TEST(ConfigLines, OneSpellingOnly) {
     for (const char* line : {
-             "", "{}", "[]", "7", "x", R"({"key":"a","modified":1})", R"({"key":"a","value":"x","secret":"y"})",
-             R"({"key":"a","modified":1,"value":"x","more":"y"})", R"({"key":"a","modified":1,"other":"x"})",
-             R"({"key":"a","modified":"1","value":"x"})", R"({"key":"a","modified":1,"value":7})", R"({"key":7,"modified":1,"value":"x"})",
-             R"({"key":"../a","modified":1,"value":"x"})", R"({"key":"","modified":1,"value":"x"})", R"({"modified":1,"key":"a","value":"x"})",
-             R"({"key":"a","modified":1,"value":"x"} )", R"({ "key":"a","modified":1,"value":"x"})", R"({"key":"a","modified":1,"base64":"?"})",
+             "",
+             "{}",
+             "[]",
+             "7",
+             "x",
+             R"({"key":"a","modified":1})",
+             R"({"key":"a","value":"x","secret":"y"})",
+             R"({"key":"a","modified":1,"value":"x","more":"y"})",
+             R"({"key":"a","modified":1,"other":"x"})",
+             R"({"key":"a","modified":"1","value":"x"})",
+             R"({"key":"a","modified":1,"value":7})",
+             R"({"key":7,"modified":1,"value":"x"})",
+             R"({"key":"../a","modified":1,"value":"x"})",
+             R"({"key":"","modified":1,"value":"x"})",
+             R"({"modified":1,"key":"a","value":"x"})",
+             R"({"key":"a","modified":1,"value":"x"} )",
+             R"({ "key":"a","modified":1,"value":"x"})",
+             R"({"key":"a","modified":1,"base64":"?"})",
              R"({"key":"a","modified":1,"base64":"YQ=="})",  // UTF-8 is not written so
-             R"({"key":"a","modified":1,"secret":""})", R"({"key":"a","modified":1.0,"value":"x"})", R"({"key":"a","modified":99999999999999999999,"value":"x"})",
-             R"({"key":"a","modified":1,"value":"x","value":"y"})", R"({"key":"a","modified":1,"value":"\u0041"})",
+             R"({"key":"a","modified":1,"secret":""})",
+             R"({"key":"a","modified":1.0,"value":"x"})",
+             R"({"key":"a","modified":99999999999999999999,"value":"x"})",
+             R"({"key":"a","modified":1,"value":"x","value":"y"})",
+             R"({"key":"a","modified":1,"value":"\u0041"})",
          }) {
         const auto parsed = parse_config_lines(std::string(line) + "\n");
         ASSERT_FALSE(parsed) << line;
@@ -51,8 +67,8 @@ TEST(ConfigLines, OneSpellingOnly) {
 TEST(ConfigLines, SecretNamesFitTheArchive) {
     std::string previous;
     std::size_t index = 0;
-    for (const std::string& key : {std::string("ca/root.key"), std::string("settings/x.age"), "a/" + std::string(190, 'k'),
-                                   std::string(66, 'k') + ".age/b", std::string("_/-")}) {
+    for (const std::string& key : {std::string("ca/root.key"), std::string("settings/x.age"),
+                                   "a/" + std::string(190, 'k'), std::string(66, 'k') + ".age/b", std::string("_/-")}) {
         const std::string name = config_secret_name(index++, key);
         EXPECT_TRUE(archive::is_secret_name(name)) << name;
         EXPECT_TRUE(archive::parse_entry_name(archive::secret_name(name, archive::SecretPolicy::sealed))) << name;

@@ -53,21 +53,29 @@ class ContentReader {
         // Secrets end where the layout or the inventory begins; a value named by config/ must have come by then.
         if (entry.name.kind > EntryKind::secret) DTR_TRY(give_config());
         switch (entry.name.kind) {
-            case EntryKind::config: return take_config(entry);
-            case EntryKind::secret: return options_.with_secrets ? take_secret(entry) : Status{};
-            default: break;
+            case EntryKind::config:
+                return take_config(entry);
+            case EntryKind::secret:
+                return options_.with_secrets ? take_secret(entry) : Status{};
+            default:
+                break;
         }
         if (options_.config_only) return {};
         switch (entry.name.kind) {
-            case EntryKind::table: return take_rows(entry, meta::Part::content);
-            case EntryKind::account_table: return take_rows(entry, meta::Part::accounts);
-            case EntryKind::fingerprints: return take_fingerprints(entry);
+            case EntryKind::table:
+                return take_rows(entry, meta::Part::content);
+            case EntryKind::account_table:
+                return take_rows(entry, meta::Part::accounts);
+            case EntryKind::fingerprints:
+                return take_fingerprints(entry);
             case EntryKind::blob_sha256:
                 return visitor_.blob(Digest::from_hex(DigestAlgorithm::sha256, entry.name.part), entry.size, archive_);
             case EntryKind::blob_sha512:
                 return visitor_.blob(Digest::from_hex(DigestAlgorithm::sha512, entry.name.part), entry.size, archive_);
-            case EntryKind::inventory: return take_inventory(entry);
-            default: return {};
+            case EntryKind::inventory:
+                return take_inventory(entry);
+            default:
+                return {};
         }
     }
 
@@ -99,7 +107,8 @@ class ContentReader {
             } else if (options_.with_secrets) {
                 const auto it = secrets_.find(line.secret);
                 if (it == secrets_.end())
-                    return fail(ErrorCode::corrupt, fmt::format("the archive lacks the secret value of '{}'", line.key));
+                    return fail(ErrorCode::corrupt,
+                                fmt::format("the archive lacks the secret value of '{}'", line.key));
                 value = std::move(it->second);
             }
             DTR_TRY(visitor_.config_entry(line, value));
@@ -191,8 +200,9 @@ class ContentReader {
         for (const archive::TableFingerprint& table : expected_) {
             const TableSum& actual = sums_[table.table];
             if (actual.rows != table.rows || actual.sum.hex() != table.sum)
-                return fail(ErrorCode::corrupt, fmt::format("table {} has {} rows that do not match the fingerprint of {}",
-                                                            table.table, actual.rows, table.rows));
+                return fail(ErrorCode::corrupt,
+                            fmt::format("table {} has {} rows that do not match the fingerprint of {}", table.table,
+                                        actual.rows, table.rows));
         }
         return {};
     }
@@ -230,7 +240,8 @@ class ContentReader {
         std::uint64_t size = 0;
         const auto [end, error] = std::from_chars(line.data() + first + 1, line.data() + second, size);
         const std::string_view place = line.substr(second + 1);
-        if (!digest || error != std::errc() || end != line.data() + second) return malformed(entry, "a line is malformed");
+        if (!digest || error != std::errc() || end != line.data() + second)
+            return malformed(entry, "a line is malformed");
         using Place = ContentVisitor::Place;
         if (place == "archive") return visitor_.inventory_entry(*digest, size, Place::archive);
         if (place == "store") return visitor_.inventory_entry(*digest, size, Place::store);

@@ -29,9 +29,9 @@ class ContentVisitor {
 };
 
 struct ContentOptions {
-    bool config_only = false;     // pass over everything but the configuration and its secrets
-    bool with_secrets = true;     // else secrets/ is passed over
-    archive::AgeKeys keys;        // to open secrets/ with
+    bool config_only = false;  // pass over everything but the configuration and its secrets
+    bool with_secrets = true;  // else secrets/ is passed over
+    archive::AgeKeys keys;     // to open secrets/ with
 };
 
 // Reads `archive` to its seal. corrupt, untrusted (no key fits), or what the visitor fails with.

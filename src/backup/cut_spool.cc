@@ -59,10 +59,9 @@ Status spool_table(const meta::Table& table, meta::Cut& snapshot, const CutOptio
             return {};
         }
         const bool account = table.part == meta::Part::accounts;
-        DTR_ASSIGN(SpooledPart spooled,
-                   cut.spool.append(account ? archive::account_table_name(table.name, part)
-                                            : archive::table_name(table.name, part),
-                                    archive::zstd_compress(text)));
+        DTR_ASSIGN(SpooledPart spooled, cut.spool.append(account ? archive::account_table_name(table.name, part)
+                                                                 : archive::table_name(table.name, part),
+                                                         archive::zstd_compress(text)));
         ++part;
         (account ? cut.accounts : cut.tables).push_back(std::move(spooled));
         return {};
@@ -74,7 +73,8 @@ Status spool_table(const meta::Table& table, meta::Cut& snapshot, const CutOptio
         line.clear();
         archive::CopyRow values = row;
         for (std::size_t i = 0; i < table.columns.size(); ++i)
-            if (table.columns[i].type == meta::ColumnType::bytes && values[i]) values[i] = archive::bytea_text(*values[i]);
+            if (table.columns[i].type == meta::ColumnType::bytes && values[i])
+                values[i] = archive::bytea_text(*values[i]);
         DTR_TRY(archive::copy_append(line, values));
         fingerprint.add(std::string_view(line).substr(0, line.size() - 1));
         ++rows;
@@ -103,8 +103,8 @@ Status spool_objects(meta::Cut& snapshot, CutSpool& cut) {
 Status spool_config(const config::Snapshot& snapshot, const CutOptions& options, Random& random, CutSpool& cut) {
     cut.config_revision = snapshot.revision;
     PartBuffer buffer([&](std::string_view text) -> Status {
-        DTR_ASSIGN(SpooledPart spooled, cut.spool.append(archive::config_name(cut.config.size()),
-                                                         archive::zstd_compress(text)));
+        DTR_ASSIGN(SpooledPart spooled,
+                   cut.spool.append(archive::config_name(cut.config.size()), archive::zstd_compress(text)));
         cut.config.push_back(std::move(spooled));
         return {};
     });

@@ -35,8 +35,8 @@ struct CutSpool {
     std::uint64_t objects = 0;
     std::uint64_t object_bytes = 0;
 
-    std::string index_json;              // of the OCI layout
-    std::vector<CutObject> synthetic;    // nested indexes, ascending by digest
+    std::string index_json;            // of the OCI layout
+    std::vector<CutObject> synthetic;  // nested indexes, ascending by digest
 };
 
 struct CutOptions {

@@ -17,8 +17,10 @@ namespace dtr::backup {
 class DigestSet {
   public:
     void add(const Digest& digest) {
-        if (digest.algorithm() == DigestAlgorithm::sha256) sha256_.push_back(raw<32>(digest));
-        else sha512_.push_back(raw<64>(digest));
+        if (digest.algorithm() == DigestAlgorithm::sha256)
+            sha256_.push_back(raw<32>(digest));
+        else
+            sha512_.push_back(raw<64>(digest));
     }
     void sort() {
         sort(sha256_);

@@ -87,7 +87,8 @@ class Walk {
             const std::string& digest = *(*tag_)[kTagDigest];
             const auto it = facts.find(digest);
             if (it == facts.end())
-                return fail(ErrorCode::corrupt, fmt::format("tag {}:{} names no manifest", repository, *(*tag_)[kTagName]));
+                return fail(ErrorCode::corrupt,
+                            fmt::format("tag {}:{} names no manifest", repository, *(*tag_)[kTagName]));
             if (!out.empty()) out += ',';
             out += descriptor(it->second.media_type, digest, it->second.size, repository + ':' + *(*tag_)[kTagName]);
             DTR_ASSIGN(tag_, tags_.next());

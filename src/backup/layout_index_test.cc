@@ -28,8 +28,9 @@ class LayoutIndexTest : public testing::Test {
     }
     Digest manifest(int repository, const std::string& bytes) {
         const Digest digest = Digest::of(bytes);
-        rows["manifests"].push_back({std::to_string(repository), digest.to_string(), "application/vnd.oci.image.manifest.v1+json", "", "",
-                                     std::nullopt, std::to_string(bytes.size()), "1"});
+        rows["manifests"].push_back({std::to_string(repository), digest.to_string(),
+                                     "application/vnd.oci.image.manifest.v1+json", "", "", std::nullopt,
+                                     std::to_string(bytes.size()), "1"});
         return digest;
     }
     void tag(int repository, const std::string& name, const Digest& digest) {
@@ -39,11 +40,13 @@ class LayoutIndexTest : public testing::Test {
         for (const char* table : {"repositories", "manifests", "tags"}) {
             const auto& all = rows[table];
             std::uint64_t part = 0;
-            for (const auto [begin, end] : {std::pair<std::size_t, std::size_t>{0, all.size() / 2}, {all.size() / 2, all.size()}}) {
+            for (const auto& [begin, end] :
+                 {std::pair<std::size_t, std::size_t>{0, all.size() / 2}, {all.size() / 2, all.size()}}) {
                 std::string text;
                 for (std::size_t i = begin; i < end; ++i) must(archive::copy_append(text, all[i]));
                 if (!text.empty())
-                    cut.tables.push_back(must(cut.spool.append(archive::table_name(table, part++), archive::zstd_compress(text))));
+                    cut.tables.push_back(
+                        must(cut.spool.append(archive::table_name(table, part++), archive::zstd_compress(text))));
             }
         }
     }
@@ -67,7 +70,8 @@ class LayoutIndexTest : public testing::Test {
             }
             const auto& annotations = one.at("annotations").as_object();
             EXPECT_EQ(annotations.size(), 1U);
-            found[std::string(annotations.begin()->key()) + "=" + std::string(annotations.begin()->value().as_string())] = digest;
+            found[std::string(annotations.begin()->key()) + "=" +
+                  std::string(annotations.begin()->value().as_string())] = digest;
         }
         return found;
     }
@@ -82,7 +86,8 @@ const std::string kRef = "org.opencontainers.image.ref.name=";
 TEST_F(LayoutIndexTest, AnEmptyRegistry) {
     spool();
     must(build_layout_index(cut));
-    EXPECT_EQ(cut.index_json, R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]})");
+    EXPECT_EQ(cut.index_json,
+              R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]})");
     EXPECT_TRUE(cut.synthetic.empty());
 }
 
@@ -100,9 +105,10 @@ TEST_F(LayoutIndexTest, TagsAreListedFlatUnderTheirNames) {
     spool();
     must(build_layout_index(cut));
     EXPECT_TRUE(cut.synthetic.empty());
-    EXPECT_THAT(references(cut.index_json), testing::UnorderedElementsAre(testing::Pair(kRef + "team/app:1", a.to_string()),
-                                                                          testing::Pair(kRef + "team/app:latest", b.to_string()),
-                                                                          testing::Pair(kRef + "solo:v1.0-rc.1", c.to_string())));
+    EXPECT_THAT(references(cut.index_json),
+                testing::UnorderedElementsAre(testing::Pair(kRef + "team/app:1", a.to_string()),
+                                              testing::Pair(kRef + "team/app:latest", b.to_string()),
+                                              testing::Pair(kRef + "solo:v1.0-rc.1", c.to_string())));
     const json::value document = json::parse(cut.index_json);
     EXPECT_EQ(document.at("manifests").as_array()[0].at("size").to_number<std::uint64_t>(), 10U);
 }
@@ -124,10 +130,12 @@ TEST_F(LayoutIndexTest, NamesOutsideTheGrammarGetOurOwnAnnotation) {
     spool();
     must(build_layout_index(cut));
     EXPECT_THAT(references(cut.index_json),
-                testing::UnorderedElementsAre(
-                    testing::Pair("dtr.ref=team/a__b:t", one.to_string()), testing::Pair(kRef + "ok/a--b:T_1", two.to_string()),
-                    testing::Pair("dtr.ref=ok/a--b:_odd", two.to_string()), testing::Pair("dtr.ref=ok/a--b:end-", two.to_string()),
-                    testing::Pair("dtr.ref=ok/a--b:a..b", two.to_string()), testing::Pair("dtr.ref=ok/a---b:t", three.to_string())));
+                testing::UnorderedElementsAre(testing::Pair("dtr.ref=team/a__b:t", one.to_string()),
+                                              testing::Pair(kRef + "ok/a--b:T_1", two.to_string()),
+                                              testing::Pair("dtr.ref=ok/a--b:_odd", two.to_string()),
+                                              testing::Pair("dtr.ref=ok/a--b:end-", two.to_string()),
+                                              testing::Pair("dtr.ref=ok/a--b:a..b", two.to_string()),
+                                              testing::Pair("dtr.ref=ok/a---b:t", three.to_string())));
 }
 
 TEST_F(LayoutIndexTest, NestedAboveTheLimit) {
@@ -182,7 +190,8 @@ TEST_F(LayoutIndexTest, ObjectsComeOnceAndInOrder) {
     must(build_layout_index(cut, 600));
     ASSERT_GE(cut.synthetic.size(), 3U);
     const CutObject pushed = cut.synthetic[1];
-    std::vector<Digest> real = {Digest::of("x"), Digest::of("y"), pushed.digest, Digest::of("z", DigestAlgorithm::sha512)};
+    std::vector<Digest> real = {Digest::of("x"), Digest::of("y"), pushed.digest,
+                                Digest::of("z", DigestAlgorithm::sha512)};
     std::sort(real.begin(), real.end());
     std::string text;
     for (const Digest& digest : real) text += fmt::format("{} 0011223344556677 5\n", digest.to_string());

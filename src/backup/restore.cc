@@ -30,12 +30,13 @@ Status refuse_early(const archive::ArchiveReader& reader, const RestoreOptions& 
                                 header.signer().key_id()));
     DTR_TRY(reader.require_verified());
     if (header.schema_version > meta::kSchemaVersion)
-        return fail(ErrorCode::unsupported,
-                    fmt::format("the backup has schema {}, this program knows {}", header.schema_version,
-                                meta::kSchemaVersion),
-                    fmt::format("restore with dtr {} or later", header.product_version));
+        return fail(
+            ErrorCode::unsupported,
+            fmt::format("the backup has schema {}, this program knows {}", header.schema_version, meta::kSchemaVersion),
+            fmt::format("restore with dtr {} or later", header.product_version));
     if (header.kind == archive::BackupKind::increment)
-        return fail(ErrorCode::unsupported, "this archive is an increment", "restore the full backup it builds on first");
+        return fail(ErrorCode::unsupported, "this archive is an increment",
+                    "restore the full backup it builds on first");
     if (header.kind == archive::BackupKind::config && !options.config_only)
         return fail(ErrorCode::invalid, "this backup holds the configuration only", "restore it with --config-only");
     if (options.without_secrets) return {};
@@ -120,7 +121,8 @@ class Loader final : public ContentVisitor {
         present_.sort();
         return referenced_.each([this](const Digest& digest) -> Status {
             if (present_.contains(digest)) return {};
-            return fail(ErrorCode::corrupt, fmt::format("a repository names {}, which is not in the archive", digest.to_string()));
+            return fail(ErrorCode::corrupt,
+                        fmt::format("a repository names {}, which is not in the archive", digest.to_string()));
         });
     }
 
@@ -165,7 +167,12 @@ class Restoration {
   public:
     Restoration(config::DataDirectory& directory, const StoreOpeners& openers, const RestoreOptions& options,
                 const RestoreHooks& hooks, Disk& disk, Clock& clock, Random& random)
-        : directory_(directory), openers_(openers), options_(options), hooks_(hooks), disk_(disk), clock_(clock),
+        : directory_(directory),
+          openers_(openers),
+          options_(options),
+          hooks_(hooks),
+          disk_(disk),
+          clock_(clock),
           random_(random) {}
 
     Result<RestoreReport> run(archive::ByteSource& source) {
@@ -189,8 +196,8 @@ class Restoration {
     Status require_no_live_system() {
         DTR_ASSIGN(const auto live, directory_.current());
         if (!live) return {};
-        return fail(ErrorCode::refused, fmt::format("{} holds the live data of replica {}", directory_.path(),
-                                                    live->replica_id),
+        return fail(ErrorCode::refused,
+                    fmt::format("{} holds the live data of replica {}", directory_.path(), live->replica_id),
                     "restore into an empty directory with --data-dir DIR, then serve from there");
     }
 
@@ -210,7 +217,8 @@ class Restoration {
             }
             DTR_ASSIGN(const bool empty, directory_.empty());
             if (!empty)
-                return fail(ErrorCode::refused, fmt::format("{} is not empty, but holds no registry", directory_.path()),
+                return fail(ErrorCode::refused,
+                            fmt::format("{} is not empty, but holds no registry", directory_.path()),
                             "restore into an empty directory, or remount the folders that are missing");
             staging_ = {"restore", backup_id, config::DataDirectory::new_generation(random_), random_hex(random_, 8)};
             DTR_TRY(directory_.begin_staging(staging_));
@@ -246,8 +254,7 @@ class Restoration {
     void drop_old_keys(std::vector<config::Change>& entries) {
         std::erase_if(entries, [this](const config::Change& entry) {
             if (entry.key.starts_with("ca/token/")) return true;
-            return options_.without_secrets &&
-                   (entry.key.starts_with("ca/") || entry.key.starts_with("recovery/"));
+            return options_.without_secrets && (entry.key.starts_with("ca/") || entry.key.starts_with("recovery/"));
         });
     }
 
@@ -265,8 +272,8 @@ class Restoration {
             DTR_TRY(hooks_.issue_keys(cluster));
         } else {
             DTR_ASSIGN(const SealKeys keys, load_seal_keys(*config_));
-            DTR_TRY(config_->apply(succeed_signer(keys.signer, keys.chain, archive::SigningKey::generate(random_),
-                                                  epoch.number)));
+            DTR_TRY(config_->apply(
+                succeed_signer(keys.signer, keys.chain, archive::SigningKey::generate(random_), epoch.number)));
         }
         // The images were copied into a store of its own, or it begins with an empty one.
         if (header.images == archive::ImageScope::include || options_.config_only)
@@ -303,9 +310,9 @@ class Restoration {
 
 }  // namespace
 
-Result<RestoreReport> restore(archive::ByteSource& source, config::DataDirectory& directory, const StoreOpeners& openers,
-                              const RestoreOptions& options, const RestoreHooks& hooks, Disk& disk, Clock& clock,
-                              Random& random) {
+Result<RestoreReport> restore(archive::ByteSource& source, config::DataDirectory& directory,
+                              const StoreOpeners& openers, const RestoreOptions& options, const RestoreHooks& hooks,
+                              Disk& disk, Clock& clock, Random& random) {
     return Restoration(directory, openers, options, hooks, disk, clock, random).run(source);
 }
 

@@ -21,8 +21,8 @@ struct RestoreOptions {
     bool without_secrets = false;  // all data, but new keys and a new administrator's password
     archive::TrustAnchors anchors;
     archive::AgeKeys keys;
-    std::string replica_id;        // of the restored replica; empty: random
-    std::string external_url;      // empty: as in the archive
+    std::string replica_id;    // of the restored replica; empty: random
+    std::string external_url;  // empty: as in the archive
 };
 
 // What the restored cluster gets anew when secrets are left behind, or had no rows to begin with. Given by the caller,
@@ -55,8 +55,8 @@ struct RestoreReport {
 
 // refused: the directory holds a live system; corrupt, untrusted, unsupported: the archive; no_space. On any error the
 // live state is as it was.
-Result<RestoreReport> restore(archive::ByteSource& source, config::DataDirectory& directory, const StoreOpeners& openers,
-                              const RestoreOptions& options, const RestoreHooks& hooks, Disk& disk, Clock& clock,
-                              Random& random);
+Result<RestoreReport> restore(archive::ByteSource& source, config::DataDirectory& directory,
+                              const StoreOpeners& openers, const RestoreOptions& options, const RestoreHooks& hooks,
+                              Disk& disk, Clock& clock, Random& random);
 
 }  // namespace dtr::backup

@@ -23,8 +23,9 @@ std::string restore_text(const archive::Header& header) {
         "     minisign -V -P {} -m HEADER.json -x HEADER.json.minisig\n",
         format_rfc3339(header.cut_at), archive::prefix_directory(header), key, key);
     if (header.kind == archive::BackupKind::config)
-        return text + "\nThis backup holds the configuration only.\n"
-                      "     zstd -dcq config/*.ndjson.zst\n";
+        return text +
+               "\nThis backup holds the configuration only.\n"
+               "     zstd -dcq config/*.ndjson.zst\n";
     text +=
         "4. Images: this directory is an OCI image layout; index.json names every tag.\n"
         "     grep -o '\"org.opencontainers.image.ref.name\":\"[^\"]*\"' index.json\n"

@@ -19,9 +19,8 @@ config::Change put(const char* key, std::string value, bool secret = false) {
 std::string chain_to_json(const std::vector<archive::Signer>& chain) {
     json::array links;
     for (const archive::Signer& signer : chain)
-        links.push_back(json::object{{"key", signer.key.text()},
-                                     {"epoch", signer.epoch},
-                                     {"endorsement", base64_encode(signer.endorsement)}});
+        links.push_back(json::object{
+            {"key", signer.key.text()}, {"epoch", signer.epoch}, {"endorsement", base64_encode(signer.endorsement)}});
     return json::serialize(links);
 }
 
@@ -67,15 +66,12 @@ Result<SealKeys> load_seal_keys(config::ConfigStore& config) {
 std::vector<config::Change> first_seal_keys(const archive::SigningKey& signer, std::int64_t epoch,
                                             const archive::AgeRecipient& recipient, Random& random) {
     const std::vector<archive::Signer> chain = {{signer.public_key(), static_cast<std::uint64_t>(epoch), {}}};
-    return {put(kSignerKey, std::string(signer.serialize().expose()), true),
-            put(kSignerChain, chain_to_json(chain)),
-            put(kRecipientKey, recipient.text()),
-            put(kImageStoreKey, random_hex(random, 16))};
+    return {put(kSignerKey, std::string(signer.serialize().expose()), true), put(kSignerChain, chain_to_json(chain)),
+            put(kRecipientKey, recipient.text()), put(kImageStoreKey, random_hex(random, 16))};
 }
 
-std::vector<config::Change> succeed_signer(const archive::SigningKey& predecessor,
-                                           std::vector<archive::Signer> chain, const archive::SigningKey& successor,
-                                           std::int64_t epoch) {
+std::vector<config::Change> succeed_signer(const archive::SigningKey& predecessor, std::vector<archive::Signer> chain,
+                                           const archive::SigningKey& successor, std::int64_t epoch) {
     const auto number = static_cast<std::uint64_t>(epoch);
     chain.push_back({successor.public_key(), number, archive::endorse(predecessor, successor.public_key(), number)});
     return {put(kSignerKey, std::string(successor.serialize().expose()), true),

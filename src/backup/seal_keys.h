@@ -38,8 +38,7 @@ Result<std::vector<archive::Signer>> chain_from_json(std::string_view json);
 std::vector<config::Change> first_seal_keys(const archive::SigningKey& signer, std::int64_t epoch,
                                             const archive::AgeRecipient& recipient, Random& random);
 // The changes by which `successor` follows `predecessor` in `epoch`.
-std::vector<config::Change> succeed_signer(const archive::SigningKey& predecessor,
-                                           std::vector<archive::Signer> chain, const archive::SigningKey& successor,
-                                           std::int64_t epoch);
+std::vector<config::Change> succeed_signer(const archive::SigningKey& predecessor, std::vector<archive::Signer> chain,
+                                           const archive::SigningKey& successor, std::int64_t epoch);
 
 }  // namespace dtr::backup

@@ -24,8 +24,10 @@ class MapConfigStore final : public config::ConfigStore {
     Result<std::int64_t> apply(const std::vector<config::Change>& changes) override {
         ++revision_;
         for (const config::Change& change : changes) {
-            if (!change.value) entries_.erase(change.key);
-            else entries_[change.key] = {change.key, *change.value, change.secret, revision_};
+            if (!change.value)
+                entries_.erase(change.key);
+            else
+                entries_[change.key] = {change.key, *change.value, change.secret, revision_};
         }
         return revision_;
     }
@@ -70,8 +72,7 @@ TEST_F(SealKeysTest, SuccessorsAreEndorsed) {
     EXPECT_EQ(archive::judge(header, anchors), archive::SignerTrust::verified);
     anchors.keys = {archive::SigningKey::generate(random).public_key()};
     EXPECT_EQ(archive::judge(header, anchors), archive::SignerTrust::untrusted);
-    for (std::size_t i = 1; i < header.signers.size(); ++i)
-        EXPECT_EQ(header.signers[i].endorsement.size(), 64U);
+    for (std::size_t i = 1; i < header.signers.size(); ++i) EXPECT_EQ(header.signers[i].endorsement.size(), 64U);
 }
 
 TEST_F(SealKeysTest, ChainComesBackFromJson) {

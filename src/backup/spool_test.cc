@@ -70,7 +70,8 @@ TEST(DigestSet, ContainsWhatWasAdded) {
     std::sort(seen.begin(), seen.end());
     std::sort(added.begin(), added.end());
     EXPECT_EQ(seen, added);
-    EXPECT_EQ(set.each([](const Digest&) -> Status { return fail(ErrorCode::lost, "stop"); }).error().code, ErrorCode::lost);
+    EXPECT_EQ(set.each([](const Digest&) -> Status { return fail(ErrorCode::lost, "stop"); }).error().code,
+              ErrorCode::lost);
 }
 
 }  // namespace

@@ -85,8 +85,8 @@ class Level3 final : public Level2 {
 
     Status inventory_entry(const Digest& digest, std::uint64_t size, Place place) override {
         if (!sizes_.agrees(digest, size))
-            return fail(ErrorCode::corrupt, fmt::format("a manifest gives {} another size than its {} bytes",
-                                                        digest.to_string(), size));
+            return fail(ErrorCode::corrupt,
+                        fmt::format("a manifest gives {} another size than its {} bytes", digest.to_string(), size));
         if (place != Place::synthetic) present_.add(digest);
         if (place != Place::store) listed_.add(fmt::format("{} {}", digest.to_string(), size));
         return {};
@@ -108,8 +108,8 @@ class Level3 final : public Level2 {
   private:
     [[nodiscard]] Status require_present(const Digest& digest) const {
         if (present_.contains(digest)) return {};
-        return fail(ErrorCode::corrupt, fmt::format("{} is named by a repository but is not in the inventory",
-                                                    digest.to_string()));
+        return fail(ErrorCode::corrupt,
+                    fmt::format("{} is named by a repository but is not in the inventory", digest.to_string()));
     }
 
     void sort_rows() {
@@ -127,7 +127,7 @@ class Level3 final : public Level2 {
     DigestSet linked_;
     DigestSet optional_;
     DigestSet present_;
-    SizeClaims sizes_;       // what manifests say of the blobs they need
+    SizeClaims sizes_;              // what manifests say of the blobs they need
     archive::Fingerprint carried_;  // "<digest> <size>" of blobs in the archive
     archive::Fingerprint listed_;   // the same of the inventory
 };

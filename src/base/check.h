@@ -5,10 +5,10 @@
 #include <cstdio>
 #include <cstdlib>
 
-#define DTR_CHECK(condition)                                                                     \
-    do {                                                                                         \
-        if (!(condition)) {                                                                      \
-            std::fprintf(stderr, "dtr: bug: %s at %s:%d\n", #condition, __FILE__, __LINE__);     \
-            std::abort();                                                                        \
-        }                                                                                        \
+#define DTR_CHECK(condition)                                                                 \
+    do {                                                                                     \
+        if (!(condition)) {                                                                  \
+            std::fprintf(stderr, "dtr: bug: %s at %s:%d\n", #condition, __FILE__, __LINE__); \
+            std::abort();                                                                    \
+        }                                                                                    \
     } while (false)

@@ -13,9 +13,7 @@ class SystemClock final : public Clock {
   public:
     Micros now() override { return read(CLOCK_REALTIME); }
     Micros monotonic() override { return read(CLOCK_MONOTONIC); }
-    void sleep(Micros duration) override {
-        std::this_thread::sleep_for(std::chrono::microseconds(duration));
-    }
+    void sleep(Micros duration) override { std::this_thread::sleep_for(std::chrono::microseconds(duration)); }
 
   private:
     static Micros read(clockid_t id) {
@@ -47,20 +45,21 @@ Clock& system_clock() {
 std::string format_rfc3339(Micros time) {
     Micros fraction = 0;
     const tm p = utc_parts(time, &fraction);
-    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", p.tm_year + 1900, p.tm_mon + 1,
-                       p.tm_mday, p.tm_hour, p.tm_min, p.tm_sec, fraction);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", p.tm_year + 1900, p.tm_mon + 1, p.tm_mday,
+                       p.tm_hour, p.tm_min, p.tm_sec, fraction);
 }
 
 std::string format_compact_utc(Micros time) {
     Micros fraction = 0;
     const tm p = utc_parts(time, &fraction);
-    return fmt::format("{:04}{:02}{:02}T{:02}{:02}{:02}Z", p.tm_year + 1900, p.tm_mon + 1, p.tm_mday,
-                       p.tm_hour, p.tm_min, p.tm_sec);
+    return fmt::format("{:04}{:02}{:02}T{:02}{:02}{:02}Z", p.tm_year + 1900, p.tm_mon + 1, p.tm_mday, p.tm_hour,
+                       p.tm_min, p.tm_sec);
 }
 
 Result<Micros> parse_rfc3339(std::string_view text) {
     const auto bad = [&] {
-        return fail(ErrorCode::invalid, fmt::format("'{}' is not a time such as 2026-11-22T08:24:41Z", text.substr(0, 64)));
+        return fail(ErrorCode::invalid,
+                    fmt::format("'{}' is not a time such as 2026-11-22T08:24:41Z", text.substr(0, 64)));
     };
     constexpr std::string_view shape = "0000-00-00T00:00:00";
     if (text.size() <= shape.size() || text.back() != 'Z') return bad();
@@ -95,8 +94,8 @@ Result<Micros> parse_rfc3339(std::string_view text) {
     const tm asked = p;
     const auto seconds = static_cast<Micros>(timegm(&p)) + (leap ? 1 : 0);
     // timegm() carries over what is out of range.
-    if (p.tm_mon != asked.tm_mon || p.tm_mday != asked.tm_mday || p.tm_hour != asked.tm_hour || p.tm_min != asked.tm_min ||
-        p.tm_sec != asked.tm_sec)
+    if (p.tm_mon != asked.tm_mon || p.tm_mday != asked.tm_mday || p.tm_hour != asked.tm_hour ||
+        p.tm_min != asked.tm_min || p.tm_sec != asked.tm_sec)
         return bad();
     return seconds * kSecond + fraction;
 }

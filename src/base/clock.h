@@ -37,8 +37,8 @@ class ManualClock final : public Clock {
     Micros monotonic_;
 };
 
-std::string format_rfc3339(Micros time);        // 2026-11-22T08:24:41.123456Z
-std::string format_compact_utc(Micros time);    // 20261122T082441Z
+std::string format_rfc3339(Micros time);      // 2026-11-22T08:24:41.123456Z
+std::string format_compact_utc(Micros time);  // 20261122T082441Z
 Result<Micros> parse_rfc3339(std::string_view text);
 
 }  // namespace dtr

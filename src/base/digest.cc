@@ -25,16 +25,14 @@ std::size_t hex_length(DigestAlgorithm algorithm) {
 Result<DigestAlgorithm> parse_digest_algorithm(std::string_view name) {
     if (name == "sha256") return DigestAlgorithm::sha256;
     if (name == "sha512") return DigestAlgorithm::sha512;
-    return fail(ErrorCode::unsupported,
-                fmt::format("digest algorithm '{}' is not supported", name.substr(0, 32)),
+    return fail(ErrorCode::unsupported, fmt::format("digest algorithm '{}' is not supported", name.substr(0, 32)),
                 "use sha256 or sha512");
 }
 
 // digest ::= algorithm ":" encoded; algorithm ::= component (separator component)*; encoded ::= [a-zA-Z0-9=_-]+
 Result<Digest> Digest::parse(std::string_view text) {
     const auto bad = [&] {
-        return fail(ErrorCode::invalid,
-                    fmt::format("'{}' is not a digest", text.substr(0, 200)),
+        return fail(ErrorCode::invalid, fmt::format("'{}' is not a digest", text.substr(0, 200)),
                     "a digest looks like sha256:<64 lower-case hex digits>");
     };
     const std::size_t colon = text.find(':');
@@ -51,8 +49,8 @@ Result<Digest> Digest::parse(std::string_view text) {
     }
     if (!component_open) return bad();
     for (const char c : encoded) {
-        const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                        c == '=' || c == '_' || c == '-';
+        const bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '=' ||
+                        c == '_' || c == '-';
         if (!ok) return bad();
     }
     DTR_ASSIGN(const DigestAlgorithm algorithm, parse_digest_algorithm(name));
@@ -123,11 +121,12 @@ std::string Hasher::finish_raw() const {
     return {reinterpret_cast<const char*>(out), SHA512_DIGEST_LENGTH};
 }
 
-Digest Hasher::finish() const { return Digest::from_hex(algorithm(), hex_encode(finish_raw())); }
+Digest Hasher::finish() const {
+    return Digest::from_hex(algorithm(), hex_encode(finish_raw()));
+}
 
 DigestAlgorithm Hasher::algorithm() const {
-    return std::holds_alternative<SHA256_CTX>(state_->context) ? DigestAlgorithm::sha256
-                                                               : DigestAlgorithm::sha512;
+    return std::holds_alternative<SHA256_CTX>(state_->context) ? DigestAlgorithm::sha256 : DigestAlgorithm::sha512;
 }
 
 namespace {

@@ -13,9 +13,9 @@ namespace dtr {
 
 enum class DigestAlgorithm : unsigned char { sha256, sha512 };
 
-std::string_view to_string(DigestAlgorithm algorithm);          // "sha256"
+std::string_view to_string(DigestAlgorithm algorithm);                  // "sha256"
 Result<DigestAlgorithm> parse_digest_algorithm(std::string_view name);  // unsupported if unknown
-std::size_t hex_length(DigestAlgorithm algorithm);              // 64 or 128
+std::size_t hex_length(DigestAlgorithm algorithm);                      // 64 or 128
 
 // A value: algorithm and lower-case hex, always well formed unless default-constructed (then empty()).
 class Digest {
@@ -53,9 +53,9 @@ class Hasher {
     ~Hasher();
 
     void update(std::string_view bytes);
-    [[nodiscard]] Digest finish() const;       // of everything so far; more may follow
+    [[nodiscard]] Digest finish() const;           // of everything so far; more may follow
     [[nodiscard]] std::string finish_raw() const;  // the same as 32 or 64 bytes
-    [[nodiscard]] std::string save() const;    // at most 256 bytes; little endian, versioned
+    [[nodiscard]] std::string save() const;        // at most 256 bytes; little endian, versioned
     [[nodiscard]] DigestAlgorithm algorithm() const;
 
   private:
@@ -67,7 +67,5 @@ class Hasher {
 
 template <>
 struct std::hash<dtr::Digest> {
-    std::size_t operator()(const dtr::Digest& d) const noexcept {
-        return std::hash<std::string>()(d.hex());
-    }
+    std::size_t operator()(const dtr::Digest& d) const noexcept { return std::hash<std::string>()(d.hex()); }
 };

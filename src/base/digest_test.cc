@@ -23,17 +23,18 @@ TEST(Digest, ParsesOnlyItsOwnForm) {
     const std::string hex(64, 'a');
     EXPECT_EQ(Digest::parse("sha256:" + hex)->to_string(), "sha256:" + hex);
     EXPECT_TRUE(Digest::parse("sha512:" + hex + hex));
-    for (const std::string text :
-         {std::string(), std::string("sha256"), std::string("sha256:"), ":" + hex, "sha256:" + hex.substr(1), "sha256:" + hex + "a",
-          "SHA256:" + hex, "sha256:" + std::string(64, 'A'), "sha256:" + std::string(64, 'g'), "sha256::" + hex, "sha256:" + hex + "\n",
-          "sha256+:" + hex, "+sha256:" + hex, "sha512:" + hex, "sha256:../" + hex.substr(3), std::string(400, 'a'),
-          "sha256:" + std::string(64, '\0')}) {
+    for (const std::string& text :
+         {std::string(), std::string("sha256"), std::string("sha256:"), ":" + hex, "sha256:" + hex.substr(1),
+          "sha256:" + hex + "a", "SHA256:" + hex, "sha256:" + std::string(64, 'A'), "sha256:" + std::string(64, 'g'),
+          "sha256::" + hex, "sha256:" + hex + "\n", "sha256+:" + hex, "+sha256:" + hex, "sha512:" + hex,
+          "sha256:../" + hex.substr(3), std::string(400, 'a'), "sha256:" + std::string(64, '\0')}) {
         const auto digest = Digest::parse(text);
         ASSERT_FALSE(digest) << text;
         EXPECT_EQ(digest.error().code, ErrorCode::invalid) << text;
     }
     EXPECT_EQ(Digest::parse("md5:" + hex).error().code, ErrorCode::unsupported);
-    EXPECT_EQ(Digest::parse("multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8").error().code, ErrorCode::unsupported);
+    EXPECT_EQ(Digest::parse("multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8").error().code,
+              ErrorCode::unsupported);
     EXPECT_TRUE(Digest().empty());
 }
 
@@ -73,7 +74,8 @@ TEST(Hasher, LoadsOnlyWhatWasSaved) {
         }
         EXPECT_FALSE(Hasher::load(state + "x"));
         for (const char version : {'\0', '\2', '\xff'}) EXPECT_FALSE(Hasher::load(version + state.substr(1)));
-        for (const char unknown : {'\2', '\x7f', '\xff'}) EXPECT_FALSE(Hasher::load(state.substr(0, 1) + unknown + state.substr(2)));
+        for (const char unknown : {'\2', '\x7f', '\xff'})
+            EXPECT_FALSE(Hasher::load(state.substr(0, 1) + unknown + state.substr(2)));
         // The other algorithm's state has another shape.
         EXPECT_FALSE(Hasher::load(state.substr(0, 1) + static_cast<char>(1 - state[1]) + state.substr(2)));
     }

@@ -6,8 +6,7 @@
 namespace dtr {
 namespace {
 
-constexpr std::string_view kStandard =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+constexpr std::string_view kStandard = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 constexpr std::string_view kUrl = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 int hex_value(char c) {
@@ -34,8 +33,7 @@ Result<std::string> decode64_unpadded(std::string_view text) {
     static const auto table = [] {
         std::array<std::int8_t, 256> t{};
         t.fill(-1);
-        for (std::size_t i = 0; i < 64; ++i)
-            t[static_cast<unsigned char>(kStandard[i])] = static_cast<std::int8_t>(i);
+        for (std::size_t i = 0; i < 64; ++i) t[static_cast<unsigned char>(kStandard[i])] = static_cast<std::int8_t>(i);
         return t;
     }();
     const auto bad = [] { return fail(ErrorCode::invalid, "not canonical base64"); };
@@ -73,8 +71,7 @@ std::string hex_encode(std::string_view bytes) {
 }
 
 Result<std::string> hex_decode(std::string_view text) {
-    if (text.size() % 2 != 0 || !is_lower_hex(text))
-        return fail(ErrorCode::invalid, "not lower-case hexadecimal");
+    if (text.size() % 2 != 0 || !is_lower_hex(text)) return fail(ErrorCode::invalid, "not lower-case hexadecimal");
     std::string out;
     out.reserve(text.size() / 2);
     for (std::size_t i = 0; i < text.size(); i += 2)
@@ -88,9 +85,15 @@ bool is_lower_hex(std::string_view text) {
     return true;
 }
 
-std::string base64_encode(std::string_view bytes) { return encode64(bytes, kStandard, true); }
-std::string base64_encode_raw(std::string_view bytes) { return encode64(bytes, kStandard, false); }
-std::string base64url_encode(std::string_view bytes) { return encode64(bytes, kUrl, false); }
+std::string base64_encode(std::string_view bytes) {
+    return encode64(bytes, kStandard, true);
+}
+std::string base64_encode_raw(std::string_view bytes) {
+    return encode64(bytes, kStandard, false);
+}
+std::string base64url_encode(std::string_view bytes) {
+    return encode64(bytes, kUrl, false);
+}
 
 Result<std::string> base64_decode(std::string_view text) {
     if (text.size() % 4 != 0) return fail(ErrorCode::invalid, "not canonical base64");
@@ -98,7 +101,9 @@ Result<std::string> base64_decode(std::string_view text) {
     return decode64_unpadded(text);
 }
 
-Result<std::string> base64_decode_raw(std::string_view text) { return decode64_unpadded(text); }
+Result<std::string> base64_decode_raw(std::string_view text) {
+    return decode64_unpadded(text);
+}
 
 Result<std::string> base64_decode_lenient(std::string_view text) {
     while (!text.empty() && text.back() == '=') text.remove_suffix(1);
@@ -114,9 +119,7 @@ Result<std::string> percent_decode(std::string_view text) {
             continue;
         }
         if (i + 2 >= text.size()) return fail(ErrorCode::invalid, "bad percent escape");
-        const auto lower = [](char c) {
-            return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
-        };
+        const auto lower = [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; };
         const int high = hex_value(lower(text[i + 1]));
         const int low = hex_value(lower(text[i + 2]));
         if (high < 0 || low < 0) return fail(ErrorCode::invalid, "bad percent escape");
@@ -131,8 +134,8 @@ std::string percent_encode(std::string_view text) {
     std::string out;
     for (const char c : text) {
         const auto b = static_cast<unsigned char>(c);
-        const bool unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                                (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+        const bool unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                                c == '-' || c == '.' || c == '_' || c == '~';
         if (unreserved) {
             out.push_back(c);
         } else {
@@ -149,11 +152,21 @@ bool is_valid_utf8(std::string_view text) {
         const auto b = static_cast<unsigned char>(text[i]);
         std::size_t more = 0;
         std::uint32_t point = 0;
-        if (b < 0x80) { ++i; continue; }
-        if (b >= 0xc2 && b <= 0xdf) { more = 1; point = b & 0x1fU; }
-        else if (b >= 0xe0 && b <= 0xef) { more = 2; point = b & 0x0fU; }
-        else if (b >= 0xf0 && b <= 0xf4) { more = 3; point = b & 0x07U; }
-        else return false;
+        if (b < 0x80) {
+            ++i;
+            continue;
+        }
+        if (b >= 0xc2 && b <= 0xdf) {
+            more = 1;
+            point = b & 0x1fU;
+        } else if (b >= 0xe0 && b <= 0xef) {
+            more = 2;
+            point = b & 0x0fU;
+        } else if (b >= 0xf0 && b <= 0xf4) {
+            more = 3;
+            point = b & 0x07U;
+        } else
+            return false;
         if (i + more >= text.size()) return false;
         for (std::size_t j = 1; j <= more; ++j) {
             const auto c = static_cast<unsigned char>(text[i + j]);

@@ -12,11 +12,11 @@ std::string hex_encode(std::string_view bytes);
 Result<std::string> hex_decode(std::string_view text);  // lower case only
 bool is_lower_hex(std::string_view text);
 
-std::string base64_encode(std::string_view bytes);            // RFC 4648 section 4, padded
-Result<std::string> base64_decode(std::string_view text);     // padded, canonical
-std::string base64_encode_raw(std::string_view bytes);        // without padding (age)
-Result<std::string> base64_decode_raw(std::string_view text); // without padding, canonical
-std::string base64url_encode(std::string_view bytes);         // RFC 4648 section 5, without padding
+std::string base64_encode(std::string_view bytes);             // RFC 4648 section 4, padded
+Result<std::string> base64_decode(std::string_view text);      // padded, canonical
+std::string base64_encode_raw(std::string_view bytes);         // without padding (age)
+Result<std::string> base64_decode_raw(std::string_view text);  // without padding, canonical
+std::string base64url_encode(std::string_view bytes);          // RFC 4648 section 5, without padding
 // Tolerates padding, for the Basic scheme as clients send it.
 Result<std::string> base64_decode_lenient(std::string_view text);
 

@@ -9,8 +9,13 @@ namespace {
 
 // RFC 4648, section 10.
 TEST(Encoding, Base64KnownAnswers) {
-    const std::pair<const char*, const char*> cases[] = {{"", ""},         {"f", "Zg=="},     {"fo", "Zm8="},      {"foo", "Zm9v"},
-                                                         {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+    const std::pair<const char*, const char*> cases[] = {{"", ""},
+                                                         {"f", "Zg=="},
+                                                         {"fo", "Zm8="},
+                                                         {"foo", "Zm9v"},
+                                                         {"foob", "Zm9vYg=="},
+                                                         {"fooba", "Zm9vYmE="},
+                                                         {"foobar", "Zm9vYmFy"}};
     for (const auto& [plain, encoded] : cases) {
         EXPECT_EQ(base64_encode(plain), encoded);
         EXPECT_EQ(base64_decode(encoded).value(), plain);
@@ -51,7 +56,8 @@ TEST(Encoding, Base64IsCanonical) {
                     EXPECT_EQ(base64_encode(*bytes), text);
                 }
     EXPECT_GT(good, 100);
-    for (const char* bad : {"A", "AA", "AAA", "=", "====", "A===", "AA=A", "AB==", "AAB=", "AAAA=", "AAAA====", "AAAA==", "Zg==Zg=="})
+    for (const char* bad :
+         {"A", "AA", "AAA", "=", "====", "A===", "AA=A", "AB==", "AAB=", "AAAA=", "AAAA====", "AAAA==", "Zg==Zg=="})
         EXPECT_FALSE(base64_decode(bad)) << bad;
     for (const char* bad : {"A", "AB", "AAB", "Zg==", "A-__", "AAAAA"}) EXPECT_FALSE(base64_decode_raw(bad)) << bad;
 }
@@ -70,10 +76,11 @@ TEST(Encoding, Percent) {
 }
 
 TEST(Encoding, Utf8) {
-    for (const char* good : {"", "plain", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x90\xb3", "\xef\xbf\xbf", "\xf4\x8f\xbf\xbf", "\xed\x9f\xbf"})
+    for (const char* good : {"", "plain", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x90\xb3", "\xef\xbf\xbf",
+                             "\xf4\x8f\xbf\xbf", "\xed\x9f\xbf"})
         EXPECT_TRUE(is_valid_utf8(good)) << good;
-    for (const char* bad : {"\x80", "\xc3", "\xc3(", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xe2\x82", "\xed\xa0\x80", "\xf0\x80\x80\xaf",
-                            "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "a\xfe"})
+    for (const char* bad : {"\x80", "\xc3", "\xc3(", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xe2\x82", "\xed\xa0\x80",
+                            "\xf0\x80\x80\xaf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "a\xfe"})
         EXPECT_FALSE(is_valid_utf8(bad)) << bad;
     EXPECT_TRUE(is_valid_utf8(std::string(3, '\0')));
 }

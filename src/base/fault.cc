@@ -13,10 +13,9 @@ std::atomic<FaultInjector*> current{nullptr};
 
 // Disk operations are points by themselves ("disk.write", ...); the others mark transactions and the steps of restore.
 constexpr std::string_view kFaultPoints[] = {
-    "disk.create",       "disk.write",          "disk.sync",          "disk.sync_dir",
-    "disk.rename",       "disk.remove",         "disk.mkdir",         "disk.truncate",      "disk.link",
-    "meta.begin",        "meta.commit",         "meta.committed",     "restore.staged",
-    "restore.sealed",    "restore.hygiene",     "restore.before_flip", "restore.flipped",
+    "disk.create",    "disk.write",     "disk.sync",       "disk.sync_dir",       "disk.rename",     "disk.remove",
+    "disk.mkdir",     "disk.truncate",  "disk.link",       "meta.begin",          "meta.commit",     "meta.committed",
+    "restore.staged", "restore.sealed", "restore.hygiene", "restore.before_flip", "restore.flipped",
 };
 
 class EnvironmentInjector final : public FaultInjector {
@@ -43,8 +42,12 @@ class EnvironmentInjector final : public FaultInjector {
 
 }  // namespace
 
-void set_fault_injector(FaultInjector* injector) { current.store(injector, std::memory_order_release); }
-FaultInjector* fault_injector() { return current.load(std::memory_order_acquire); }
+void set_fault_injector(FaultInjector* injector) {
+    current.store(injector, std::memory_order_release);
+}
+FaultInjector* fault_injector() {
+    return current.load(std::memory_order_acquire);
+}
 
 void install_fault_injector_from_environment() {
     const char* text = std::getenv("DTR_FAULT");
@@ -59,6 +62,8 @@ void install_fault_injector_from_environment() {
     }
 }
 
-std::span<const std::string_view> all_fault_points() { return kFaultPoints; }
+std::span<const std::string_view> all_fault_points() {
+    return kFaultPoints;
+}
 
 }  // namespace dtr

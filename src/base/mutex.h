@@ -26,9 +26,7 @@ class DTR_ANNOTATE(capability("mutex")) Mutex {
 
 class DTR_ANNOTATE(scoped_lockable) MutexLock {
   public:
-    explicit MutexLock(Mutex& mutex) DTR_ANNOTATE(acquire_capability(mutex)) : mutex_(mutex) {
-        mutex_.lock();
-    }
+    explicit MutexLock(Mutex& mutex) DTR_ANNOTATE(acquire_capability(mutex)) : mutex_(mutex) { mutex_.lock(); }
     ~MutexLock() DTR_ANNOTATE(release_capability()) { mutex_.unlock(); }
     MutexLock(const MutexLock&) = delete;
     MutexLock& operator=(const MutexLock&) = delete;

@@ -38,8 +38,7 @@ std::string SeededRandom::bytes(std::size_t count) {
     out.reserve(count);
     while (out.size() < count) {
         std::uint64_t word = next();
-        for (int i = 0; i < 8 && out.size() < count; ++i, word >>= 8)
-            out.push_back(static_cast<char>(word & 0xffU));
+        for (int i = 0; i < 8 && out.size() < count; ++i, word >>= 8) out.push_back(static_cast<char>(word & 0xffU));
     }
     return out;
 }
@@ -53,8 +52,8 @@ std::string random_uuid(Random& random) {
     raw[6] = static_cast<char>((static_cast<unsigned char>(raw[6]) & 0x0fU) | 0x40U);
     raw[8] = static_cast<char>((static_cast<unsigned char>(raw[8]) & 0x3fU) | 0x80U);
     const std::string hex = hex_encode(raw);
-    return hex.substr(0, 8) + '-' + hex.substr(8, 4) + '-' + hex.substr(12, 4) + '-' + hex.substr(16, 4) +
-           '-' + hex.substr(20);
+    return hex.substr(0, 8) + '-' + hex.substr(8, 4) + '-' + hex.substr(12, 4) + '-' + hex.substr(16, 4) + '-' +
+           hex.substr(20);
 }
 
 std::string random_password(Random& random) {

@@ -7,22 +7,38 @@ namespace dtr {
 
 const char* to_string(ErrorCode code) {
     switch (code) {
-        case ErrorCode::not_found: return "not_found";
-        case ErrorCode::already_exists: return "already_exists";
-        case ErrorCode::invalid: return "invalid";
-        case ErrorCode::denied: return "denied";
-        case ErrorCode::unauthenticated: return "unauthenticated";
-        case ErrorCode::conflict: return "conflict";
-        case ErrorCode::unavailable: return "unavailable";
-        case ErrorCode::exhausted: return "exhausted";
-        case ErrorCode::no_space: return "no_space";
-        case ErrorCode::corrupt: return "corrupt";
-        case ErrorCode::untrusted: return "untrusted";
-        case ErrorCode::unsupported: return "unsupported";
-        case ErrorCode::refused: return "refused";
-        case ErrorCode::lost: return "lost";
-        case ErrorCode::cancelled: return "cancelled";
-        case ErrorCode::internal: return "internal";
+        case ErrorCode::not_found:
+            return "not_found";
+        case ErrorCode::already_exists:
+            return "already_exists";
+        case ErrorCode::invalid:
+            return "invalid";
+        case ErrorCode::denied:
+            return "denied";
+        case ErrorCode::unauthenticated:
+            return "unauthenticated";
+        case ErrorCode::conflict:
+            return "conflict";
+        case ErrorCode::unavailable:
+            return "unavailable";
+        case ErrorCode::exhausted:
+            return "exhausted";
+        case ErrorCode::no_space:
+            return "no_space";
+        case ErrorCode::corrupt:
+            return "corrupt";
+        case ErrorCode::untrusted:
+            return "untrusted";
+        case ErrorCode::unsupported:
+            return "unsupported";
+        case ErrorCode::refused:
+            return "refused";
+        case ErrorCode::lost:
+            return "lost";
+        case ErrorCode::cancelled:
+            return "cancelled";
+        case ErrorCode::internal:
+            return "internal";
     }
     return "internal";
 }
@@ -40,8 +56,12 @@ Error system_error(int errno_value, std::string_view what) {
     std::string hint;
     switch (errno_value) {
         case ENOENT:
-        case ENOTDIR: code = ErrorCode::not_found; break;
-        case EEXIST: code = ErrorCode::already_exists; break;
+        case ENOTDIR:
+            code = ErrorCode::not_found;
+            break;
+        case EEXIST:
+            code = ErrorCode::already_exists;
+            break;
         case EACCES:
         case EPERM:
             code = ErrorCode::denied;
@@ -52,14 +72,20 @@ Error system_error(int errno_value, std::string_view what) {
             code = ErrorCode::no_space;
             hint = "free space on that filesystem and try again";
             break;
-        case EROFS: code = ErrorCode::unavailable; break;
+        case EROFS:
+            code = ErrorCode::unavailable;
+            break;
         case EMFILE:
-        case ENFILE: code = ErrorCode::exhausted; break;
-        case EINTR: code = ErrorCode::cancelled; break;
-        default: break;
+        case ENFILE:
+            code = ErrorCode::exhausted;
+            break;
+        case EINTR:
+            code = ErrorCode::cancelled;
+            break;
+        default:
+            break;
     }
-    return Error{code, fmt::format("{}: {}", what, std::generic_category().message(errno_value)),
-                 std::move(hint)};
+    return Error{code, fmt::format("{}: {}", what, std::generic_category().message(errno_value)), std::move(hint)};
 }
 
 }  // namespace dtr

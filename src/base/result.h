@@ -52,7 +52,9 @@ using Status = Result<void>;
 inline tl::unexpected<Error> fail(ErrorCode code, std::string message, std::string hint = {}) {
     return tl::unexpected<Error>(Error{code, std::move(message), std::move(hint)});
 }
-inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
+inline tl::unexpected<Error> fail(Error error) {
+    return tl::unexpected<Error>(std::move(error));
+}
 
 // The error for a failed system call: ENOSPC and EDQUOT become no_space, ENOENT not_found, EEXIST already_exists.
 Error system_error(int errno_value, std::string_view what);
@@ -65,16 +67,14 @@ Error system_error(int errno_value, std::string_view what);
 // Returns the error of `expression` (a Status or Result whose value is not needed) to the caller.
 // (__COUNTER__, because an expression may hold a lambda with a DTR_TRY of its own.)
 #define DTR_TRY(expression) DTR_TRY_(DTR_CONCAT(dtr_try_result_, __COUNTER__), expression)
-#define DTR_TRY_(temporary, expression)                                              \
-    do {                                                                             \
-        if (auto temporary = (expression); !temporary)                               \
-            return ::tl::unexpected(std::move(temporary).error());                   \
+#define DTR_TRY_(temporary, expression)                                                                       \
+    do {                                                                                                      \
+        if (auto temporary = (expression); !temporary) return ::tl::unexpected(std::move(temporary).error()); \
     } while (false)
 
 // DTR_ASSIGN(auto file, open(path)): declares or assigns the value, or returns the error.
-#define DTR_ASSIGN(target, expression) \
-    DTR_ASSIGN_(target, DTR_CONCAT(dtr_assign_result_, __COUNTER__), expression)
-#define DTR_ASSIGN_(target, temporary, expression)                                   \
-    auto temporary = (expression);                                                   \
-    if (!temporary) return ::tl::unexpected(std::move(temporary).error());           \
+#define DTR_ASSIGN(target, expression) DTR_ASSIGN_(target, DTR_CONCAT(dtr_assign_result_, __COUNTER__), expression)
+#define DTR_ASSIGN_(target, temporary, expression)                         \
+    auto temporary = (expression);                                         \
+    if (!temporary) return ::tl::unexpected(std::move(temporary).error()); \
     target = std::move(*temporary)

@@ -21,9 +21,13 @@ Secret& Secret::operator=(Secret&& other) noexcept {
     return *this;
 }
 
-void Secret::wipe() noexcept { dtr::wipe(value_); }
+void Secret::wipe() noexcept {
+    dtr::wipe(value_);
+}
 
-bool operator==(const Secret& a, const Secret& b) { return equal_constant_time(a.value_, b.value_); }
+bool operator==(const Secret& a, const Secret& b) {
+    return equal_constant_time(a.value_, b.value_);
+}
 
 bool equal_constant_time(std::string_view a, std::string_view b) {
     return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;

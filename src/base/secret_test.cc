@@ -11,7 +11,9 @@ namespace dtr {
 namespace {
 
 template <class T>
-concept Streamable = requires(std::ostream& out, const T& value) { out << value; };
+concept Streamable = requires(std::ostream& out, const T& value) {
+    out << value;
+};
 static_assert(!Streamable<Secret>, "a secret must not be printable");
 static_assert(!fmt::is_formattable<Secret>::value, "a secret must not be formattable");
 static_assert(!std::is_convertible_v<Secret, std::string> && !std::is_convertible_v<Secret, std::string_view>);

@@ -47,7 +47,7 @@ class BlobReader {
 class BlobWriter {
   public:
     virtual ~BlobWriter() = default;
-    virtual Status append(std::string_view bytes) = 0;  // no_space when the medium is full
+    virtual Status append(std::string_view bytes) = 0;       // no_space when the medium is full
     [[nodiscard]] virtual std::uint64_t offset() const = 0;  // bytes so far
     // Makes the upload the object `id`, visible and durable (survives power loss) when this returns, or leaves
     // everything as it was. The writer is spent. An existing object of that very id is an error.

@@ -14,13 +14,15 @@ namespace dtr::cli {
 namespace json = boost::json;
 
 void Connection::add_options(CLI::App& command) {
-    command.add_option("--ucp-url", url, "Address of UCP, or of the replica with embedded UCP: HOST:PORT")->envname("UCP_URL");
+    command.add_option("--ucp-url", url, "Address of UCP, or of the replica with embedded UCP: HOST:PORT")
+        ->envname("UCP_URL");
     command.add_option("--ucp-username", username, "Name of an administrator")->envname("UCP_USERNAME");
     command.add_option("--ucp-password", password, "Password; better: --ucp-password-file, UCP_PASSWORD, or be asked")
         ->envname("UCP_PASSWORD");
     command.add_option("--ucp-password-file", password_file, "File with the password in its first line");
     command.add_option("--ucp-ca", ca, "PEM text of UCP's CA, as in --ucp-ca \"$(cat ca.pem)\"")->envname("UCP_CA");
-    command.add_flag("--ucp-insecure-tls", insecure, "Do not check the server's certificate")->envname("UCP_INSECURE_TLS");
+    command.add_flag("--ucp-insecure-tls", insecure, "Do not check the server's certificate")
+        ->envname("UCP_INSECURE_TLS");
 }
 
 Result<Secret> read_password_file(const std::string& path) {
@@ -66,8 +68,7 @@ Result<Secret> Connection::find_password() {
 }
 
 Result<HttpCall> Connection::call(std::string method, const std::string& path) {
-    if (url.empty())
-        return fail(ErrorCode::invalid, "no server was named", "use --ucp-url HOST:PORT or UCP_URL");
+    if (url.empty()) return fail(ErrorCode::invalid, "no server was named", "use --ucp-url HOST:PORT or UCP_URL");
     if (username.empty())
         return fail(ErrorCode::invalid, "no user was named", "use --ucp-username NAME or UCP_USERNAME");
     if (insecure) std::fprintf(stderr, "dtr: warning: the server's certificate is not checked\n");
@@ -88,8 +89,9 @@ Error answer_error(const HttpAnswer& answer, std::string_view doing) {
     boost::system::error_code error;
     const json::value document = json::parse(answer.body, error);
     if (!error && document.is_object()) {
-        if (const auto* errors = document.as_object().if_contains("errors");
-            errors != nullptr && errors->is_array() && !errors->as_array().empty() && errors->as_array()[0].is_object()) {
+        if (const auto* errors = document.as_object().if_contains("errors"); errors != nullptr && errors->is_array() &&
+                                                                             !errors->as_array().empty() &&
+                                                                             errors->as_array()[0].is_object()) {
             const json::object& first = errors->as_array()[0].as_object();
             if (const auto* text = first.if_contains("message"); text != nullptr && text->is_string())
                 message = fmt::format("{}: {}", doing, std::string_view(text->as_string()));
@@ -99,19 +101,36 @@ Error answer_error(const HttpAnswer& answer, std::string_view doing) {
     }
     ErrorCode code = ErrorCode::internal;
     switch (answer.status) {
-        case 400: code = ErrorCode::invalid; break;
-        case 401: code = ErrorCode::unauthenticated; break;
-        case 403: code = ErrorCode::denied; break;
-        case 404: code = ErrorCode::not_found; break;
+        case 400:
+            code = ErrorCode::invalid;
+            break;
+        case 401:
+            code = ErrorCode::unauthenticated;
+            break;
+        case 403:
+            code = ErrorCode::denied;
+            break;
+        case 404:
+            code = ErrorCode::not_found;
+            break;
         case 405:
-        case 412: code = ErrorCode::refused; break;
-        case 409: code = ErrorCode::conflict; break;
+        case 412:
+            code = ErrorCode::refused;
+            break;
+        case 409:
+            code = ErrorCode::conflict;
+            break;
         case 429:
         case 502:
         case 503:
-        case 504: code = ErrorCode::unavailable; break;
-        case 507: code = ErrorCode::no_space; break;
-        default: break;
+        case 504:
+            code = ErrorCode::unavailable;
+            break;
+        case 507:
+            code = ErrorCode::no_space;
+            break;
+        default:
+            break;
     }
     return {code, std::move(message), std::move(hint)};
 }

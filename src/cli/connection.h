@@ -13,9 +13,9 @@ namespace dtr::cli {
 struct Connection {
     std::string url;
     std::string username;
-    std::string password;       // of the flag or UCP_PASSWORD
+    std::string password;  // of the flag or UCP_PASSWORD
     std::string password_file;
-    std::string ca;             // PEM text, not a file name
+    std::string ca;  // PEM text, not a file name
     bool insecure = false;
 
     void add_options(CLI::App& command);

@@ -23,21 +23,31 @@ enum ExitCode : int {
 inline int exit_code(const Error& error) {
     switch (error.code) {
         case ErrorCode::invalid:
-        case ErrorCode::not_found: return kUsage;
+        case ErrorCode::not_found:
+            return kUsage;
         case ErrorCode::unavailable:
-        case ErrorCode::exhausted: return kUnreachable;
-        case ErrorCode::corrupt: return kIntegrity;
+        case ErrorCode::exhausted:
+            return kUnreachable;
+        case ErrorCode::corrupt:
+            return kIntegrity;
         case ErrorCode::denied:
         case ErrorCode::unauthenticated:
-        case ErrorCode::untrusted: return kCredential;
-        case ErrorCode::unsupported: return kVersion;
-        case ErrorCode::no_space: return kNoSpace;
+        case ErrorCode::untrusted:
+            return kCredential;
+        case ErrorCode::unsupported:
+            return kVersion;
+        case ErrorCode::no_space:
+            return kNoSpace;
         case ErrorCode::conflict:
-        case ErrorCode::lost: return kLost;
+        case ErrorCode::lost:
+            return kLost;
         case ErrorCode::already_exists:
-        case ErrorCode::refused: return kRefused;
-        case ErrorCode::cancelled: return kInterrupted;
-        case ErrorCode::internal: break;
+        case ErrorCode::refused:
+            return kRefused;
+        case ErrorCode::cancelled:
+            return kInterrupted;
+        case ErrorCode::internal:
+            break;
     }
     return kUnexpected;
 }

@@ -10,7 +10,8 @@ std::string check_replica_id(const std::string& id) {
 }
 
 void KeyOptions::add_options(CLI::App& command) {
-    command.add_option("--identity", identity_files, "Recovery key: an age identity file, with the signer as a comment")
+    command
+        .add_option("--identity", identity_files, "Recovery key: an age identity file, with the signer as a comment")
         ->allow_extra_args(false);
     command.add_option("--trust", trusted_ids, "Accept a backup signed by this key (16 hex digits)")
         ->allow_extra_args(false);
@@ -23,11 +24,13 @@ Result<ArchiveKeys> read_keys(const KeyOptions& options) {
         const Secret secret(text);
         wipe(text);
         auto file = archive::parse_identity_file(secret);
-        if (!file) return fail(ErrorCode::untrusted, fmt::format("{}: {}", path, file.error().message), file.error().hint);
+        if (!file)
+            return fail(ErrorCode::untrusted, fmt::format("{}: {}", path, file.error().message), file.error().hint);
         for (auto& identity : file->identities) result.keys.identities.push_back(std::move(identity));
         for (const std::string& signer : file->signers) {
             auto key = archive::PublicKey::parse(signer);
-            if (!key) return fail(ErrorCode::untrusted, fmt::format("{}: the signer in its comment is malformed", path));
+            if (!key)
+                return fail(ErrorCode::untrusted, fmt::format("{}: the signer in its comment is malformed", path));
             result.anchors.keys.push_back(std::move(*key));
         }
     }

@@ -5,8 +5,8 @@
 #include <csignal>
 #include <cstring>
 
-#include "cli/exit_code.h"
 #include "base/fault.h"
+#include "cli/exit_code.h"
 
 namespace dtr::cli {
 namespace {
@@ -22,8 +22,9 @@ void hide_passwords(int argc, char** argv) {
             if (argv[i][length] == '\0' && i + 1 < argc) secret = argv[i + 1];
             if (secret == nullptr || *secret == '\0') continue;
             std::memset(secret, 'x', std::strlen(secret));
-            std::fprintf(stderr, "dtr: warning: a password on the command line can be seen by other users; "
-                                 "use --ucp-password-file or UCP_PASSWORD\n");
+            std::fprintf(stderr,
+                         "dtr: warning: a password on the command line can be seen by other users; "
+                         "use --ucp-password-file or UCP_PASSWORD\n");
         }
     }
 }

@@ -26,7 +26,10 @@ std::string human_bytes(std::uint64_t bytes) {
 }
 
 ProgressLine::ProgressLine(std::string verb, std::uint64_t total)
-    : verb_(std::move(verb)), total_(total), started_(system_clock().monotonic()), terminal_(::isatty(STDERR_FILENO) == 1) {}
+    : verb_(std::move(verb)),
+      total_(total),
+      started_(system_clock().monotonic()),
+      terminal_(::isatty(STDERR_FILENO) == 1) {}
 
 ProgressLine::~ProgressLine() {
     if (terminal_ && shown_ != 0) std::fprintf(stderr, "\r\033[K");
@@ -40,10 +43,12 @@ void ProgressLine::add(std::uint64_t bytes) {
     shown_ = now;
     const double seconds = static_cast<double>(now - started_ + 1) / kSecond;
     const double rate = static_cast<double>(done_) / seconds;
-    std::string line = fmt::format("{} {} at {}/s", verb_, human_bytes(done_), human_bytes(static_cast<std::uint64_t>(rate)));
+    std::string line =
+        fmt::format("{} {} at {}/s", verb_, human_bytes(done_), human_bytes(static_cast<std::uint64_t>(rate)));
     if (total_ > done_ && rate > 0)
-        line += fmt::format(", {:.0f} % of {}, {:.0f} s left", 100.0 * static_cast<double>(done_) / static_cast<double>(total_),
-                            human_bytes(total_), static_cast<double>(total_ - done_) / rate);
+        line += fmt::format(", {:.0f} % of {}, {:.0f} s left",
+                            100.0 * static_cast<double>(done_) / static_cast<double>(total_), human_bytes(total_),
+                            static_cast<double>(total_ - done_) / rate);
     std::fprintf(stderr, "\r\033[K%s", line.c_str());
 }
 
@@ -81,7 +86,8 @@ Status OutputSink::write(std::string_view bytes) {
 Status OutputSink::finish() {
     if (path_.empty()) return {};
     if (::fsync(fd_) != 0) return fail(system_error(errno, "cannot sync " + path_));
-    if (::rename((path_ + ".part").c_str(), path_.c_str()) != 0) return fail(system_error(errno, "cannot rename to " + path_));
+    if (::rename((path_ + ".part").c_str(), path_.c_str()) != 0)
+        return fail(system_error(errno, "cannot rename to " + path_));
     const std::string directory = parent_directory(path_);
     path_.clear();
     return real_disk().sync_directory(directory);
@@ -97,11 +103,13 @@ Result<std::unique_ptr<InputSource>> InputSource::open(const std::vector<std::st
     const std::vector<std::string> names = paths.empty() ? std::vector<std::string>{"-"} : paths;
     for (const std::string& name : names) {
         if (name == "-" && ::isatty(STDIN_FILENO) == 1)
-            return fail(ErrorCode::refused, "stdin is a terminal, not an archive", "use < backup.tar, or name the file");
+            return fail(ErrorCode::refused, "stdin is a terminal, not an archive",
+                        "use < backup.tar, or name the file");
         UniqueFd fd(name == "-" ? ::dup(STDIN_FILENO) : ::open(name.c_str(), O_RDONLY | O_CLOEXEC));
         if (!fd.valid()) return fail(system_error(errno, "cannot open " + name));
         struct stat info {};
-        if (::fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode)) source->total_ += static_cast<std::uint64_t>(info.st_size);
+        if (::fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode))
+            source->total_ += static_cast<std::uint64_t>(info.st_size);
         source->files_.push_back(std::move(fd));
     }
     return source;

@@ -46,7 +46,8 @@ Result<InstallReport> fill(Environment& environment, const InstallOptions& optio
     config::DataDirectory& directory = environment.directory;
     DTR_TRY(make_directories(environment.disk, directory.metadata_path(generation)));
     DTR_ASSIGN(const auto blobs, environment.openers.blobs(directory.registry_path()));
-    DTR_ASSIGN(const auto config, environment.openers.config(directory.config_path(generation), directory.ca_path(generation)));
+    DTR_ASSIGN(const auto config,
+               environment.openers.config(directory.config_path(generation), directory.ca_path(generation)));
     DTR_ASSIGN(const auto meta, environment.openers.metadata(directory.metadata_path(generation)));
     DTR_TRY(meta->set_epoch(epoch));
     DTR_TRY(issue_keys(environment, *config, epoch.number, epoch.cluster_id, options.server_names));
@@ -98,9 +99,10 @@ Result<InstallReport> install(Environment& environment, const InstallOptions& op
     config::DataDirectory& directory = environment.directory;
     DTR_ASSIGN(const auto staged, directory.staging());
     if (staged && staged->purpose != "install")
-        return fail(ErrorCode::refused, fmt::format("a restore of backup {} is staged in {}, but not live", staged->backup_id,
-                                                    directory.path()),
-                    "run dtr restore again with that backup, or empty the directory");
+        return fail(
+            ErrorCode::refused,
+            fmt::format("a restore of backup {} is staged in {}, but not live", staged->backup_id, directory.path()),
+            "run dtr restore again with that backup, or empty the directory");
     if (staged) DTR_TRY(directory.end_staging(true));
     const config::Staging staging{"install", "", config::DataDirectory::new_generation(environment.random), ""};
     DTR_TRY(directory.begin_staging(staging));

@@ -20,8 +20,8 @@ inline constexpr const char* kExternalUrl = "settings/external-url";
 inline constexpr const char* kAdministrator = "admin";
 
 struct InstallOptions {
-    Secret admin_password;  // empty: made, and handed out as DIR/admin-password
-    std::string replica_id; // empty: random
+    Secret admin_password;   // empty: made, and handed out as DIR/admin-password
+    std::string replica_id;  // empty: random
     std::string external_url;
     std::vector<std::string> server_names;  // for the certificate
 };

@@ -19,12 +19,14 @@ Result<config::Current> find_current(config::DataDirectory& directory) {
         return std::move(*current);
     }
     if (staged && staged->purpose == "restore")
-        return fail(ErrorCode::refused, fmt::format("a restore of backup {} is staged in {}, but not live",
-                                                    staged->backup_id, directory.path()),
-                    "run dtr restore again with that backup, or empty the directory");
+        return fail(
+            ErrorCode::refused,
+            fmt::format("a restore of backup {} is staged in {}, but not live", staged->backup_id, directory.path()),
+            "run dtr restore again with that backup, or empty the directory");
     DTR_ASSIGN(const std::string missing, directory.missing_folders());
-    return fail(ErrorCode::refused, fmt::format("no registry is installed in {}; missing or empty: {}", directory.path(),
-                                                missing.empty() ? "config/CURRENT" : missing),
+    return fail(ErrorCode::refused,
+                fmt::format("no registry is installed in {}; missing or empty: {}", directory.path(),
+                            missing.empty() ? "config/CURRENT" : missing),
                 "if these folders are mounts, mount them; for a new registry run dtr serve on an empty directory");
 }
 
@@ -38,7 +40,8 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
         !exists(environment.disk, directory.config_path(generation)) ||
         !exists(environment.disk, directory.ca_path(generation)) ||
         !exists(environment.disk, directory.registry_path() + "/blobs"))
-        return fail(ErrorCode::refused, fmt::format("a folder of {} is missing the live generation {}", directory.path(), generation),
+        return fail(ErrorCode::refused,
+                    fmt::format("a folder of {} is missing the live generation {}", directory.path(), generation),
                     "mount config/, ca/, metadata/ and registry/ as they were; if one is lost, run dtr restore into an "
                     "empty directory");
     auto replica = std::unique_ptr<Replica>(new Replica(environment, std::move(current)));
@@ -48,8 +51,8 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     DTR_ASSIGN(r.blobs_, environment.openers.blobs(directory.registry_path()));
     DTR_ASSIGN(r.meta_, environment.openers.metadata(directory.metadata_path(generation)));
     DTR_ASSIGN(const meta::Epoch epoch, r.meta_->epoch());
-    r.registry_ = std::make_unique<registry::Registry>(registry::Context{
-        *r.meta_, *r.blobs_, environment.clock, environment.random, options.settings});
+    r.registry_ = std::make_unique<registry::Registry>(
+        registry::Context{*r.meta_, *r.blobs_, environment.clock, environment.random, options.settings});
     r.account_version_ = std::make_unique<identity::AccountVersion>(r.meta_->accounts(), environment.clock);
     r.accounts_ = std::make_unique<identity::Accounts>(r.meta_->accounts(), *r.account_version_, r.passwords_,
                                                        environment.clock, environment.random);
@@ -64,8 +67,15 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
 }
 
 backup::BackupSource Replica::backup_source() const {
-    return {*meta_, *blobs_, *config_, environment_.disk, environment_.clock, environment_.random, current_.replica_id,
-            product_version_, environment_.directory.metadata_path(current_.generation)};
+    return {*meta_,
+            *blobs_,
+            *config_,
+            environment_.disk,
+            environment_.clock,
+            environment_.random,
+            current_.replica_id,
+            product_version_,
+            environment_.directory.metadata_path(current_.generation)};
 }
 
 Result<std::string> Replica::authority_certificate() {

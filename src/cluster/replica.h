@@ -48,7 +48,8 @@ class Replica {
     Result<std::string> external_url();
 
   private:
-    Replica(Environment& environment, config::Current current) : environment_(environment), current_(std::move(current)) {}
+    Replica(Environment& environment, config::Current current)
+        : environment_(environment), current_(std::move(current)) {}
 
     Environment& environment_;
     config::Current current_;

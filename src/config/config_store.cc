@@ -8,13 +8,18 @@ Status check_key(std::string_view key) {
                     "keys are lower-case components joined by '/'");
     };
     if (key.empty() || key.size() > 200) return bad();
-    bool component_open = false;
-    for (const char c : key) {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-        if (!plain && (c != '/' || !component_open)) return bad();
-        component_open = plain;
+    std::size_t begin = 0;  // of the component
+    for (std::size_t i = 0; i <= key.size(); ++i) {
+        if (i < key.size() && key[i] != '/') {
+            const char c = key[i];
+            const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+            if (!plain) return bad();
+            continue;
+        }
+        const std::string_view component = key.substr(begin, i - begin);
+        if (component.empty() || component == "." || component == "..") return bad();
+        begin = i + 1;
     }
-    if (!component_open) return bad();
     return {};
 }
 

@@ -15,8 +15,8 @@
 namespace dtr::config {
 
 struct Entry {
-    std::string key;    // [a-z0-9._/-]+, no empty component, at most 200 bytes
-    Secret value;       // at most 1 MiB; a Secret in every case, so that no value is printed by accident
+    std::string key;  // [a-z0-9._/-]+, no component empty, "." or "..", at most 200 bytes
+    Secret value;     // at most 1 MiB; a Secret in every case, so that no value is printed by accident
     bool secret = false;
     std::int64_t modified = 0;  // revision that wrote it
 };

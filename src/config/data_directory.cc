@@ -106,8 +106,10 @@ Result<std::optional<Current>> DataDirectory::current() {
     current.epoch = integer_field(fields, "epoch");
     current.generation = string_field(fields, "generation");
     current.restored_from = string_field(fields, "restored_from");
-    if (!is_generation(current.generation) || current.replica_id.empty() || current.cluster_id.empty() || current.epoch < 1)
-        return fail(ErrorCode::corrupt, fmt::format("{} is damaged: it names no generation, replica or epoch", path), kDamagedHint);
+    if (!is_generation(current.generation) || current.replica_id.empty() || current.cluster_id.empty() ||
+        current.epoch < 1)
+        return fail(ErrorCode::corrupt, fmt::format("{} is damaged: it names no generation, replica or epoch", path),
+                    kDamagedHint);
     return std::optional(std::move(current));
 }
 
@@ -122,8 +124,8 @@ Result<std::optional<Staging>> DataDirectory::staging() {
     const std::string path = path_ + "/config/STAGING";
     if (!exists(disk_, path)) return std::optional<Staging>();
     DTR_ASSIGN(const json::object fields, read_document(disk_, path));
-    Staging staging{string_field(fields, "purpose"), string_field(fields, "backup_id"), string_field(fields, "generation"),
-                    string_field(fields, "object_generation")};
+    Staging staging{string_field(fields, "purpose"), string_field(fields, "backup_id"),
+                    string_field(fields, "generation"), string_field(fields, "object_generation")};
     if (!is_generation(staging.generation))
         return fail(ErrorCode::corrupt, fmt::format("{} is damaged: it names no generation", path), kDamagedHint);
     return std::optional(std::move(staging));
@@ -174,9 +176,12 @@ Status DataDirectory::take_back() {
         for (const std::string& file : {path_ + "/config/" + name, path_ + "/config/" + name + ".part"})
             if (exists(disk_, file)) DTR_TRY(disk_.remove(file));
     }
-    return {};
+    const std::string unfinished_flip = path_ + "/config/CURRENT.part";
+    return exists(disk_, unfinished_flip) ? disk_.remove(unfinished_flip) : Status{};
 }
 
-std::string DataDirectory::new_generation(Random& random) { return "g-" + random_hex(random, 4); }
+std::string DataDirectory::new_generation(Random& random) {
+    return "g-" + random_hex(random, 4);
+}
 
 }  // namespace dtr::config

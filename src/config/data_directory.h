@@ -24,7 +24,7 @@ struct Current {
     std::string replica_id;  // 12 lower-case hex digits
     std::string cluster_id;  // 32 lower-case hex digits
     std::int64_t epoch = 1;
-    std::string generation;  // names config/<gen>, ca/<gen> and metadata/<gen>
+    std::string generation;     // names config/<gen>, ca/<gen> and metadata/<gen>
     std::string restored_from;  // backup id, or empty
 };
 
@@ -59,14 +59,18 @@ class DataDirectory {
     Status end_staging(bool discard);
 
     [[nodiscard]] const std::string& path() const { return path_; }
-    [[nodiscard]] std::string config_path(const std::string& generation) const { return path_ + "/config/" + generation; }
+    [[nodiscard]] std::string config_path(const std::string& generation) const {
+        return path_ + "/config/" + generation;
+    }
     [[nodiscard]] std::string ca_path(const std::string& generation) const { return path_ + "/ca/" + generation; }
-    [[nodiscard]] std::string metadata_path(const std::string& generation) const { return path_ + "/metadata/" + generation; }
+    [[nodiscard]] std::string metadata_path(const std::string& generation) const {
+        return path_ + "/metadata/" + generation;
+    }
     [[nodiscard]] std::string registry_path() const { return path_ + "/registry"; }
 
     // Writes config/<name> (0600) for the operator and links it as <dir>/<name>. refused if that is a file of somebody's.
     Status hand_out(const std::string& name, std::string_view contents);
-    // Removes what a staging that never went live has handed out.
+    // Removes what a staging that never went live has handed out, and its unfinished flip.
     Status take_back();
     static std::string new_generation(Random& random);
 

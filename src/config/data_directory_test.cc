@@ -18,9 +18,11 @@ class DataDirectoryTest : public testing::Test {
   protected:
     DataDirectoryTest() : path(dir.path() + "/data") {}
     std::unique_ptr<DataDirectory> open() { return must(DataDirectory::open(real_disk(), path, true)); }
-    void put(const std::string& name, std::string_view bytes) { must(write_file(real_disk(), path + '/' + name, bytes)); }
+    void put(const std::string& name, std::string_view bytes) {
+        must(write_file(real_disk(), path + '/' + name, bytes));
+    }
 
-    test::TempDir dir;
+    test::TempDir dir{test::quick_directory()};
     std::string path;
     const Current current{1, "0123456789ab", std::string(32, 'c'), 7, "g-00112233", std::string(32, 'b')};
 };
@@ -28,7 +30,8 @@ class DataDirectoryTest : public testing::Test {
 TEST_F(DataDirectoryTest, MakesItsFoldersAndLocks) {
     EXPECT_EQ(DataDirectory::open(real_disk(), path, false).error().code, ErrorCode::not_found);
     auto first = open();
-    for (const char* folder : {"ca", "config", "metadata", "registry"}) EXPECT_TRUE(std::filesystem::is_directory(path + '/' + folder));
+    for (const char* folder : {"ca", "config", "metadata", "registry"})
+        EXPECT_TRUE(std::filesystem::is_directory(path + '/' + folder));
     EXPECT_TRUE(must(first->empty()));
     const auto second = DataDirectory::open(real_disk(), path + "//", true);
     ASSERT_FALSE(second);
@@ -105,12 +108,12 @@ TEST_F(DataDirectoryTest, ADamagedCurrentIsSaid) {
         EXPECT_EQ(read.error().code, ErrorCode::corrupt);
         EXPECT_THAT(read.error().text(), testing::HasSubstr("dtr restore"));
     }
-    for (const char* text :
-         {"[]", "7", "{}", R"({"format":1})", R"({"format":1,"replica_id":"a","cluster_id":"c","epoch":1,"generation":"../../etc"})",
-          R"({"format":1,"replica_id":"a","cluster_id":"c","epoch":1,"generation":""})",
-          R"({"format":1,"replica_id":"a","cluster_id":"c","epoch":0,"generation":"g-1"})",
-          R"({"format":1,"replica_id":7,"cluster_id":"c","epoch":1,"generation":"g-1"})",
-          R"({"format":1,"replica_id":"a","cluster_id":"c","epoch":"1","generation":"g-1"})"}) {
+    for (const char* text : {"[]", "7", "{}", R"({"format":1})",
+                             R"({"format":1,"replica_id":"a","cluster_id":"c","epoch":1,"generation":"../../etc"})",
+                             R"({"format":1,"replica_id":"a","cluster_id":"c","epoch":1,"generation":""})",
+                             R"({"format":1,"replica_id":"a","cluster_id":"c","epoch":0,"generation":"g-1"})",
+                             R"({"format":1,"replica_id":7,"cluster_id":"c","epoch":1,"generation":"g-1"})",
+                             R"({"format":1,"replica_id":"a","cluster_id":"c","epoch":"1","generation":"g-1"})"}) {
         put("config/CURRENT", text);
         EXPECT_FALSE(directory->current()) << text;
     }

@@ -26,8 +26,7 @@ Status check_account_name(std::string_view name) {
         "use 1 to 64 lower-case letters and digits, joined by single '.', '_', '__' or dashes, as "
         "in a repository's name";
     if (name.size() > kAccountNameBytesMax)
-        return fail(ErrorCode::invalid,
-                    fmt::format("an account name of {} bytes is too long", name.size()), hint);
+        return fail(ErrorCode::invalid, fmt::format("an account name of {} bytes is too long", name.size()), hint);
     if (name.find('/') != std::string_view::npos || !oci::check_repository_name(name)) {
         std::string shown(name);
         std::replace_if(
@@ -40,8 +39,7 @@ Status check_account_name(std::string_view name) {
 Status check_password(std::string_view account_name, const Secret& password) {
     const std::string_view text = password.expose();
     const auto bad = [](std::string_view why) {
-        return fail(ErrorCode::invalid, fmt::format("the new password {}", why),
-                    "use 8 to 1024 bytes of text");
+        return fail(ErrorCode::invalid, fmt::format("the new password {}", why), "use 8 to 1024 bytes of text");
     };
     if (text.size() < kPasswordBytesMin) return bad("is too short");
     if (text.size() > kPasswordBytesMax) return bad("is too long");
@@ -54,15 +52,12 @@ Status check_password(std::string_view account_name, const Secret& password) {
 Result<meta::Account> Accounts::create_user(const NewUser& user, meta::Actor actor) {
     DTR_TRY(check_account_name(user.name));
     DTR_TRY(check_password(user.name, user.password));
-    if (user.full_name.size() > kFullNameBytesMax || !is_valid_utf8(user.full_name) ||
-        has_control(user.full_name))
-        return fail(ErrorCode::invalid,
-                    fmt::format("the full name of account '{}' cannot be used", user.name),
+    if (user.full_name.size() > kFullNameBytesMax || !is_valid_utf8(user.full_name) || has_control(user.full_name))
+        return fail(ErrorCode::invalid, fmt::format("the full name of account '{}' cannot be used", user.name),
                     "use at most 256 bytes of text");
     // Before the costly hash; the store decides.
     if (auto existing = store_.find(user.name))
-        return fail(ErrorCode::already_exists,
-                    fmt::format("account '{}' exists already", user.name),
+        return fail(ErrorCode::already_exists, fmt::format("account '{}' exists already", user.name),
                     "choose another name, or set its password instead");
     else if (existing.error().code != ErrorCode::not_found)
         return fail(existing.error());
@@ -85,8 +80,7 @@ Status Accounts::remove(std::string_view name, meta::Actor actor) {
     if (account.is_admin && account.is_active && account.kind == meta::AccountKind::user) {
         DTR_ASSIGN(const std::size_t administrators, count_administrators());
         if (administrators <= 1)
-            return fail(ErrorCode::refused,
-                        fmt::format("account '{}' is the last administrator", account.name),
+            return fail(ErrorCode::refused, fmt::format("account '{}' is the last administrator", account.name),
                         "make another administrator first");
     }
     const Status removed = store_.remove(name, actor);
@@ -97,8 +91,7 @@ Status Accounts::remove(std::string_view name, meta::Actor actor) {
 Status Accounts::set_password(std::string_view name, const Secret& password, meta::Actor actor) {
     DTR_ASSIGN(const meta::Account account, store_.find(name));
     if (account.kind != meta::AccountKind::user)
-        return fail(ErrorCode::invalid,
-                    fmt::format("'{}' is an organization and has no password", account.name));
+        return fail(ErrorCode::invalid, fmt::format("'{}' is an organization and has no password", account.name));
     DTR_TRY(check_password(account.name, password));
     DTR_ASSIGN(const std::string hash, passwords_.hash(password));
     const Status set = store_.set_password_hash(account.id, hash, actor);
@@ -120,8 +113,7 @@ Result<std::size_t> Accounts::count_administrators() {
     while (true) {
         DTR_ASSIGN(const std::vector<meta::Account> page, store_.list(after, kPage));
         for (const meta::Account& account : page)
-            if (account.is_admin && account.is_active && account.kind == meta::AccountKind::user)
-                ++count;
+            if (account.is_admin && account.is_active && account.kind == meta::AccountKind::user) ++count;
         if (page.size() < kPage) return count;
         after = page.back().name;
     }

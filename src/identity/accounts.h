@@ -33,8 +33,7 @@ struct NewUser {
 // Thread-safe. Methods may block on the store and on password hashing.
 class Accounts {
   public:
-    Accounts(meta::AccountStore& store, AccountVersion& version, Passwords& passwords, Clock& clock,
-             Random& random)
+    Accounts(meta::AccountStore& store, AccountVersion& version, Passwords& passwords, Clock& clock, Random& random)
         : store_(store), version_(version), passwords_(passwords), clock_(clock), random_(random) {}
 
     // invalid, already_exists, exhausted.

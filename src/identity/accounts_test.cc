@@ -9,8 +9,7 @@ namespace {
 
 class AccountsTest : public testing::Test {
   protected:
-    Result<meta::Account> create(const std::string& name, bool is_admin = false,
-                                 const char* password = "longenough") {
+    Result<meta::Account> create(const std::string& name, bool is_admin = false, const char* password = "longenough") {
         return accounts_.create_user({name, "", Secret(password), is_admin}, "test");
     }
 
@@ -68,10 +67,8 @@ TEST_F(AccountsTest, SetPassword) {
     EXPECT_TRUE(accounts_.set_password("alice", Secret("another one"), "test"));
     const auto hash = store_.password_hash(accounts_.find("alice")->id);
     EXPECT_TRUE(*passwords_.verify(Secret("another one"), *hash));
-    EXPECT_EQ(accounts_.set_password("alice", Secret("short"), "test").error().code,
-              ErrorCode::invalid);
-    EXPECT_EQ(accounts_.set_password("nobody", Secret("long enough"), "test").error().code,
-              ErrorCode::not_found);
+    EXPECT_EQ(accounts_.set_password("alice", Secret("short"), "test").error().code, ErrorCode::invalid);
+    EXPECT_EQ(accounts_.set_password("nobody", Secret("long enough"), "test").error().code, ErrorCode::not_found);
 }
 
 TEST_F(AccountsTest, ChangesShowAtOnce) {
@@ -84,12 +81,10 @@ TEST_F(AccountsTest, ChangesShowAtOnce) {
 }
 
 TEST_F(AccountsTest, NamesAndPasswordsFollowTheRules) {
-    for (const char* name : {"a", "0", "alice", "a.b", "a-b_c", "x1"})
-        EXPECT_TRUE(check_account_name(name)) << name;
+    for (const char* name : {"a", "0", "alice", "a.b", "a-b_c", "x1"}) EXPECT_TRUE(check_account_name(name)) << name;
     for (const std::string& name :
-         {std::string(), std::string("Alice"), std::string("a/b"), std::string("-a"),
-          std::string("a."), std::string("a b"), std::string("a\n"), std::string("\xc3\xa9"),
-          std::string(65, 'a')}) {
+         {std::string(), std::string("Alice"), std::string("a/b"), std::string("-a"), std::string("a."),
+          std::string("a b"), std::string("a\n"), std::string("\xc3\xa9"), std::string(65, 'a')}) {
         const auto answer = check_account_name(name);
         ASSERT_FALSE(answer) << name;
         EXPECT_EQ(answer.error().message.find('\n'), std::string::npos);

@@ -37,12 +37,12 @@ std::string network_of(std::string_view peer) {
 
 }  // namespace
 
-Authenticator::Authenticator(meta::AccountStore& store, AccountVersion& version,
-                             Passwords& passwords, Clock& clock, Random& random)
+Authenticator::Authenticator(meta::AccountStore& store, AccountVersion& version, Passwords& passwords, Clock& clock,
+                             Random& random)
     : Authenticator(store, version, passwords, clock, random, Limits{}) {}
 
-Authenticator::Authenticator(meta::AccountStore& store, AccountVersion& version,
-                             Passwords& passwords, Clock& clock, Random& random, Limits limits)
+Authenticator::Authenticator(meta::AccountStore& store, AccountVersion& version, Passwords& passwords, Clock& clock,
+                             Random& random, Limits limits)
     : store_(store),
       version_(version),
       passwords_(passwords),
@@ -54,8 +54,7 @@ Authenticator::Authenticator(meta::AccountStore& store, AccountVersion& version,
 
 Result<Principal> Authenticator::authenticate(std::string_view username, const Secret& password,
                                               std::string_view peer) {
-    if (username.empty() || username.size() > kUsernameBytesMax ||
-        password.expose().size() > kPasswordBytesMax)
+    if (username.empty() || username.size() > kUsernameBytesMax || password.expose().size() > kPasswordBytesMax)
         return wrong();
     DTR_ASSIGN(const std::int64_t version, version_.current());
     const std::string key = credential_key(username, password);
@@ -68,19 +67,16 @@ Result<Principal> Authenticator::authenticate(std::string_view username, const S
 
     std::string hash(Passwords::unmatchable_hash());
     auto account = store_.find(username);
-    if (!account && account.error().code != ErrorCode::not_found)
-        return fail(account.error().in("login"));
+    if (!account && account.error().code != ErrorCode::not_found) return fail(account.error().in("login"));
     if (account) {
         auto stored = store_.password_hash(account->id);
-        if (!stored && stored.error().code != ErrorCode::not_found)
-            return fail(stored.error().in("login"));
+        if (!stored && stored.error().code != ErrorCode::not_found) return fail(stored.error().in("login"));
         if (stored) hash = *std::move(stored);
     }
     DTR_TRY(throttle(source, 1));
     const bool matches = passwords_.verify(turn, password, hash);
     wipe(hash);
-    if (!matches || !account || !account->is_active || account->kind != meta::AccountKind::user)
-        return wrong();
+    if (!matches || !account || !account->is_active || account->kind != meta::AccountKind::user) return wrong();
 
     Principal principal{account->id, account->name, account->is_admin, false};
     forgive(source);
@@ -88,8 +84,7 @@ Result<Principal> Authenticator::authenticate(std::string_view username, const S
     return principal;
 }
 
-std::optional<Principal> Authenticator::try_cached(std::string_view username,
-                                                   const Secret& password) {
+std::optional<Principal> Authenticator::try_cached(std::string_view username, const Secret& password) {
     const auto version = version_.recent();
     if (!version) return std::nullopt;
     return recall(credential_key(username, password), *version);
@@ -112,8 +107,7 @@ std::optional<Principal> Authenticator::recall(const std::string& key, std::int6
     return std::nullopt;
 }
 
-void Authenticator::remember(const std::string& key, const Principal& principal,
-                             std::int64_t version) {
+void Authenticator::remember(const std::string& key, const Principal& principal, std::int64_t version) {
     const MutexLock lock(mutex_);
     remembered_.put(key, {principal, clock_.monotonic() + limits_.remembered_for, version});
 }
@@ -124,8 +118,7 @@ Status Authenticator::throttle(const std::string& key, int failures) {
     Failures* entry = failures_.find(key);
     if (entry != nullptr && entry->window_end <= now) *entry = {0, now + limits_.failure_window};
     if (entry != nullptr && entry->count >= limits_.failures_max)
-        return fail(ErrorCode::exhausted,
-                    "login: too many failures for this account from this address",
+        return fail(ErrorCode::exhausted, "login: too many failures for this account from this address",
                     fmt::format("try again in {} s", (entry->window_end - now) / kSecond + 1));
     if (failures == 0) return {};
     if (entry == nullptr) entry = &failures_.put(key, {0, now + limits_.failure_window});

@@ -33,16 +33,15 @@ class Authenticator {
         Micros failure_window = 60 * kSecond;
         std::size_t throttled_max = 16384;
     };
-    Authenticator(meta::AccountStore& store, AccountVersion& version, Passwords& passwords,
-                  Clock& clock, Random& random);
-    Authenticator(meta::AccountStore& store, AccountVersion& version, Passwords& passwords,
-                  Clock& clock, Random& random, Limits limits);
+    Authenticator(meta::AccountStore& store, AccountVersion& version, Passwords& passwords, Clock& clock,
+                  Random& random);
+    Authenticator(meta::AccountStore& store, AccountVersion& version, Passwords& passwords, Clock& clock,
+                  Random& random, Limits limits);
 
     // `peer` is the client's address without port. unauthenticated: wrong; exhausted: too many
     // failures, or too many logins waiting (the hint says when to come back); unavailable: the
     // store. May block.
-    Result<Principal> authenticate(std::string_view username, const Secret& password,
-                                   std::string_view peer);
+    Result<Principal> authenticate(std::string_view username, const Secret& password, std::string_view peer);
     // The same from memory alone: nothing if it is not there. Never blocks.
     std::optional<Principal> try_cached(std::string_view username, const Secret& password);
 

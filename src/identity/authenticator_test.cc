@@ -33,8 +33,7 @@ class AuthenticatorTest : public testing::Test {
     AccountVersion version_{store_, clock_};
     Passwords passwords_;
     Accounts accounts_{store_, version_, passwords_, clock_, random_};
-    Authenticator authenticator_{store_, version_, passwords_,
-                                 clock_, random_,  {.failures_max = 3}};
+    Authenticator authenticator_{store_, version_, passwords_, clock_, random_, {.failures_max = 3}};
 };
 
 TEST_F(AuthenticatorTest, KnowsNamesAndPasswords) {
@@ -67,8 +66,7 @@ TEST_F(AuthenticatorTest, OneAnswerForEveryWrongLogin) {
 }
 
 TEST_F(AuthenticatorTest, OrganizationsDoNotLogIn) {
-    store_.change("alice",
-                  [](meta::Account& account) { account.kind = meta::AccountKind::organization; });
+    store_.change("alice", [](meta::Account& account) { account.kind = meta::AccountKind::organization; });
     EXPECT_EQ(code("alice", "wonderland"), ErrorCode::unauthenticated);
 }
 
@@ -92,8 +90,7 @@ TEST_F(AuthenticatorTest, RemembersForAMinute) {
 TEST_F(AuthenticatorTest, CachedAnswerNeverAsksTheStore) {
     ASSERT_TRUE(good("alice", "wonderland"));
     const int calls = store_.version_calls;
-    for (int i = 0; i < 100; ++i)
-        EXPECT_TRUE(authenticator_.try_cached("alice", Secret("wonderland")));
+    for (int i = 0; i < 100; ++i) EXPECT_TRUE(authenticator_.try_cached("alice", Secret("wonderland")));
     clock_.advance(kAccountVersionAge);
     EXPECT_FALSE(authenticator_.try_cached("alice", Secret("wonderland")));
     EXPECT_EQ(store_.version_calls, calls);
@@ -150,8 +147,7 @@ TEST_F(AuthenticatorTest, NeighboursInOneV6NetworkCountTogether) {
     EXPECT_EQ(code("alice", "wrong", "2001:db8::ffff:3"), ErrorCode::unauthenticated);
     EXPECT_EQ(code("alice", "wrong", "2001:db8::4"), ErrorCode::exhausted);
     EXPECT_EQ(code("alice", "wrong", "2001:db8:0:1::4"), ErrorCode::unauthenticated);
-    for (int i = 0; i < 3; ++i)
-        EXPECT_EQ(code("alice", "wrong", "::ffff:192.0.2.7"), ErrorCode::unauthenticated);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(code("alice", "wrong", "::ffff:192.0.2.7"), ErrorCode::unauthenticated);
     EXPECT_EQ(code("alice", "wrong", "192.0.2.7"), ErrorCode::exhausted);
     EXPECT_EQ(code("alice", "wrong", "::ffff:192.0.2.8"), ErrorCode::unauthenticated);
 }
@@ -162,8 +158,7 @@ TEST_F(AuthenticatorTest, ParallelGuessesStayWithinTheLimit) {
         std::vector<std::jthread> threads;
         for (int i = 0; i < 10; ++i)
             threads.emplace_back([&, i] {
-                const auto answer = authenticator_.authenticate(
-                    "alice", Secret("guess " + std::to_string(i)), kPeer);
+                const auto answer = authenticator_.authenticate("alice", Secret("guess " + std::to_string(i)), kPeer);
                 if (!answer && answer.error().code == ErrorCode::unauthenticated) ++checked;
             });
     }

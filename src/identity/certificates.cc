@@ -36,8 +36,7 @@ const unsigned char* bytes_of(std::string_view text) {
 
 // 4 or 16 bytes if the text is an address ("[::1]" too).
 std::optional<std::string> address_bytes(std::string_view text) {
-    if (text.size() > 2 && text.front() == '[' && text.back() == ']')
-        text = text.substr(1, text.size() - 2);
+    if (text.size() > 2 && text.front() == '[' && text.back() == ']') text = text.substr(1, text.size() - 2);
     const std::string name(text);
     std::array<char, 16> out{};
     if (inet_pton(AF_INET, name.c_str(), out.data()) == 1) return std::string(out.data(), 4);
@@ -51,11 +50,10 @@ bool is_dns_name(std::string_view name) {
     while (true) {
         const std::size_t dot = std::min(name.find('.'), name.size());
         const std::string_view label = name.substr(0, dot);
-        const bool good = !label.empty() && label.size() <= 63 && label.front() != '-' &&
-                          label.back() != '-' &&
+        const bool good = !label.empty() && label.size() <= 63 && label.front() != '-' && label.back() != '-' &&
                           std::all_of(label.begin(), label.end(), [](char c) {
-                              return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                                     (c >= '0' && c <= '9') || c == '-' || c == '_';
+                              return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                                     c == '-' || c == '_';
                           });
         if (!good) return false;
         if (dot == name.size()) return true;
@@ -64,8 +62,8 @@ bool is_dns_name(std::string_view name) {
 }
 
 Status add_name_part(X509_NAME* name, const char* field, std::string_view value) {
-    if (X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, bytes_of(value),
-                                   static_cast<int>(value.size()), -1, 0) != 1)
+    if (X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, bytes_of(value), static_cast<int>(value.size()), -1,
+                                   0) != 1)
         return fail(openssl_error("writing a certificate's subject"));
     return {};
 }
@@ -77,18 +75,15 @@ Status set_time(ASN1_TIME* target, Micros time) {
 }
 
 // The common name is left out if it does not fit: the names that count are elsewhere.
-Status fill_basics(X509& certificate, EVP_PKEY& key, std::string_view common_name, Micros begins,
-                   Micros ends, Random& random) {
+Status fill_basics(X509& certificate, EVP_PKEY& key, std::string_view common_name, Micros begins, Micros ends,
+                   Random& random) {
     std::string serial = random.bytes(16);
-    serial[0] = static_cast<char>((static_cast<unsigned char>(serial[0]) & 0x7fU) |
-                                  0x40U);  // positive, never zero
+    serial[0] = static_cast<char>((static_cast<unsigned char>(serial[0]) & 0x7fU) | 0x40U);  // positive, never zero
     BIGNUM* number = BN_bin2bn(bytes_of(serial), static_cast<int>(serial.size()), nullptr);
     const bool numbered =
-        number != nullptr &&
-        BN_to_ASN1_INTEGER(number, X509_get_serialNumber(&certificate)) != nullptr;
+        number != nullptr && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(&certificate)) != nullptr;
     BN_free(number);
-    if (!numbered || X509_set_version(&certificate, kVersion3) != 1 ||
-        X509_set_pubkey(&certificate, &key) != 1)
+    if (!numbered || X509_set_version(&certificate, kVersion3) != 1 || X509_set_pubkey(&certificate, &key) != 1)
         return fail(openssl_error("making a certificate"));
     DTR_TRY(set_time(X509_getm_notBefore(&certificate), begins));
     DTR_TRY(set_time(X509_getm_notAfter(&certificate), ends));
@@ -113,14 +108,12 @@ Status add_extension(X509& certificate, X509& issuer, int nid, const char* value
 Result<GeneralNamePtr> general_name(const std::string& name) {
     const auto address = address_bytes(name);
     if (!address && !is_dns_name(name))
-        return fail(ErrorCode::invalid,
-                    fmt::format("'{}' is neither a host name nor an address", name.substr(0, 100)),
+        return fail(ErrorCode::invalid, fmt::format("'{}' is neither a host name nor an address", name.substr(0, 100)),
                     "give names such as registry.example.com or 192.0.2.7, without port or scheme");
     GeneralNamePtr out(GENERAL_NAME_new());
     StringPtr value(ASN1_STRING_type_new(address ? V_ASN1_OCTET_STRING : V_ASN1_IA5STRING));
     const std::string_view content = address ? *address : name;
-    if (!out || !value ||
-        ASN1_STRING_set(value.get(), content.data(), static_cast<int>(content.size())) != 1)
+    if (!out || !value || ASN1_STRING_set(value.get(), content.data(), static_cast<int>(content.size())) != 1)
         return fail(openssl_error("naming a certificate"));
     GENERAL_NAME_set0_value(out.get(), address ? GEN_IPADD : GEN_DNS, value.release());
     return out;
@@ -128,30 +121,24 @@ Result<GeneralNamePtr> general_name(const std::string& name) {
 
 Status add_names(X509& certificate, const std::vector<std::string>& names) {
     if (names.empty() || names.size() > kNamesMax)
-        return fail(ErrorCode::invalid,
-                    fmt::format("a server certificate for {} names", names.size()),
+        return fail(ErrorCode::invalid, fmt::format("a server certificate for {} names", names.size()),
                     fmt::format("give 1 to {}", kNamesMax));
     const GeneralNamesPtr list(GENERAL_NAMES_new());
     if (!list) return fail(openssl_error("naming a certificate"));
     for (const std::string& name : names) {
         DTR_ASSIGN(GeneralNamePtr entry, general_name(name));
-        if (sk_GENERAL_NAME_push(list.get(), entry.get()) <= 0)
-            return fail(openssl_error("naming a certificate"));
+        if (sk_GENERAL_NAME_push(list.get(), entry.get()) <= 0) return fail(openssl_error("naming a certificate"));
         static_cast<void>(entry.release());
     }
-    if (X509_add1_ext_i2d(&certificate, NID_subject_alt_name, list.get(), 0, X509V3_ADD_APPEND) !=
-        1)
+    if (X509_add1_ext_i2d(&certificate, NID_subject_alt_name, list.get(), 0, X509V3_ADD_APPEND) != 1)
         return fail(openssl_error("naming a certificate"));
     return {};
 }
 
-Result<KeyAndCertificate> sign_and_write(X509& certificate, EVP_PKEY& key,
-                                         EVP_PKEY& authority_key) {
-    if (X509_sign(&certificate, &authority_key, EVP_sha256()) == 0)
-        return fail(openssl_error("signing a certificate"));
+Result<KeyAndCertificate> sign_and_write(X509& certificate, EVP_PKEY& key, EVP_PKEY& authority_key) {
+    if (X509_sign(&certificate, &authority_key, EVP_sha256()) == 0) return fail(openssl_error("signing a certificate"));
     const BioPtr bio(BIO_new(BIO_s_mem()));
-    if (!bio || PEM_write_bio_X509(bio.get(), &certificate) != 1)
-        return fail(openssl_error("writing a certificate"));
+    if (!bio || PEM_write_bio_X509(bio.get(), &certificate) != 1) return fail(openssl_error("writing a certificate"));
     char* data = nullptr;
     const long size = BIO_get_mem_data(bio.get(), &data);
     KeyAndCertificate out;
@@ -177,45 +164,36 @@ Status check_match(X509& certificate, EVP_PKEY& key) {
 
 }  // namespace
 
-Result<KeyAndCertificate> make_authority(std::string_view common_name, Clock& clock,
-                                         Random& random) {
-    if (common_name.empty() || common_name.size() > kCommonNameBytesMax ||
-        !is_valid_utf8(common_name))
-        return fail(ErrorCode::invalid,
-                    "the name of a certificate authority must have 1 to 64 bytes of text");
+Result<KeyAndCertificate> make_authority(std::string_view common_name, Clock& clock, Random& random) {
+    if (common_name.empty() || common_name.size() > kCommonNameBytesMax || !is_valid_utf8(common_name))
+        return fail(ErrorCode::invalid, "the name of a certificate authority must have 1 to 64 bytes of text");
     DTR_ASSIGN(const PkeyPtr key, make_p256_key());
     const X509Ptr certificate(X509_new());
     if (!certificate) return fail(openssl_error("making a certificate"));
     const Micros now = clock.now();
-    DTR_TRY(fill_basics(*certificate, *key, common_name, now - kCertificateBackdate,
-                        now + kAuthorityValidity, random));
+    DTR_TRY(fill_basics(*certificate, *key, common_name, now - kCertificateBackdate, now + kAuthorityValidity, random));
     if (X509_set_issuer_name(certificate.get(), X509_get_subject_name(certificate.get())) != 1)
         return fail(openssl_error("making a certificate"));
-    DTR_TRY(add_extension(*certificate, *certificate, NID_basic_constraints,
-                          "critical,CA:TRUE,pathlen:0"));
-    DTR_TRY(
-        add_extension(*certificate, *certificate, NID_key_usage, "critical,keyCertSign,cRLSign"));
+    DTR_TRY(add_extension(*certificate, *certificate, NID_basic_constraints, "critical,CA:TRUE,pathlen:0"));
+    DTR_TRY(add_extension(*certificate, *certificate, NID_key_usage, "critical,keyCertSign,cRLSign"));
     DTR_TRY(add_extension(*certificate, *certificate, NID_subject_key_identifier, "hash"));
     return sign_and_write(*certificate, *key, *key);
 }
 
 Result<KeyAndCertificate> issue_server_certificate(const KeyAndCertificate& authority,
-                                                   const ServerCertificateRequest& request,
-                                                   Clock& clock, Random& random) {
+                                                   const ServerCertificateRequest& request, Clock& clock,
+                                                   Random& random) {
     DTR_ASSIGN(const X509Ptr issuer, parse_certificate(authority.certificate_pem));
     DTR_ASSIGN(const PkeyPtr issuer_key, parse_private_key(authority.key_pem.expose()));
     DTR_TRY(check_match(*issuer, *issuer_key));
     DTR_ASSIGN(const Micros issuer_end, end_of(*issuer));
     const Micros now = clock.now();
     if (issuer_end <= now)
-        return fail(
-            ErrorCode::refused,
-            fmt::format("the certificate authority expired at {}", format_rfc3339(issuer_end)),
-            "make a new authority, then issue certificates again");
-    if (request.validity <= 0)
-        return fail(ErrorCode::invalid, "a certificate must be valid for some time");
-    if (!is_valid_utf8(request.common_name))
-        return fail(ErrorCode::invalid, "a certificate's name must be UTF-8");
+        return fail(ErrorCode::refused,
+                    fmt::format("the certificate authority expired at {}", format_rfc3339(issuer_end)),
+                    "make a new authority, then issue certificates again");
+    if (request.validity <= 0) return fail(ErrorCode::invalid, "a certificate must be valid for some time");
+    if (!is_valid_utf8(request.common_name)) return fail(ErrorCode::invalid, "a certificate's name must be UTF-8");
     const Micros validity = std::min(request.validity, kServerValidityMax - kCertificateBackdate);
 
     DTR_ASSIGN(const PkeyPtr key, make_p256_key());
@@ -259,13 +237,13 @@ Result<Micros> not_after(std::string_view certificate_pem) {
 Result<std::vector<std::string>> certificate_names(std::string_view certificate_pem) {
     DTR_ASSIGN(const X509Ptr certificate, parse_certificate(certificate_pem));
     std::vector<std::string> out;
-    const GeneralNamesPtr list(static_cast<GENERAL_NAMES*>(
-        X509_get_ext_d2i(certificate.get(), NID_subject_alt_name, nullptr, nullptr)));
+    const GeneralNamesPtr list(
+        static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate.get(), NID_subject_alt_name, nullptr, nullptr)));
     ERR_clear_error();
     for (int i = 0; list && i < sk_GENERAL_NAME_num(list.get()); ++i) {
         int type = 0;
-        const auto* value = static_cast<const ASN1_STRING*>(
-            GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(list.get(), i), &type));
+        const auto* value =
+            static_cast<const ASN1_STRING*>(GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(list.get(), i), &type));
         if (type != GEN_DNS && type != GEN_IPADD) continue;
         const std::string content(reinterpret_cast<const char*>(ASN1_STRING_get0_data(value)),
                                   static_cast<std::size_t>(ASN1_STRING_length(value)));
@@ -273,8 +251,7 @@ Result<std::vector<std::string>> certificate_names(std::string_view certificate_
             out.push_back(content);
         } else if (content.size() == 4 || content.size() == 16) {
             std::array<char, INET6_ADDRSTRLEN> text{};
-            inet_ntop(content.size() == 4 ? AF_INET : AF_INET6, content.data(), text.data(),
-                      text.size());
+            inet_ntop(content.size() == 4 ? AF_INET : AF_INET6, content.data(), text.data(), text.size());
             out.emplace_back(text.data());
         }
     }

@@ -27,20 +27,18 @@ struct KeyAndCertificate {
 };
 
 // Self-signed, ten years, CA:TRUE with path length 0, keyCertSign and cRLSign.
-Result<KeyAndCertificate> make_authority(std::string_view common_name, Clock& clock,
-                                         Random& random);
+Result<KeyAndCertificate> make_authority(std::string_view common_name, Clock& clock, Random& random);
 
 struct ServerCertificateRequest {
     std::string common_name;
     std::vector<std::string> names;  // DNS names or addresses, told apart by looking; at least one
-    Micros validity =
-        397 * kDay;  // at most kServerValidityMax, and not beyond the authority's own end
+    Micros validity = 397 * kDay;    // at most kServerValidityMax, and not beyond the authority's own end
 };
 
 // For servers and, between replicas, clients. invalid: a name that is neither.
 Result<KeyAndCertificate> issue_server_certificate(const KeyAndCertificate& authority,
-                                                   const ServerCertificateRequest& request,
-                                                   Clock& clock, Random& random);
+                                                   const ServerCertificateRequest& request, Clock& clock,
+                                                   Random& random);
 
 // "SHA256:AB:CD:..." of the first certificate's DER. invalid if there is none.
 Result<std::string> fingerprint(std::string_view certificate_pem);

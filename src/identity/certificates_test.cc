@@ -43,9 +43,8 @@ class CertificatesTest : public testing::Test {
     }
     Result<KeyAndCertificate> issue(std::vector<std::string> names, Micros validity = 397 * kDay,
                                     std::string common_name = "registry") {
-        return issue_server_certificate(authority_,
-                                        {std::move(common_name), std::move(names), validity},
-                                        clock_, system_random());
+        return issue_server_certificate(authority_, {std::move(common_name), std::move(names), validity}, clock_,
+                                        system_random());
     }
 
     test::TempDir dir_;
@@ -54,43 +53,36 @@ class CertificatesTest : public testing::Test {
 };
 
 TEST_F(CertificatesTest, OpensslAcceptsTheChain) {
-    const auto server = issue({"registry.example.com", "*.example.com", "localhost", "127.0.0.1",
-                               "::1", "[2001:db8::7]"});
+    const auto server =
+        issue({"registry.example.com", "*.example.com", "localhost", "127.0.0.1", "::1", "[2001:db8::7]"});
     ASSERT_TRUE(server) << server.error().text();
     const std::string path = write("server.pem", server->certificate_pem);
     const std::string ca = dir_.path() + "/ca.pem";
     for (const char* purpose : {"sslserver", "sslclient"})
         for (const char* name :
-             {"-verify_hostname registry.example.com", "-verify_hostname a.example.com",
-              "-verify_hostname localhost", "-verify_ip 127.0.0.1", "-verify_ip ::1",
-              "-verify_ip 2001:db8::7"}) {
-            const Output verified =
-                run("openssl verify -x509_strict -purpose " + std::string(purpose) + " " + name +
-                    " -CAfile " + ca + " " + path);
+             {"-verify_hostname registry.example.com", "-verify_hostname a.example.com", "-verify_hostname localhost",
+              "-verify_ip 127.0.0.1", "-verify_ip ::1", "-verify_ip 2001:db8::7"}) {
+            const Output verified = run("openssl verify -x509_strict -purpose " + std::string(purpose) + " " + name +
+                                        " -CAfile " + ca + " " + path);
             EXPECT_EQ(verified.status, 0) << name << ": " << verified.text;
         }
-    EXPECT_NE(
-        run("openssl verify -verify_hostname other.example.org -CAfile " + ca + " " + path).status,
-        0);
+    EXPECT_NE(run("openssl verify -verify_hostname other.example.org -CAfile " + ca + " " + path).status, 0);
     EXPECT_NE(run("openssl verify -verify_ip 127.0.0.2 -CAfile " + ca + " " + path).status, 0);
     EXPECT_EQ(*certificate_names(server->certificate_pem),
-              (std::vector<std::string>{"registry.example.com", "*.example.com", "localhost",
-                                        "127.0.0.1", "::1", "2001:db8::7"}));
+              (std::vector<std::string>{"registry.example.com", "*.example.com", "localhost", "127.0.0.1", "::1",
+                                        "2001:db8::7"}));
 }
 
 TEST_F(CertificatesTest, TextSaysWhatTheyAreFor) {
     const std::string ca = run("openssl x509 -noout -text -in " + dir_.path() + "/ca.pem").text;
-    for (const char* part :
-         {"Version: 3", "CA:TRUE, pathlen:0", "Certificate Sign, CRL Sign", "prime256v1",
-          "ecdsa-with-SHA256", "CN = dtr test CA", "X509v3 Basic Constraints: critical"})
+    for (const char* part : {"Version: 3", "CA:TRUE, pathlen:0", "Certificate Sign, CRL Sign", "prime256v1",
+                             "ecdsa-with-SHA256", "CN = dtr test CA", "X509v3 Basic Constraints: critical"})
         EXPECT_NE(ca.find(part), std::string::npos) << part << "\n" << ca;
     const auto server = issue({"localhost"});
-    const std::string text =
-        run("openssl x509 -noout -text -in " + write("s.pem", server->certificate_pem)).text;
+    const std::string text = run("openssl x509 -noout -text -in " + write("s.pem", server->certificate_pem)).text;
     for (const char* part :
-         {"CA:FALSE", "Digital Signature",
-          "TLS Web Server Authentication, TLS Web Client Authentication", "DNS:localhost",
-          "X509v3 Authority Key Identifier", "Issuer: O = dtr, CN = dtr test CA",
+         {"CA:FALSE", "Digital Signature", "TLS Web Server Authentication, TLS Web Client Authentication",
+          "DNS:localhost", "X509v3 Authority Key Identifier", "Issuer: O = dtr, CN = dtr test CA",
           "Subject: O = dtr, CN = registry"})
         EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
 }
@@ -98,8 +90,7 @@ TEST_F(CertificatesTest, TextSaysWhatTheyAreFor) {
 TEST_F(CertificatesTest, KeysAreUnencryptedPkcs8) {
     EXPECT_TRUE(authority_.key_pem.expose().starts_with("-----BEGIN PRIVATE KEY-----"));
     const auto server = issue({"localhost"});
-    const Output checked =
-        run("openssl pkey -noout -text -in " + write("k.pem", server->key_pem.expose()));
+    const Output checked = run("openssl pkey -noout -text -in " + write("k.pem", server->key_pem.expose()));
     EXPECT_NE(checked.text.find("NIST CURVE: P-256"), std::string::npos) << checked.text;
 }
 
@@ -114,8 +105,7 @@ TEST_F(CertificatesTest, DatesHoldTheirBounds) {
     EXPECT_EQ(ASN1_TIME_cmp_time_t(X509_get0_notBefore(x509.get()), early), 0);
 
     clock_.advance(kAuthorityValidity - 10 * kDay);
-    EXPECT_EQ(*not_after(issue({"localhost"})->certificate_pem),
-              *not_after(authority_.certificate_pem));
+    EXPECT_EQ(*not_after(issue({"localhost"})->certificate_pem), *not_after(authority_.certificate_pem));
     clock_.advance(11 * kDay);
     EXPECT_EQ(issue({"localhost"}).error().code, ErrorCode::refused);
 }
@@ -139,10 +129,9 @@ TEST_F(CertificatesTest, SerialsDiffer) {
 TEST_F(CertificatesTest, NamesThatAreNoneAreRefused) {
     for (const std::string& name :
          {std::string(), std::string("a b"), std::string("localhost:443"), std::string("https://x"),
-          std::string("a,DNS:evil.example"), std::string("a\nb"), std::string("-a.example"),
-          std::string("a..b"), std::string("*"), std::string("a.*.b"),
-          std::string("\xc3\xa9.example"), std::string(300, 'a'), std::string(64, 'a') + ".example",
-          std::string("a\0b", 3)}) {
+          std::string("a,DNS:evil.example"), std::string("a\nb"), std::string("-a.example"), std::string("a..b"),
+          std::string("*"), std::string("a.*.b"), std::string("\xc3\xa9.example"), std::string(300, 'a'),
+          std::string(64, 'a') + ".example", std::string("a\0b", 3)}) {
         const auto answer = issue({"localhost", name});
         ASSERT_FALSE(answer) << name;
         EXPECT_EQ(answer.error().code, ErrorCode::invalid) << answer.error().text();
@@ -157,8 +146,8 @@ TEST_F(CertificatesTest, LongCommonNameIsLeftOut) {
     const std::string host = std::string(60, 'a') + ".registry.example.com";
     const auto server = issue({host}, 397 * kDay, host);
     ASSERT_TRUE(server) << server.error().text();
-    EXPECT_EQ(run("openssl verify -verify_hostname " + host + " -CAfile " + dir_.path() +
-                  "/ca.pem " + write("l.pem", server->certificate_pem))
+    EXPECT_EQ(run("openssl verify -verify_hostname " + host + " -CAfile " + dir_.path() + "/ca.pem " +
+                  write("l.pem", server->certificate_pem))
                   .status,
               0);
 }
@@ -166,13 +155,10 @@ TEST_F(CertificatesTest, LongCommonNameIsLeftOut) {
 TEST_F(CertificatesTest, FingerprintIsThatOfOpenssl) {
     const auto own = fingerprint(authority_.certificate_pem);
     ASSERT_TRUE(own);
-    const std::string theirs =
-        run("openssl x509 -noout -fingerprint -sha256 -in " + dir_.path() + "/ca.pem").text;
-    EXPECT_NE(theirs.find(own->substr(std::string("SHA256:").size())), std::string::npos)
-        << *own << " " << theirs;
+    const std::string theirs = run("openssl x509 -noout -fingerprint -sha256 -in " + dir_.path() + "/ca.pem").text;
+    EXPECT_NE(theirs.find(own->substr(std::string("SHA256:").size())), std::string::npos) << *own << " " << theirs;
     EXPECT_TRUE(own->starts_with("SHA256:"));
-    EXPECT_EQ(*fingerprint("leading text\n" + authority_.certificate_pem +
-                           issue({"localhost"})->certificate_pem),
+    EXPECT_EQ(*fingerprint("leading text\n" + authority_.certificate_pem + issue({"localhost"})->certificate_pem),
               *own);
 }
 
@@ -180,14 +166,11 @@ TEST_F(CertificatesTest, PairsAreChecked) {
     const auto server = issue({"localhost"});
     EXPECT_TRUE(check_pair(server->certificate_pem, server->key_pem));
     EXPECT_TRUE(check_pair(server->certificate_pem + authority_.certificate_pem, server->key_pem));
-    EXPECT_EQ(check_pair(authority_.certificate_pem + server->certificate_pem, server->key_pem)
-                  .error()
-                  .code,
+    EXPECT_EQ(check_pair(authority_.certificate_pem + server->certificate_pem, server->key_pem).error().code,
               ErrorCode::invalid);
-    EXPECT_EQ(check_pair(server->certificate_pem, authority_.key_pem).error().code,
-              ErrorCode::invalid);
-    EXPECT_EQ(issue_server_certificate({server->key_pem, authority_.certificate_pem},
-                                       {"x", {"localhost"}}, clock_, system_random())
+    EXPECT_EQ(check_pair(server->certificate_pem, authority_.key_pem).error().code, ErrorCode::invalid);
+    EXPECT_EQ(issue_server_certificate({server->key_pem, authority_.certificate_pem}, {"x", {"localhost"}}, clock_,
+                                       system_random())
                   .error()
                   .code,
               ErrorCode::invalid);
@@ -204,8 +187,7 @@ TEST_F(CertificatesTest, GarbageIsRefused) {
         EXPECT_EQ(check_pair(text, authority_.key_pem).error().code, ErrorCode::invalid);
     }
     for (const std::string& key : {std::string(), std::string("hello"), authority_.certificate_pem})
-        EXPECT_EQ(check_pair(authority_.certificate_pem, Secret(key)).error().code,
-                  ErrorCode::invalid);
+        EXPECT_EQ(check_pair(authority_.certificate_pem, Secret(key)).error().code, ErrorCode::invalid);
     SeededRandom random(3);
     for (int i = 0; i < 300; ++i) {
         std::string damaged = authority_.certificate_pem;
@@ -223,8 +205,7 @@ TEST_F(CertificatesTest, EncryptedKeyIsRefusedWithoutAsking) {
     const std::string path = write("plain.pem", authority_.key_pem.expose());
     const Output encrypted = run("openssl pkcs8 -topk8 -passout pass:secret -in " + path);
     ASSERT_EQ(encrypted.status, 0);
-    EXPECT_EQ(check_pair(authority_.certificate_pem, Secret(encrypted.text)).error().code,
-              ErrorCode::invalid);
+    EXPECT_EQ(check_pair(authority_.certificate_pem, Secret(encrypted.text)).error().code, ErrorCode::invalid);
 }
 
 }  // namespace

@@ -28,8 +28,7 @@ class FakeAccounts final : public meta::AccountStore {
     }
     Status create(const meta::Account& account, std::string_view hash, meta::Actor) override {
         const MutexLock lock(mutex_);
-        if (!accounts_.emplace(account.name, account).second)
-            return fail(ErrorCode::already_exists, "there already");
+        if (!accounts_.emplace(account.name, account).second) return fail(ErrorCode::already_exists, "there already");
         hashes_[account.id] = hash;
         ++version_;
         return {};
@@ -43,8 +42,7 @@ class FakeAccounts final : public meta::AccountStore {
     Result<std::vector<meta::Account>> list(std::string_view after, std::size_t limit) override {
         const MutexLock lock(mutex_);
         std::vector<meta::Account> out;
-        for (auto it = accounts_.upper_bound(std::string(after));
-             it != accounts_.end() && out.size() < limit; ++it)
+        for (auto it = accounts_.upper_bound(std::string(after)); it != accounts_.end() && out.size() < limit; ++it)
             out.push_back(it->second);
         return out;
     }
@@ -114,8 +112,7 @@ class FakeConfig final : public config::ConfigStore {
             DTR_TRY(config::check_key(change.key));
             const auto found = entries_.find(change.key);
             const std::int64_t modified = found == entries_.end() ? 0 : found->second.modified;
-            if (change.expected && *change.expected != modified)
-                return fail(ErrorCode::conflict, change.key);
+            if (change.expected && *change.expected != modified) return fail(ErrorCode::conflict, change.key);
         }
         ++revision_;
         for (const config::Change& change : changes) {

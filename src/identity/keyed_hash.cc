@@ -13,15 +13,12 @@ void init_sodium() {
 
 std::string keyed_hash(std::string_view key, std::initializer_list<std::string_view> parts) {
     DTR_CHECK(key.size() == kHashKeyBytes);
-    const auto bytes = [](std::string_view text) {
-        return reinterpret_cast<const unsigned char*>(text.data());
-    };
+    const auto bytes = [](std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); };
     crypto_generichash_state state;
     crypto_generichash_init(&state, bytes(key), key.size(), crypto_generichash_BYTES);
     for (const std::string_view part : parts) {
         const std::uint64_t length = part.size();
-        crypto_generichash_update(&state, reinterpret_cast<const unsigned char*>(&length),
-                                  sizeof length);
+        crypto_generichash_update(&state, reinterpret_cast<const unsigned char*>(&length), sizeof length);
         crypto_generichash_update(&state, bytes(part), part.size());
     }
     std::string out(crypto_generichash_BYTES, '\0');

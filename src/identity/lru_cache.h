@@ -57,7 +57,7 @@ class LruCache {
     using Entries = std::list<std::pair<std::string, Value>>;
 
     std::size_t capacity_;
-    Entries order_;  // most recently used first
+    Entries order_;                                                           // most recently used first
     std::unordered_map<std::string_view, typename Entries::iterator> index_;  // keys lie in order_
 };
 

@@ -28,8 +28,7 @@ Error openssl_error(std::string_view what) {
     const unsigned long code = ERR_get_error();
     const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
     ERR_clear_error();
-    return {ErrorCode::internal,
-            fmt::format("{}: {}", what, reason == nullptr ? "OpenSSL failed" : reason), ""};
+    return {ErrorCode::internal, fmt::format("{}: {}", what, reason == nullptr ? "OpenSSL failed" : reason), ""};
 }
 
 Result<PkeyPtr> make_p256_key() {
@@ -40,8 +39,7 @@ Result<PkeyPtr> make_p256_key() {
 
 Result<Secret> private_key_pem(EVP_PKEY& key) {
     const BioPtr bio(BIO_new(BIO_s_secmem()));
-    if (!bio ||
-        PEM_write_bio_PKCS8PrivateKey(bio.get(), &key, nullptr, nullptr, 0, nullptr, nullptr) != 1)
+    if (!bio || PEM_write_bio_PKCS8PrivateKey(bio.get(), &key, nullptr, nullptr, 0, nullptr, nullptr) != 1)
         return fail(openssl_error("writing a private key"));
     char* data = nullptr;
     const long size = BIO_get_mem_data(bio.get(), &data);
@@ -53,8 +51,7 @@ Result<PkeyPtr> parse_private_key(std::string_view pem) {
     PkeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr));
     if (!key) {
         ERR_clear_error();
-        return fail(ErrorCode::invalid, "the text is not a private key in PEM",
-                    "give it without a passphrase");
+        return fail(ErrorCode::invalid, "the text is not a private key in PEM", "give it without a passphrase");
     }
     return key;
 }

@@ -24,8 +24,8 @@ bool is_affordable(const std::string& encoded) {
     unsigned memory_kib = 0;
     unsigned passes = 0;
     unsigned lanes = 0;
-    const int read = std::sscanf(encoded.c_str(), "$argon2id$v=%9u$m=%9u,t=%9u,p=%9u$", &version,
-                                 &memory_kib, &passes, &lanes);
+    const int read =
+        std::sscanf(encoded.c_str(), "$argon2id$v=%9u$m=%9u,t=%9u,p=%9u$", &version, &memory_kib, &passes, &lanes);
     return read == 4 && memory_kib <= kMemoryKibMax && passes <= kPassesMax && lanes <= kLanesMax;
 }
 
@@ -62,8 +62,7 @@ Result<std::string> Passwords::hash(const Secret& password) {
     const std::string_view text = password.expose();
     if (crypto_pwhash_str_alg(out.data(), text.data(), text.size(), kPasses, kMemoryBytes,
                               crypto_pwhash_ALG_ARGON2ID13) != 0)
-        return fail(ErrorCode::exhausted, "hashing a password: not enough memory",
-                    "19 MiB are needed");
+        return fail(ErrorCode::exhausted, "hashing a password: not enough memory", "19 MiB are needed");
     return std::string(out.data());
 }
 

@@ -24,8 +24,7 @@ TEST(Passwords, HashAndVerify) {
 TEST(Passwords, KnowAHashMadeElsewhere) {
     // From the reference program: echo -n password | argon2 somesalt -id -t 2 -k 65536 -p 1
     Passwords passwords;
-    const std::string hash =
-        "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+    const std::string hash = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
     EXPECT_TRUE(*passwords.verify(Secret("password"), hash));
     EXPECT_FALSE(*passwords.verify(Secret("passwore"), hash));
 }
@@ -34,8 +33,7 @@ TEST(Passwords, BadHashesMatchNothingAndCostNothing) {
     Passwords passwords;
     const auto begin = std::chrono::steady_clock::now();
     for (const std::string& hash :
-         {std::string(), std::string("x"), std::string("$argon2id$"),
-          std::string("$2b$12$abcdefghijklmnopqrstuv"),
+         {std::string(), std::string("x"), std::string("$argon2id$"), std::string("$2b$12$abcdefghijklmnopqrstuv"),
           std::string("$argon2id$v=19$m=4000000000,t=2,p=1$c29tZXNhbHQ$"
                       "CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"),
           std::string("$argon2id$v=19$m=65536,t=4000000000,p=1$c29tZXNhbHQ$"

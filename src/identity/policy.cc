@@ -22,13 +22,13 @@ std::optional<Action> parse_action(std::string_view text) {
     return std::nullopt;
 }
 
-bool OwnerPolicy::allows(const Principal& principal, std::string_view repository,
-                         const meta::Repository* existing, Action action) const {
+bool OwnerPolicy::allows(const Principal& principal, std::string_view repository, const meta::Repository* existing,
+                         Action action) const {
     if (principal.is_admin && !principal.anonymous) return true;
     if (action == Action::pull && existing != nullptr && existing->is_public) return true;
     if (principal.anonymous || principal.name.empty()) return false;
-    return repository.size() > principal.name.size() + 1 &&
-           repository.starts_with(principal.name) && repository[principal.name.size()] == '/';
+    return repository.size() > principal.name.size() + 1 && repository.starts_with(principal.name) &&
+           repository[principal.name.size()] == '/';
 }
 
 meta::RepositoryStore::Visible OwnerPolicy::visible_to(const Principal& principal) const {

@@ -18,8 +18,7 @@ class Policy {
     [[nodiscard]] virtual bool allows(const Principal& principal, std::string_view repository,
                                       const meta::Repository* existing, Action action) const = 0;
     // What the principal may list, and mount from.
-    [[nodiscard]] virtual meta::RepositoryStore::Visible visible_to(
-        const Principal& principal) const = 0;
+    [[nodiscard]] virtual meta::RepositoryStore::Visible visible_to(const Principal& principal) const = 0;
 };
 
 // Administrators may do everything. Each account owns its namespace ("alice/..."), where pushing
@@ -27,10 +26,9 @@ class Policy {
 // administrators.
 class OwnerPolicy final : public Policy {
   public:
-    [[nodiscard]] bool allows(const Principal& principal, std::string_view repository,
-                              const meta::Repository* existing, Action action) const override;
-    [[nodiscard]] meta::RepositoryStore::Visible visible_to(
-        const Principal& principal) const override;
+    [[nodiscard]] bool allows(const Principal& principal, std::string_view repository, const meta::Repository* existing,
+                              Action action) const override;
+    [[nodiscard]] meta::RepositoryStore::Visible visible_to(const Principal& principal) const override;
 };
 
 }  // namespace dtr::identity

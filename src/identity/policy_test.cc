@@ -34,8 +34,7 @@ TEST(OwnerPolicy, AccountsOwnTheirNamespaceAndNothingElse) {
     for (const Action action : kActions) {
         EXPECT_TRUE(policy.allows(kAlice, "alice/x", nullptr, action));
         EXPECT_TRUE(policy.allows(kAlice, "alice/x/y", nullptr, action));
-        for (const char* other :
-             {"alice", "alice2/x", "alic/x", "bob/x", "bob/alice/x", "alice/", "", "x"})
+        for (const char* other : {"alice", "alice2/x", "alic/x", "bob/x", "bob/alice/x", "alice/", "", "x"})
             EXPECT_FALSE(policy.allows(kAlice, other, nullptr, action)) << other;
     }
     EXPECT_EQ(policy.visible_to(kAlice).own_namespace, "alice");

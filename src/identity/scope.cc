@@ -15,15 +15,13 @@ constexpr std::size_t kScopeBytesMax = 512;
 constexpr std::size_t kActionsMax = 16;
 
 bool is_word(std::string_view text) {
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-    });
+    return !text.empty() && std::all_of(text.begin(), text.end(),
+                                        [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
 }
 
 bool is_name(std::string_view text) {
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-        return c > ' ' && c < 0x7f && c != '"' && c != '\\';
-    });
+    return !text.empty() &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f && c != '"' && c != '\\'; });
 }
 
 void add_action(Access& access, std::string_view action) {
@@ -79,8 +77,7 @@ Result<std::vector<Access>> parse_scopes(std::string_view text) {
         text.remove_prefix(begin);
         const std::size_t end = std::min(text.find(' '), text.size());
         if (++count > kScopesMax)
-            return fail(ErrorCode::exhausted,
-                        fmt::format("more than {} scopes for one token", kScopesMax),
+            return fail(ErrorCode::exhausted, fmt::format("more than {} scopes for one token", kScopesMax),
                         "ask for several tokens");
         DTR_ASSIGN(Access access, parse_scope(text.substr(0, end)));
         text.remove_prefix(end);
@@ -95,13 +92,11 @@ Result<std::vector<Access>> parse_scopes(std::string_view text) {
     }
 }
 
-bool grants(const std::vector<Access>& access, std::string_view type, std::string_view name,
-            std::string_view action) {
+bool grants(const std::vector<Access>& access, std::string_view type, std::string_view name, std::string_view action) {
     return std::any_of(access.begin(), access.end(), [&](const Access& entry) {
         return entry.type == type && entry.name == name &&
-               std::any_of(
-                   entry.actions.begin(), entry.actions.end(),
-                   [&](const std::string& granted) { return granted == action || granted == "*"; });
+               std::any_of(entry.actions.begin(), entry.actions.end(),
+                           [&](const std::string& granted) { return granted == action || granted == "*"; });
     });
 }
 

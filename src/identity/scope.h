@@ -13,8 +13,8 @@ namespace dtr::identity {
 inline constexpr std::size_t kScopesMax = 64;  // in one request
 
 struct Access {
-    std::string type;  // "repository", "registry"; a class in parentheses is dropped
-    std::string name;  // "admin/hello", "catalog"
+    std::string type;                  // "repository", "registry"; a class in parentheses is dropped
+    std::string name;                  // "admin/hello", "catalog"
     std::vector<std::string> actions;  // "pull", "push", "delete", "*"; each once, as given
     friend bool operator==(const Access&, const Access&) = default;
 };
@@ -27,7 +27,6 @@ Result<Access> parse_scope(std::string_view text);
 // To read a repeated parameter, join its values with a space. invalid; exhausted over kScopesMax.
 Result<std::vector<Access>> parse_scopes(std::string_view text);
 
-bool grants(const std::vector<Access>& access, std::string_view type, std::string_view name,
-            std::string_view action);
+bool grants(const std::vector<Access>& access, std::string_view type, std::string_view name, std::string_view action);
 
 }  // namespace dtr::identity

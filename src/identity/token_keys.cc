@@ -55,11 +55,9 @@ KeyList parse_list(std::string_view text) {
         return out;
     }
     const json::object& object = value.get_object();
-    if (const auto* current = object.if_contains("current");
-        current != nullptr && current->is_string())
+    if (const auto* current = object.if_contains("current"); current != nullptr && current->is_string())
         out.current = std::string(current->get_string());
-    if (const auto* retired = object.if_contains("retired");
-        retired != nullptr && retired->is_object())
+    if (const auto* retired = object.if_contains("retired"); retired != nullptr && retired->is_object())
         for (const auto& entry : retired->get_object())
             if (entry.value().is_int64() && entry.value().get_int64() < kFarFuture)
                 out.retired.emplace(entry.key(), entry.value().get_int64());
@@ -69,8 +67,7 @@ KeyList parse_list(std::string_view text) {
 std::string write_list(const KeyList& list) {
     json::object retired;
     for (const auto& [kid, at] : list.retired) retired[kid] = at;
-    return json::serialize(
-        json::object{{"current", list.current}, {"retired", std::move(retired)}});
+    return json::serialize(json::object{{"current", list.current}, {"retired", std::move(retired)}});
 }
 
 std::string config_key(std::string_view kid) {
@@ -81,8 +78,7 @@ Result<std::string> kid_of(EVP_PKEY& key) {
     unsigned char* der = nullptr;
     const int size = i2d_PUBKEY(&key, &der);
     if (size <= 0) return fail(openssl_error("naming a token key"));
-    const Digest digest =
-        Digest::of({reinterpret_cast<const char*>(der), static_cast<std::size_t>(size)});
+    const Digest digest = Digest::of({reinterpret_cast<const char*>(der), static_cast<std::size_t>(size)});
     OPENSSL_free(der);
     return digest.hex().substr(0, 32);
 }
@@ -92,8 +88,7 @@ using Coordinate = std::array<unsigned char, kCoordinateBytes>;
 bool read_number(const EVP_PKEY& key, const char* name, Coordinate& out) {
     BIGNUM* number = nullptr;
     const bool read = EVP_PKEY_get_bn_param(&key, name, &number) == 1 &&
-                      BN_bn2binpad(number, out.data(), static_cast<int>(out.size())) ==
-                          static_cast<int>(out.size());
+                      BN_bn2binpad(number, out.data(), static_cast<int>(out.size())) == static_cast<int>(out.size());
     BN_clear_free(number);
     return read;
 }
@@ -101,25 +96,21 @@ bool read_number(const EVP_PKEY& key, const char* name, Coordinate& out) {
 Result<JwkPtr> to_jwk(const EVP_PKEY& key, const std::string& kid) {
     std::array<char, 64> group{};
     std::size_t group_size = 0;
-    const bool is_p256 =
-        EVP_PKEY_get_utf8_string_param(&key, OSSL_PKEY_PARAM_GROUP_NAME, group.data(), group.size(),
-                                       &group_size) == 1 &&
-        std::string_view(group.data(), group_size) == "prime256v1";
+    const bool is_p256 = EVP_PKEY_get_utf8_string_param(&key, OSSL_PKEY_PARAM_GROUP_NAME, group.data(), group.size(),
+                                                        &group_size) == 1 &&
+                         std::string_view(group.data(), group_size) == "prime256v1";
     Coordinate d{};
     Coordinate x{};
     Coordinate y{};
-    if (!is_p256 || !read_number(key, OSSL_PKEY_PARAM_PRIV_KEY, d) ||
-        !read_number(key, OSSL_PKEY_PARAM_EC_PUB_X, x) ||
+    if (!is_p256 || !read_number(key, OSSL_PKEY_PARAM_PRIV_KEY, d) || !read_number(key, OSSL_PKEY_PARAM_EC_PUB_X, x) ||
         !read_number(key, OSSL_PKEY_PARAM_EC_PUB_Y, y))
         return fail(ErrorCode::invalid, "not a private key on P-256");
-    cjose_jwk_ec_keyspec spec{CJOSE_JWK_EC_P_256, d.data(), d.size(), x.data(),
-                              x.size(),           y.data(), y.size()};
+    cjose_jwk_ec_keyspec spec{CJOSE_JWK_EC_P_256, d.data(), d.size(), x.data(), x.size(), y.data(), y.size()};
     cjose_err error{};
     JwkPtr jwk(cjose_jwk_create_EC_spec(&spec, &error));
     OPENSSL_cleanse(d.data(), d.size());
     if (!jwk || !cjose_jwk_set_kid(jwk.get(), kid.data(), kid.size(), &error))
-        return fail(ErrorCode::internal,
-                    fmt::format("a token key could not be used: {}", error.message));
+        return fail(ErrorCode::internal, fmt::format("a token key could not be used: {}", error.message));
     return jwk;
 }
 
@@ -152,8 +143,7 @@ Result<Loaded> load(config::ConfigStore& config) {
     }
     for (const config::Entry& entry : snapshot.entries) {
         if (!entry.key.ends_with(kSuffix)) continue;
-        const std::string kid =
-            entry.key.substr(kPrefix.size(), entry.key.size() - kPrefix.size() - kSuffix.size());
+        const std::string kid = entry.key.substr(kPrefix.size(), entry.key.size() - kPrefix.size() - kSuffix.size());
         out.stored.push_back(kid);
         const auto retired = out.list.retired.find(kid);
         if (kid != out.list.current && retired == out.list.retired.end()) continue;
@@ -187,19 +177,17 @@ Status make_current(config::ConfigStore& config, Clock& clock, const Loaded& bef
             list.retired.emplace(kid, retired_at);
     }
     changes.push_back({config_key(list.current), std::move(pem), true, 0});
-    changes.push_back(
-        {std::string(kListKey), Secret(write_list(list)), false, before.list_modified});
+    changes.push_back({std::string(kListKey), Secret(write_list(list)), false, before.list_modified});
     DTR_TRY(config.apply(changes));
     log::info("tokens are signed by key {} from now on", list.current);
     return {};
 }
 
 bool is_canonical_signature(std::string_view text) {
-    return text.size() == kSignatureChars &&
-           std::string_view("AQgw").find(text.back()) != std::string_view::npos &&
+    return text.size() == kSignatureChars && std::string_view("AQgw").find(text.back()) != std::string_view::npos &&
            std::all_of(text.begin(), text.end(), [](char c) {
-               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                      c == '-' || c == '_';
+               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                      c == '_';
            });
 }
 
@@ -220,14 +208,11 @@ const TokenKey* TokenKeyRing::find_by_header(std::string_view header) const {
 Result<Secret> sign_token(const TokenKey& key, std::string_view payload) {
     cjose_err error{};
     const HeaderPtr header(cjose_header_new(&error));
-    const bool filled =
-        header && cjose_header_set(header.get(), CJOSE_HDR_ALG, CJOSE_HDR_ALG_ES256, &error) &&
-        cjose_header_set(header.get(), "typ", "JWT", &error) &&
-        cjose_header_set(header.get(), CJOSE_HDR_KID, key.kid.c_str(), &error);
+    const bool filled = header && cjose_header_set(header.get(), CJOSE_HDR_ALG, CJOSE_HDR_ALG_ES256, &error) &&
+                        cjose_header_set(header.get(), "typ", "JWT", &error) &&
+                        cjose_header_set(header.get(), CJOSE_HDR_KID, key.kid.c_str(), &error);
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(payload.data());
-    const JwsPtr jws(
-        filled ? cjose_jws_sign(key.jwk.get(), header.get(), bytes, payload.size(), &error)
-               : nullptr);
+    const JwsPtr jws(filled ? cjose_jws_sign(key.jwk.get(), header.get(), bytes, payload.size(), &error) : nullptr);
     const char* serialized = nullptr;  // owned by the jws
     if (!jws || !cjose_jws_export(jws.get(), &serialized, &error))
         return fail(ErrorCode::internal, fmt::format("signing a token: {}", error.message));
@@ -236,12 +221,10 @@ Result<Secret> sign_token(const TokenKey& key, std::string_view payload) {
 
 Result<std::string> open_token(const TokenKey& key, std::string_view token) {
     const auto refused = [] {
-        return fail(ErrorCode::unauthenticated, "the token is not signed by this registry",
-                    "log in again");
+        return fail(ErrorCode::unauthenticated, "the token is not signed by this registry", "log in again");
     };
     const std::size_t last_dot = token.rfind('.');
-    if (last_dot == std::string_view::npos || !is_canonical_signature(token.substr(last_dot + 1)))
-        return refused();
+    if (last_dot == std::string_view::npos || !is_canonical_signature(token.substr(last_dot + 1))) return refused();
     cjose_err error{};
     const JwsPtr jws(cjose_jws_import(token.data(), token.size(), &error));
     std::uint8_t* bytes = nullptr;  // owned by the jws
@@ -252,12 +235,10 @@ Result<std::string> open_token(const TokenKey& key, std::string_view token) {
     return std::string(reinterpret_cast<const char*>(bytes), size);
 }
 
-Result<std::shared_ptr<const TokenKeyRing>> load_token_keys(config::ConfigStore& config,
-                                                            Clock& clock) {
+Result<std::shared_ptr<const TokenKeyRing>> load_token_keys(config::ConfigStore& config, Clock& clock) {
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
         DTR_ASSIGN(Loaded loaded, load(config));
-        if (!loaded.ring.current.empty())
-            return std::make_shared<const TokenKeyRing>(std::move(loaded.ring));
+        if (!loaded.ring.current.empty()) return std::make_shared<const TokenKeyRing>(std::move(loaded.ring));
         const Status made = make_current(config, clock, loaded, kFarFuture);
         if (!made && made.error().code != ErrorCode::conflict)
             return fail(made.error().in("making a token signing key"));

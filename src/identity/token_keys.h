@@ -42,8 +42,7 @@ Result<Secret> sign_token(const TokenKey& key, std::string_view payload);
 Result<std::string> open_token(const TokenKey& key, std::string_view token);
 
 // Reads the keys, and makes the first if none can sign.
-Result<std::shared_ptr<const TokenKeyRing>> load_token_keys(config::ConfigStore& config,
-                                                            Clock& clock);
+Result<std::shared_ptr<const TokenKeyRing>> load_token_keys(config::ConfigStore& config, Clock& clock);
 // Makes a new signing key, retires the one before, removes those that retired more than `keep` ago.
 // conflict: somebody else did the like meanwhile.
 Status rotate_token_keys(config::ConfigStore& config, Clock& clock, Micros keep);

@@ -26,10 +26,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr Micros kReloadAge =
-    60 * kSecond;  // another replica's rotation is noticed by then when signing
-constexpr Micros kUnknownKidPause =
-    kSecond;  // unknown kids cannot make us read the store more often
+constexpr Micros kReloadAge = 60 * kSecond;   // another replica's rotation is noticed by then when signing
+constexpr Micros kUnknownKidPause = kSecond;  // unknown kids cannot make us read the store more often
 constexpr Micros kRetiredKeep = kTokenLifetimeMax + kReloadAge + kTokenSkew;
 constexpr std::size_t kShards = 16;
 constexpr std::size_t kJsonDepthMax = 8;
@@ -45,9 +43,7 @@ class VerifiedTokens {
         for (auto& shard : shards_) shard = std::make_unique<Shard>(capacity / kShards);
     }
 
-    [[nodiscard]] std::string key_of(std::string_view bearer) const {
-        return keyed_hash(hash_key_.expose(), {bearer});
-    }
+    [[nodiscard]] std::string key_of(std::string_view bearer) const { return keyed_hash(hash_key_.expose(), {bearer}); }
 
     ClaimsPtr find(const std::string& key, std::int64_t version, Micros now) {
         Shard& shard = shard_of(key);
@@ -75,36 +71,30 @@ class VerifiedTokens {
         Mutex mutex;
         LruCache<Entry> entries GUARDED_BY(mutex);
     };
-    Shard& shard_of(const std::string& key) {
-        return *shards_[static_cast<unsigned char>(key[0]) % kShards];
-    }
+    Shard& shard_of(const std::string& key) { return *shards_[static_cast<unsigned char>(key[0]) % kShards]; }
 
     const Secret hash_key_;
     std::array<std::unique_ptr<Shard>, kShards> shards_;
 };
 
-std::string payload(const TokenService::Options& options, const Principal& principal,
-                    const std::vector<Access>& access, std::int64_t issued_s,
-                    std::int64_t expires_s, std::string id) {
+std::string payload(const TokenService::Options& options, const Principal& principal, const std::vector<Access>& access,
+                    std::int64_t issued_s, std::int64_t expires_s, std::string id) {
     json::array granted;
     for (const Access& entry : access) {
         json::array actions;
         for (const std::string& action : entry.actions) actions.emplace_back(action);
-        granted.push_back(json::object{
-            {"type", entry.type}, {"name", entry.name}, {"actions", std::move(actions)}});
+        granted.push_back(json::object{{"type", entry.type}, {"name", entry.name}, {"actions", std::move(actions)}});
     }
-    json::object own{
-        {"id", principal.account_id}, {"admin", principal.is_admin}, {"epoch", options.epoch_id}};
-    return json::serialize(
-        json::object{{"iss", options.issuer},
-                     {"sub", principal.anonymous ? std::string() : principal.name},
-                     {"aud", options.service},
-                     {"iat", issued_s},
-                     {"nbf", issued_s},
-                     {"exp", expires_s},
-                     {"jti", std::move(id)},
-                     {"access", std::move(granted)},
-                     {"dtr", std::move(own)}});
+    json::object own{{"id", principal.account_id}, {"admin", principal.is_admin}, {"epoch", options.epoch_id}};
+    return json::serialize(json::object{{"iss", options.issuer},
+                                        {"sub", principal.anonymous ? std::string() : principal.name},
+                                        {"aud", options.service},
+                                        {"iat", issued_s},
+                                        {"nbf", issued_s},
+                                        {"exp", expires_s},
+                                        {"jti", std::move(id)},
+                                        {"access", std::move(granted)},
+                                        {"dtr", std::move(own)}});
 }
 
 const std::string* read_string(const json::object& object, std::string_view key, std::string& out) {
@@ -116,8 +106,7 @@ const std::string* read_string(const json::object& object, std::string_view key,
 
 bool has_string(const json::object& object, std::string_view key, std::string_view expected) {
     const json::value* value = object.if_contains(key);
-    return value != nullptr && value->is_string() &&
-           std::string_view(value->get_string()) == expected;
+    return value != nullptr && value->is_string() && std::string_view(value->get_string()) == expected;
 }
 
 // Seconds of a claim as a time; none if missing or out of reach.
@@ -139,9 +128,8 @@ bool read_access(const json::object& object, std::vector<Access>& out) {
         const json::object& entry = value.get_object();
         const json::value* actions = entry.if_contains("actions");
         Access access;
-        if (read_string(entry, "type", access.type) == nullptr ||
-            read_string(entry, "name", access.name) == nullptr || actions == nullptr ||
-            !actions->is_array())
+        if (read_string(entry, "type", access.type) == nullptr || read_string(entry, "name", access.name) == nullptr ||
+            actions == nullptr || !actions->is_array())
             return false;
         for (const json::value& action : actions->get_array()) {
             if (!action.is_string()) return false;
@@ -158,21 +146,18 @@ struct Times {
 };
 
 // Of a payload whose signature is good: everything that must hold besides.
-Result<Times> check_claims(const json::object& body, const TokenService::Options& options,
-                           Micros now) {
+Result<Times> check_claims(const json::object& body, const TokenService::Options& options, Micros now) {
     if (!has_string(body, "iss", options.issuer)) return refused("is of another issuer");
     if (!has_string(body, "aud", options.service)) return refused("is for another service");
     const json::value* own = body.if_contains("dtr");
-    if (own == nullptr || !own->is_object() ||
-        !has_string(own->get_object(), "epoch", options.epoch_id))
+    if (own == nullptr || !own->is_object() || !has_string(own->get_object(), "epoch", options.epoch_id))
         return refused("is from before a restore of this registry");
     const auto issued = read_time(body, "iat");
     const auto begins = read_time(body, "nbf");
     const auto expires = read_time(body, "exp");
     if (!issued || !begins || !expires || *expires - *issued > kTokenLifetimeMax)
         return refused("has impossible dates");
-    if (now + kTokenSkew < *begins || now + kTokenSkew < *issued)
-        return refused("is not valid yet");
+    if (now + kTokenSkew < *begins || now + kTokenSkew < *issued) return refused("is not valid yet");
     if (now >= *expires + kTokenSkew) return refused("has expired");
     return Times{*issued, *expires};
 }
@@ -183,8 +168,8 @@ Result<Claims> read_claims(const json::object& body, const Times& times) {
     const json::object& own = body.at("dtr").get_object();
     const json::value* admin = own.if_contains("admin");
     if (read_string(body, "sub", claims.principal.name) == nullptr ||
-        read_string(own, "id", claims.principal.account_id) == nullptr || admin == nullptr ||
-        !admin->is_bool() || !read_access(body, claims.access))
+        read_string(own, "id", claims.principal.account_id) == nullptr || admin == nullptr || !admin->is_bool() ||
+        !read_access(body, claims.access))
         return refused("lacks what we put into ours");
     claims.principal.anonymous = claims.principal.account_id.empty();
     claims.principal.is_admin = !claims.principal.anonymous && admin->get_bool();
@@ -194,8 +179,7 @@ Result<Claims> read_claims(const json::object& body, const Times& times) {
 class JwtTokenService final : public TokenService {
   public:
     JwtTokenService(config::ConfigStore& config, Clock& clock, Random& random, Options options,
-                    meta::AccountStore* accounts, AccountVersion* version,
-                    std::shared_ptr<const TokenKeyRing> ring)
+                    meta::AccountStore* accounts, AccountVersion* version, std::shared_ptr<const TokenKeyRing> ring)
         : config_(config),
           clock_(clock),
           random_(random),
@@ -206,8 +190,7 @@ class JwtTokenService final : public TokenService {
           ring_(std::move(ring)),
           loaded_at_(clock.monotonic()) {}
 
-    Result<IssuedToken> issue(const Principal& principal, const std::vector<Access>& access,
-                              Micros lifetime) override;
+    Result<IssuedToken> issue(const Principal& principal, const std::vector<Access>& access, Micros lifetime) override;
     Result<ClaimsPtr> verify(std::string_view bearer) override;
     ClaimsPtr try_cached(std::string_view bearer) override;
     Status rotate() override;
@@ -258,16 +241,16 @@ std::shared_ptr<const TokenKeyRing> JwtTokenService::ring_younger_than(Micros ag
     return ring();
 }
 
-Result<IssuedToken> JwtTokenService::issue(const Principal& principal,
-                                           const std::vector<Access>& access, Micros lifetime) {
+Result<IssuedToken> JwtTokenService::issue(const Principal& principal, const std::vector<Access>& access,
+                                           Micros lifetime) {
     const auto keys = ring_younger_than(kReloadAge);
     const TokenKey* key = keys->find(keys->current);
     if (key == nullptr) return fail(ErrorCode::internal, "signing a token: no key");
     const Micros now = clock_.now();
     const std::int64_t issued_s = now / kSecond;
     const std::int64_t lifetime_s = std::clamp(lifetime, kSecond, kTokenLifetimeMax) / kSecond;
-    const std::string text = payload(options_, principal, access, issued_s, issued_s + lifetime_s,
-                                     random_hex(random_, 16));
+    const std::string text =
+        payload(options_, principal, access, issued_s, issued_s + lifetime_s, random_hex(random_, 16));
     IssuedToken out;
     DTR_ASSIGN(out.token, sign_token(*key, text));
     if (out.token.expose().size() > kTokenBytesMax)
@@ -295,8 +278,7 @@ Result<std::string> JwtTokenService::checked_payload(std::string_view bearer) {
 Status JwtTokenService::check_account(Principal& principal) {
     if (accounts_ == nullptr || principal.anonymous) return {};
     auto account = accounts_->find_by_id(principal.account_id);
-    if (!account && account.error().code != ErrorCode::not_found)
-        return fail(account.error().in("checking a token"));
+    if (!account && account.error().code != ErrorCode::not_found) return fail(account.error().in("checking a token"));
     if (!account || !account->is_active) return refused("is of an account that is gone");
     principal.name = account->name;
     principal.is_admin = account->is_admin;
@@ -357,14 +339,13 @@ bool Claims::grants(std::string_view repository, Action action) const {
     return identity::grants(access, "repository", repository, to_string(action));
 }
 
-Result<std::unique_ptr<TokenService>> TokenService::open(config::ConfigStore& config, Clock& clock,
-                                                         Random& random, Options options,
-                                                         meta::AccountStore* accounts,
+Result<std::unique_ptr<TokenService>> TokenService::open(config::ConfigStore& config, Clock& clock, Random& random,
+                                                         Options options, meta::AccountStore* accounts,
                                                          AccountVersion* version) {
     init_sodium();
     DTR_ASSIGN(auto ring, load_token_keys(config, clock));
-    return std::unique_ptr<TokenService>(std::make_unique<JwtTokenService>(
-        config, clock, random, std::move(options), accounts, version, std::move(ring)));
+    return std::unique_ptr<TokenService>(std::make_unique<JwtTokenService>(config, clock, random, std::move(options),
+                                                                           accounts, version, std::move(ring)));
 }
 
 }  // namespace dtr::identity

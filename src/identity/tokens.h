@@ -43,8 +43,7 @@ struct Claims {
     Micros expires_at = 0;
     [[nodiscard]] bool grants(std::string_view repository, Action action) const;
 };
-using ClaimsPtr =
-    std::shared_ptr<const Claims>;  // shared: the cache may forget it while a request uses it
+using ClaimsPtr = std::shared_ptr<const Claims>;  // shared: the cache may forget it while a request uses it
 
 struct SigningKeyInfo {
     std::string kid;
@@ -63,9 +62,8 @@ class TokenService {
     // Loads the keys, or makes the first. With `accounts` and `version` (both or none) a verified
     // token is held against its account: gone or inactive is refused, and is_admin is the
     // account's.
-    static Result<std::unique_ptr<TokenService>> open(config::ConfigStore& config, Clock& clock,
-                                                      Random& random, Options options,
-                                                      meta::AccountStore* accounts = nullptr,
+    static Result<std::unique_ptr<TokenService>> open(config::ConfigStore& config, Clock& clock, Random& random,
+                                                      Options options, meta::AccountStore* accounts = nullptr,
                                                       AccountVersion* version = nullptr);
     virtual ~TokenService() = default;
 

@@ -51,8 +51,7 @@ std::string sign_es256(EVP_PKEY& key, const std::string& input) {
     ECDSA_SIG* signature = d2i_ECDSA_SIG(nullptr, &begin, static_cast<long>(size));
     std::string raw(64, '\0');
     BN_bn2binpad(ECDSA_SIG_get0_r(signature), reinterpret_cast<unsigned char*>(raw.data()), 32);
-    BN_bn2binpad(ECDSA_SIG_get0_s(signature), reinterpret_cast<unsigned char*>(raw.data()) + 32,
-                 32);
+    BN_bn2binpad(ECDSA_SIG_get0_s(signature), reinterpret_cast<unsigned char*>(raw.data()) + 32, 32);
     ECDSA_SIG_free(signature);
     return raw;
 }
@@ -66,9 +65,8 @@ bool verify_es256(EVP_PKEY& key, const std::string& input, const std::string& ra
     const int size = i2d_ECDSA_SIG(signature, &der);
     EVP_MD_CTX* context = EVP_MD_CTX_new();
     EVP_DigestVerifyInit(context, nullptr, EVP_sha256(), nullptr, &key);
-    const bool good =
-        EVP_DigestVerify(context, der, static_cast<std::size_t>(size),
-                         reinterpret_cast<const unsigned char*>(input.data()), input.size()) == 1;
+    const bool good = EVP_DigestVerify(context, der, static_cast<std::size_t>(size),
+                                       reinterpret_cast<const unsigned char*>(input.data()), input.size()) == 1;
     EVP_MD_CTX_free(context);
     OPENSSL_free(der);
     ECDSA_SIG_free(signature);
@@ -85,14 +83,12 @@ class TokensTest : public testing::Test {
         tokens_ = open();
     }
     std::unique_ptr<TokenService> open(const std::string& epoch = "epoch-1",
-                                       const std::string& service = "dtr-registry",
-                                       const std::string& issuer = "dtr") {
+                                       const std::string& service = "dtr-registry", const std::string& issuer = "dtr") {
         TokenService::Options options;
         options.epoch_id = epoch;
         options.service = service;
         options.issuer = issuer;
-        auto opened =
-            TokenService::open(config_, clock_, system_random(), options, &accounts_, &version_);
+        auto opened = TokenService::open(config_, clock_, system_random(), options, &accounts_, &version_);
         EXPECT_TRUE(opened) << opened.error().text();
         return *std::move(opened);
     }
@@ -121,8 +117,7 @@ class TokensTest : public testing::Test {
     }
     // A token of these parts under our own key.
     std::string forge(const json::object& header, const std::string& body) {
-        const std::string input =
-            base64url_encode(json::serialize(header)) + "." + base64url_encode(body);
+        const std::string input = base64url_encode(json::serialize(header)) + "." + base64url_encode(body);
         return input + "." + base64url_encode(sign_es256(*key(current_kid()), input));
     }
     json::object header() { return {{"alg", "ES256"}, {"typ", "JWT"}, {"kid", current_kid()}}; }
@@ -166,8 +161,7 @@ TEST_F(TokensTest, AreProperJwtsForOthers) {
     const auto head = json::parse(base64url_decode(parts[0]));
     EXPECT_EQ(head.at("alg").as_string(), "ES256");
     EXPECT_EQ(head.at("kid").as_string(), current_kid());
-    EXPECT_TRUE(
-        verify_es256(*key(current_kid()), parts[0] + "." + parts[1], base64url_decode(parts[2])));
+    EXPECT_TRUE(verify_es256(*key(current_kid()), parts[0] + "." + parts[1], base64url_decode(parts[2])));
     const auto claims = json::parse(base64url_decode(parts[1]));
     EXPECT_EQ(claims.at("iss").as_string(), "dtr");
     EXPECT_EQ(claims.at("aud").as_string(), "dtr-registry");
@@ -175,11 +169,9 @@ TEST_F(TokensTest, AreProperJwtsForOthers) {
 }
 
 TEST_F(TokensTest, PythonReadsThem) {
-    if (std::system("/usr/bin/python3 -c 'import jwt, cryptography' 2>/dev/null") != 0)
-        GTEST_SKIP() << "no PyJWT here";
+    if (std::system("/usr/bin/python3 -c 'import jwt, cryptography' 2>/dev/null") != 0) GTEST_SKIP() << "no PyJWT here";
     const test::TempDir dir;
-    std::ofstream(dir.path() + "/key.pem")
-        << config_.get("ca/token/" + current_kid() + ".key")->value.expose();
+    std::ofstream(dir.path() + "/key.pem") << config_.get("ca/token/" + current_kid() + ".key")->value.expose();
     std::ofstream(dir.path() + "/token") << issue();
     std::ofstream(dir.path() + "/check.py")
         << "import jwt, sys\n"
@@ -190,8 +182,7 @@ TEST_F(TokensTest, PythonReadsThem) {
            "audience='dtr-registry', issuer='dtr',\n"
            "               options={'verify_exp': False})\n"
            "assert c['sub'] == 'alice' and c['access'][0]['actions'] == ['pull', 'push'], c\n";
-    EXPECT_EQ(std::system(("/usr/bin/python3 " + dir.path() + "/check.py " + dir.path()).c_str()),
-              0);
+    EXPECT_EQ(std::system(("/usr/bin/python3 " + dir.path() + "/check.py " + dir.path()).c_str()), 0);
 }
 
 TEST_F(TokensTest, EndWhenTheyShould) {
@@ -226,10 +217,8 @@ TEST_F(TokensTest, LifetimeIsBounded) {
 
 TEST_F(TokensTest, OfOthersAreRefused) {
     const std::string before_restore(open("epoch-0")->issue(kAlice, kAccess)->token.expose());
-    const std::string other_service(
-        open("epoch-1", "elsewhere")->issue(kAlice, kAccess)->token.expose());
-    const std::string other_issuer(
-        open("epoch-1", "dtr-registry", "mallory")->issue(kAlice, kAccess)->token.expose());
+    const std::string other_service(open("epoch-1", "elsewhere")->issue(kAlice, kAccess)->token.expose());
+    const std::string other_issuer(open("epoch-1", "dtr-registry", "mallory")->issue(kAlice, kAccess)->token.expose());
     expect_refused(before_restore);
     expect_refused(other_service);
     expect_refused(other_issuer);
@@ -245,11 +234,8 @@ TEST_F(TokensTest, ForgedHeadersAreRefused) {
     EXPECT_TRUE(tokens_->verify(forge(header(), text))) << "the forge itself works";
 
     const std::string plain = base64url_encode(text);
-    const auto encode = [](const json::object& object) {
-        return base64url_encode(json::serialize(object));
-    };
-    for (const char* algorithm :
-         {"none", "None", "NONE", "", "es256", "ES384", "RS256", "PS256", "HS256"}) {
+    const auto encode = [](const json::object& object) { return base64url_encode(json::serialize(object)); };
+    for (const char* algorithm : {"none", "None", "NONE", "", "es256", "ES384", "RS256", "PS256", "HS256"}) {
         json::object forged = header();
         forged["alg"] = algorithm;
         expect_refused(forge(forged, text));
@@ -263,19 +249,18 @@ TEST_F(TokensTest, ForgedHeadersAreRefused) {
     const std::string input = encode(symmetric) + "." + plain;
     std::string mac(32, '\0');
     unsigned mac_size = 32;
-    HMAC(EVP_sha256(), der, der_size, reinterpret_cast<const unsigned char*>(input.data()),
-         input.size(), reinterpret_cast<unsigned char*>(mac.data()), &mac_size);
+    HMAC(EVP_sha256(), der, der_size, reinterpret_cast<const unsigned char*>(input.data()), input.size(),
+         reinterpret_cast<unsigned char*>(mac.data()), &mac_size);
     OPENSSL_free(der);
     expect_refused(input + "." + base64url_encode(mac));
 
-    for (const auto& [name, value] :
-         std::vector<std::pair<std::string, json::value>>{{"kid", "0123"},
-                                                          {"kid", "../../x"},
-                                                          {"kid", 7},
-                                                          {"kid", nullptr},
-                                                          {"crit", json::array{"exp"}},
-                                                          {"b64", false},
-                                                          {"alg", 7}}) {
+    for (const auto& [name, value] : std::vector<std::pair<std::string, json::value>>{{"kid", "0123"},
+                                                                                      {"kid", "../../x"},
+                                                                                      {"kid", 7},
+                                                                                      {"kid", nullptr},
+                                                                                      {"crit", json::array{"exp"}},
+                                                                                      {"b64", false},
+                                                                                      {"alg", 7}}) {
         json::object forged = header();
         forged[name] = value;
         expect_refused(forge(forged, text));
@@ -284,23 +269,23 @@ TEST_F(TokensTest, ForgedHeadersAreRefused) {
 
 TEST_F(TokensTest, ForgedClaimsAreRefused) {
     const std::int64_t now_s = kStart / kSecond;
-    for (const auto& [name, value] : std::vector<std::pair<std::string, json::value>>{
-             {"exp", nullptr},
-             {"exp", "1"},
-             {"exp", now_s + 100'000},
-             {"exp", INT64_MAX},
-             {"exp", -1},
-             {"exp", 1e300},
-             {"iat", now_s + 100},
-             {"nbf", now_s + 100},
-             {"nbf", nullptr},
-             {"aud", json::array{"dtr-registry"}},
-             {"sub", 7},
-             {"access", 7},
-             {"access", json::array{7}},
-             {"access", json::array{json::object{{"type", "x"}}}},
-             {"dtr", nullptr},
-             {"dtr", json::object{{"epoch", "epoch-1"}}}}) {
+    for (const auto& [name, value] :
+         std::vector<std::pair<std::string, json::value>>{{"exp", nullptr},
+                                                          {"exp", "1"},
+                                                          {"exp", now_s + 100'000},
+                                                          {"exp", INT64_MAX},
+                                                          {"exp", -1},
+                                                          {"exp", 1e300},
+                                                          {"iat", now_s + 100},
+                                                          {"nbf", now_s + 100},
+                                                          {"nbf", nullptr},
+                                                          {"aud", json::array{"dtr-registry"}},
+                                                          {"sub", 7},
+                                                          {"access", 7},
+                                                          {"access", json::array{7}},
+                                                          {"access", json::array{json::object{{"type", "x"}}}},
+                                                          {"dtr", nullptr},
+                                                          {"dtr", json::object{{"epoch", "epoch-1"}}}}) {
         json::object forged = body();
         forged[name] = value;
         expect_refused(forge(header(), json::serialize(forged)));
@@ -322,8 +307,7 @@ TEST_F(TokensTest, AnyChangedByteIsRefused) {
         expect_refused(changed);
     }
     // Other spellings of the same signature.
-    for (const char c :
-         std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/")) {
+    for (const char c : std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/")) {
         std::string changed = token;
         changed.back() = c;
         if (changed == token) continue;
@@ -331,9 +315,9 @@ TEST_F(TokensTest, AnyChangedByteIsRefused) {
     }
     const auto parts = split(token);
     for (const std::string& other :
-         {std::string(), std::string("."), std::string(".."), std::string("..."), parts[0],
-          parts[0] + "." + parts[1], parts[0] + "." + parts[1] + ".", token + "x", token + ".x",
-          token + "=", token + "\n", " " + token, std::string(kTokenBytesMax + 1, 'a')})
+         {std::string(), std::string("."), std::string(".."), std::string("..."), parts[0], parts[0] + "." + parts[1],
+          parts[0] + "." + parts[1] + ".", token + "x", token + ".x", token + "=", token + "\n", " " + token,
+          std::string(kTokenBytesMax + 1, 'a')})
         expect_refused(other);
     for (int i = 0; i < 500; ++i) expect_refused(random.bytes(random.next() % 100));
 }
@@ -382,8 +366,7 @@ TEST_F(TokensTest, ManyThreadsAtOnce) {
         for (int t = 0; t < 4; ++t)
             threads.emplace_back([&, t] {
                 for (int i = 0; i < 200; ++i) {
-                    const std::string& token =
-                        issued[static_cast<std::size_t>(i + t) % issued.size()];
+                    const std::string& token = issued[static_cast<std::size_t>(i + t) % issued.size()];
                     if (tokens_->try_cached(token) != nullptr || tokens_->verify(token)) ++good;
                     if (i % 50 == 0 && tokens_->issue(kAlice, kAccess)) ++good;
                     if (i == 100 && t == 0) {
@@ -464,8 +447,7 @@ TEST_F(TokensTest, LostRacesAndDamageAtStart) {
     EXPECT_EQ(open()->keys()->size(), 1U);
 
     const std::string damaged = current_kid();
-    ASSERT_TRUE(
-        config_.apply({{"ca/token/" + damaged + ".key", Secret("not a key"), true, std::nullopt}}));
+    ASSERT_TRUE(config_.apply({{"ca/token/" + damaged + ".key", Secret("not a key"), true, std::nullopt}}));
     tokens_ = open();
     EXPECT_NE(current_kid(), damaged);
     EXPECT_TRUE(tokens_->verify(issue()));
@@ -475,32 +457,27 @@ TEST_F(TokensTest, LostRacesAndDamageAtStart) {
     EXPECT_TRUE(tokens_->verify(issue()));
 
     ASSERT_TRUE(
-        config_.apply({{"ca/token/keys.json",
-                        Secret(R"({"current":7,"retired":{"x":9223372036854775807,"y":"z"}})"),
+        config_.apply({{"ca/token/keys.json", Secret(R"({"current":7,"retired":{"x":9223372036854775807,"y":"z"}})"),
                         false, std::nullopt}}));
     tokens_ = open();
     EXPECT_TRUE(tokens_->verify(issue()));
 
     FakeConfig busy;
     busy.conflicts = 1'000;
-    EXPECT_EQ(TokenService::open(busy, clock_, system_random(), {}).error().code,
-              ErrorCode::unavailable);
+    EXPECT_EQ(TokenService::open(busy, clock_, system_random(), {}).error().code, ErrorCode::unavailable);
     busy.broken = true;
-    EXPECT_EQ(TokenService::open(busy, clock_, system_random(), {}).error().code,
-              ErrorCode::unavailable);
+    EXPECT_EQ(TokenService::open(busy, clock_, system_random(), {}).error().code, ErrorCode::unavailable);
 }
 
 TEST_F(TokensTest, KeyUnderAWrongNameOrOfAnotherCurveIsNotUsed) {
     const std::string kid = current_kid();
     const PkeyPtr other(EVP_EC_gen("P-384"));
-    ASSERT_TRUE(config_.apply(
-        {{"ca/token/" + kid + ".key", *private_key_pem(*other), true, std::nullopt}}));
+    ASSERT_TRUE(config_.apply({{"ca/token/" + kid + ".key", *private_key_pem(*other), true, std::nullopt}}));
     tokens_ = open();
     EXPECT_NE(current_kid(), kid);
     const PkeyPtr same_curve = *make_p256_key();
     const std::string second = current_kid();
-    ASSERT_TRUE(config_.apply(
-        {{"ca/token/" + second + ".key", *private_key_pem(*same_curve), true, std::nullopt}}));
+    ASSERT_TRUE(config_.apply({{"ca/token/" + second + ".key", *private_key_pem(*same_curve), true, std::nullopt}}));
     tokens_ = open();
     EXPECT_NE(current_kid(), second);
 }

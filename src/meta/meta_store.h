@@ -38,8 +38,7 @@ class RepositoryStore {
         std::string own_namespace;  // and everything in it; empty: public ones only
     };
     // Names after `after` in byte order, at most `limit`.
-    virtual Result<std::vector<Repository>> list(const Visible& visible, std::string_view after,
-                                                 std::size_t limit) = 0;
+    virtual Result<std::vector<Repository>> list(const Visible& visible, std::string_view after, std::size_t limit) = 0;
 };
 
 struct ManifestPut {
@@ -54,8 +53,8 @@ struct ManifestPut {
 // What a put found missing or wrong; nothing was changed unless both are empty.
 struct ManifestPutOutcome {
     std::vector<Digest> missing;
-    std::vector<Digest> wrong_size;   // there, but of another size than the manifest says
-    std::string generation_in_use;    // may differ from the one offered: then the offered object is surplus
+    std::vector<Digest> wrong_size;  // there, but of another size than the manifest says
+    std::string generation_in_use;   // may differ from the one offered: then the offered object is surplus
 };
 
 class ContentStore {
@@ -130,9 +129,9 @@ class FenceStore {
   public:
     virtual ~FenceStore() = default;
     virtual Result<std::string> raise(std::string_view purpose, Micros expires_at) = 0;  // answers its id
-    virtual Status extend(std::string_view id, Micros expires_at) = 0;  // lost if it no longer stands
-    virtual Status require(std::string_view id) = 0;                    // lost if it no longer stands
-    virtual Status release(std::string_view id) = 0;                    // a missing one is good
+    virtual Status extend(std::string_view id, Micros expires_at) = 0;                   // lost if it no longer stands
+    virtual Status require(std::string_view id) = 0;                                     // lost if it no longer stands
+    virtual Status release(std::string_view id) = 0;                                     // a missing one is good
 };
 
 // One consistent, repeatable view of everything, not disturbed by and not disturbing writers. One thread at a time.
@@ -167,8 +166,8 @@ class ChangeLog {
 // Identity of the data itself; a restore writes a new one.
 struct Epoch {
     std::int64_t number = 0;
-    std::string id;               // 32 hex digits
-    std::string cluster_id;       // 32 hex digits
+    std::string id;                 // 32 hex digits
+    std::string cluster_id;         // 32 hex digits
     std::string parent_cluster_id;  // of the cluster whose backup was restored; empty if none
     Micros began_at = 0;
 };

@@ -33,19 +33,19 @@ enum class ReferenceKind : int { blob = 0, manifest = 1 };  // of what a manifes
 struct Reference {
     Digest digest;
     ReferenceKind kind = ReferenceKind::blob;
-    bool may_be_absent = false;  // a non-distributable layer or one with urls
+    bool may_be_absent = false;                        // a non-distributable layer or one with urls
     std::optional<std::uint64_t> size = std::nullopt;  // what the manifest says of it, to be held against the object
 };
 
 struct Manifest {
     Digest digest;
     std::string media_type;
-    std::string artifact_type;        // empty if none
-    std::string annotations_json;     // as in the manifest; kept only where a subject is set, else empty
+    std::string artifact_type;     // empty if none
+    std::string annotations_json;  // as in the manifest; kept only where a subject is set, else empty
     std::optional<Digest> subject;
     std::uint64_t size = 0;
     Micros pushed_at = 0;
-    std::string generation;           // of the object that holds its bytes (from the blobs table)
+    std::string generation;  // of the object that holds its bytes (from the blobs table)
 };
 
 struct Tag {
@@ -81,10 +81,10 @@ struct Change {
     std::int64_t sequence = 0;     // unique, ascending; not a commit order on every engine
     std::int64_t transaction = 0;  // changes of one transaction share it
     Micros at = 0;
-    std::string actor;             // account name, or empty
+    std::string actor;  // account name, or empty
     std::string table;
-    char operation = 'U';          // 'U' upsert, 'D' delete
-    std::string row_json;          // whole row for 'U', key columns for 'D'
+    char operation = 'U';  // 'U' upsert, 'D' delete
+    std::string row_json;  // whole row for 'U', key columns for 'D'
 };
 
 struct PullCount {

@@ -10,8 +10,8 @@ namespace {
 constexpr std::string_view kHuge = "99999999999999999999999";
 
 TEST(ContentRange, ReadsTheFormsClientsSend) {
-    for (const char* form : {"0-1023", "bytes 0-1023", "bytes=0-1023", "bytes 0-1023/2048",
-                             "bytes 0-1023/*", " 0-1023 "}) {
+    for (const char* form :
+         {"0-1023", "bytes 0-1023", "bytes=0-1023", "bytes 0-1023/2048", "bytes 0-1023/*", " 0-1023 "}) {
         const auto range = parse_content_range(form);
         ASSERT_TRUE(range) << form;
         EXPECT_EQ(*range, (ByteRange{0, 1023}));
@@ -22,11 +22,10 @@ TEST(ContentRange, ReadsTheFormsClientsSend) {
 
 TEST(ContentRange, RefusesTheRest) {
     for (const std::string& form :
-         {std::string(), std::string("-"), std::string("5"), std::string("5-"), std::string("-5"),
-          std::string("9-8"), std::string("0-1,2-3"), std::string("a-b"), std::string("bytes"),
-          std::string("bytes0-1"), std::string("0-1/x"), std::string("0x0-0x1"),
-          std::string("+0-1"), "0-" + std::string(kHuge), std::string("0-18446744073709551615"),
-          std::string("bytes */100")}) {
+         {std::string(), std::string("-"), std::string("5"), std::string("5-"), std::string("-5"), std::string("9-8"),
+          std::string("0-1,2-3"), std::string("a-b"), std::string("bytes"), std::string("bytes0-1"),
+          std::string("0-1/x"), std::string("0x0-0x1"), std::string("+0-1"), "0-" + std::string(kHuge),
+          std::string("0-18446744073709551615"), std::string("bytes */100")}) {
         const auto range = parse_content_range(form);
         ASSERT_FALSE(range) << form;
         EXPECT_EQ(range.error().code, ErrorCode::invalid);
@@ -57,8 +56,8 @@ TEST(Range, TellsUnsatisfiableFromIgnored) {
         EXPECT_EQ(parse_range(header, 2048).kind, RangeKind::unsatisfiable) << header;
     EXPECT_EQ(parse_range("bytes=0-", 0).kind, RangeKind::unsatisfiable);
     EXPECT_EQ(parse_range("bytes=-1", 0).kind, RangeKind::unsatisfiable);
-    for (const char* header : {"", "bytes", "bytes=", "bytes=-", "bytes=x-1", "bytes=1-x",
-                               "items=0-1", "bytes=0-1,3-4", "bytes=0-1, -4", "0-1"})
+    for (const char* header : {"", "bytes", "bytes=", "bytes=-", "bytes=x-1", "bytes=1-x", "items=0-1", "bytes=0-1,3-4",
+                               "bytes=0-1, -4", "0-1"})
         EXPECT_EQ(parse_range(header, 2048).kind, RangeKind::whole) << header;
 }
 
@@ -67,8 +66,7 @@ TEST(Range, GarbageNeverLeavesTheBody) {
     SeededRandom random(3);
     for (int i = 0; i < 50'000; ++i) {
         std::string header = random.next() % 2 == 0 ? "bytes=" : "";
-        for (std::uint64_t n = random.next() % 30; n > 0; --n)
-            header += alphabet[random.next() % alphabet.size()];
+        for (std::uint64_t n = random.next() % 30; n > 0; --n) header += alphabet[random.next() % alphabet.size()];
         const std::uint64_t size = random.next() % 100;
         const RangeRequest got = parse_range(header, size);
         if (got.kind == RangeKind::partial) {

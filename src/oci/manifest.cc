@@ -45,9 +45,7 @@ class BoundedMemory final : public json::memory_resource {
         std::free(memory);
         used_ -= bytes;
     }
-    [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override {
-        return this == &other;
-    }
+    [[nodiscard]] bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 
     std::size_t used_ = 0;
 };
@@ -81,17 +79,15 @@ const json::value* find(const json::object& object, std::string_view key) {
     return value == nullptr || value->is_null() ? nullptr : value;
 }
 
-Result<std::string> read_string(const json::object& object, std::string_view key,
-                                std::string_view where, std::size_t limit) {
+Result<std::string> read_string(const json::object& object, std::string_view key, std::string_view where,
+                                std::size_t limit) {
     const json::value* value = find(object, key);
     if (value == nullptr) return std::string{};
     if (!value->is_string()) return bad(fmt::format("{}{} is not a string", where, key));
     const json::string& text = value->get_string();
-    if (text.size() > limit)
-        return bad(fmt::format("{}{} is longer than {} bytes", where, key, limit));
-    const bool control = std::any_of(text.begin(), text.end(), [](char c) {
-        return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-    });
+    if (text.size() > limit) return bad(fmt::format("{}{} is longer than {} bytes", where, key, limit));
+    const bool control =
+        std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
     if (control) return bad(fmt::format("{}{} holds control characters", where, key));
     return std::string(text);
 }
@@ -101,16 +97,14 @@ Result<std::string> read_annotations(const json::object& object, std::string_vie
     if (value == nullptr) return std::string{};
     if (!value->is_object()) return bad(fmt::format("{}annotations is not an object", where));
     for (const json::key_value_pair& entry : value->get_object())
-        if (!entry.value().is_string())
-            return bad(fmt::format("{}annotations holds more than strings", where));
+        if (!entry.value().is_string()) return bad(fmt::format("{}annotations holds more than strings", where));
     return json::serialize(*value);
 }
 
 Result<std::uint64_t> read_size(const json::object& object, std::string_view where) {
     const json::value* value = find(object, "size");
     if (value == nullptr) return 0;
-    if (!value->is_int64() || value->get_int64() < 0)
-        return bad(fmt::format("{}size is not a number of bytes", where));
+    if (!value->is_int64() || value->get_int64() < 0) return bad(fmt::format("{}size is not a number of bytes", where));
     return static_cast<std::uint64_t>(value->get_int64());
 }
 
@@ -141,8 +135,7 @@ class Needs {
   public:
     void add(const Descriptor& descriptor, NeedKind kind) {
         const bool may_be_absent =
-            kind == NeedKind::blob &&
-            (descriptor.has_urls || is_non_distributable(descriptor.media_type));
+            kind == NeedKind::blob && (descriptor.has_urls || is_non_distributable(descriptor.media_type));
         const auto [known, is_new] = places_.try_emplace(descriptor.digest, list_.size());
         if (is_new) {
             list_.push_back({descriptor.digest, kind, may_be_absent, descriptor.size});
@@ -163,15 +156,13 @@ class Needs {
     Digest contradiction_;
 };
 
-Status read_list(const json::object& object, std::string_view key, bool entries_are_manifests,
-                 Needs& needs) {
+Status read_list(const json::object& object, std::string_view key, bool entries_are_manifests, Needs& needs) {
     const json::value* value = find(object, key);
     if (value == nullptr) return {};
     if (!value->is_array()) return bad(fmt::format("{} is not a list", key));
     std::size_t index = 0;
     for (const json::value& entry : value->get_array()) {
-        DTR_ASSIGN(const Descriptor descriptor,
-                   read_descriptor(entry, fmt::format("{}[{}]", key, index++)));
+        DTR_ASSIGN(const Descriptor descriptor, read_descriptor(entry, fmt::format("{}[{}]", key, index++)));
         const bool manifest = entries_are_manifests && names_manifest(descriptor.media_type);
         needs.add(descriptor, manifest ? NeedKind::manifest : NeedKind::blob);
     }
@@ -179,19 +170,17 @@ Status read_list(const json::object& object, std::string_view key, bool entries_
 }
 
 bool is_generic(std::string_view type) {
-    return type.empty() || type == "application/json" || type == media::kOctetStream ||
-           type == "text/plain" || type == "application/x-www-form-urlencoded";
+    return type.empty() || type == "application/json" || type == media::kOctetStream || type == "text/plain" ||
+           type == "application/x-www-form-urlencoded";
 }
 
 Result<MediaClass> class_by_shape(const json::object& body, std::string_view type) {
     if (find(body, "manifests") != nullptr) return MediaClass::index;
-    if (find(body, "config") != nullptr || find(body, "layers") != nullptr)
-        return MediaClass::image;
+    if (find(body, "config") != nullptr || find(body, "layers") != nullptr) return MediaClass::image;
     if (find(body, "blobs") != nullptr) return MediaClass::artifact;
     return fail(ErrorCode::unsupported,
-                type.empty()
-                    ? "manifest: neither a media type nor a known shape"
-                    : fmt::format("manifest: media type '{}' is not known, nor is the shape", type),
+                type.empty() ? "manifest: neither a media type nor a known shape"
+                             : fmt::format("manifest: media type '{}' is not known, nor is the shape", type),
                 "push an OCI image manifest or index, or their Docker schema 2 equivalents");
 }
 
@@ -205,8 +194,7 @@ Result<Kind> decide_kind(const json::object& body, std::string_view content_type
     const std::string outside = bare_media_type(content_type);
     DTR_ASSIGN(const std::string inside, read_string(body, "mediaType", "", kTypeBytesMax));
     if (!inside.empty() && !is_media_type(inside)) return bad("mediaType is not a media type");
-    if (!is_generic(outside) && !is_media_type(outside))
-        return bad("Content-Type is not a media type");
+    if (!is_generic(outside) && !is_media_type(outside)) return bad("Content-Type is not a media type");
     if (!inside.empty() && !is_generic(outside) && bare_media_type(inside) != outside)
         return bad(fmt::format("mediaType is '{}', but Content-Type says '{}'", inside, outside),
                    "both must name the same type");
@@ -230,17 +218,14 @@ bool has_version(const json::object& body, std::int64_t number) {
 }
 
 Status refuse_schema1(const json::object& body, std::string_view content_type) {
-    if (has_version(body, 1) ||
-        classify_manifest(bare_media_type(content_type)) == MediaClass::schema1)
-        return fail(ErrorCode::unsupported,
-                    "manifest: Docker image manifest schema 1 is not supported",
+    if (has_version(body, 1) || classify_manifest(bare_media_type(content_type)) == MediaClass::schema1)
+        return fail(ErrorCode::unsupported, "manifest: Docker image manifest schema 1 is not supported",
                     "push with Docker 1.10 or newer, or convert with: skopeo copy --format v2s2");
     return {};
 }
 
 Status check_version(const json::object& body, MediaClass media_class) {
-    const bool needless =
-        media_class == MediaClass::artifact && find(body, "schemaVersion") == nullptr;
+    const bool needless = media_class == MediaClass::artifact && find(body, "schemaVersion") == nullptr;
     if (!needless && !has_version(body, 2)) return bad("schemaVersion is not 2");
     return {};
 }

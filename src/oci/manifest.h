@@ -48,8 +48,7 @@ struct ParsedManifest {
                                 // caller's, else by shape
     std::string artifact_type;  // artifactType, else an image's config.mediaType; empty if none
     std::optional<Descriptor> subject;
-    std::vector<Need>
-        needs;  // in order of appearance, each digest once; the subject is not among them
+    std::vector<Need> needs;       // in order of appearance, each digest once; the subject is not among them
     std::string annotations_json;  // a JSON object, or empty if none
     bool is_index = false;
 };

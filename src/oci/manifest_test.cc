@@ -17,20 +17,18 @@ const std::string kC = "sha256:" + std::string(64, 'c');
 const std::string kLong = "sha512:" + std::string(128, 'd');
 const std::string kLayer = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-std::string descriptor(const std::string& type, const std::string& digest,
-                       const std::string& more = "") {
+std::string descriptor(const std::string& type, const std::string& digest, const std::string& more = "") {
     return R"({"mediaType":")" + type + R"(","digest":")" + digest + R"(","size":7)" + more + "}";
 }
 std::string image(const std::string& more = "") {
-    return R"({"schemaVersion":2,"config":)" + descriptor(std::string(media::kOciConfig), kA) +
-           R"(,"layers":[)" + descriptor(kLayer, kB) + "]" + more + "}";
+    return R"({"schemaVersion":2,"config":)" + descriptor(std::string(media::kOciConfig), kA) + R"(,"layers":[)" +
+           descriptor(kLayer, kB) + "]" + more + "}";
 }
 Digest digest(const std::string& text) {
     return Digest::parse(text).value();
 }
 
-void expect_invalid(const std::string& body, std::string_view type = "",
-                    ErrorCode code = ErrorCode::invalid) {
+void expect_invalid(const std::string& body, std::string_view type = "", ErrorCode code = ErrorCode::invalid) {
     const auto parsed = parse_manifest(body, type);
     ASSERT_FALSE(parsed) << body;
     EXPECT_EQ(parsed.error().code, code) << body << ": " << parsed.error().text();
@@ -38,8 +36,8 @@ void expect_invalid(const std::string& body, std::string_view type = "",
 }
 
 TEST(Manifest, OfAnOciImage) {
-    const auto parsed = parse_manifest(image(R"(,"annotations":{"a":"1"},"unknown":[{"x":null}])"),
-                                       media::kOciManifest);
+    const auto parsed =
+        parse_manifest(image(R"(,"annotations":{"a":"1"},"unknown":[{"x":null}])"), media::kOciManifest);
     ASSERT_TRUE(parsed) << parsed.error().text();
     EXPECT_EQ(parsed->media_type, media::kOciManifest);
     EXPECT_EQ(parsed->artifact_type, media::kOciConfig);
@@ -55,24 +53,19 @@ TEST(Manifest, OfAnOciImage) {
 
 TEST(Manifest, TakesItsTypeFromWhereverItIsSaid) {
     EXPECT_EQ(parse_manifest(image(), "")->media_type, media::kOciManifest);
-    EXPECT_EQ(parse_manifest(image(R"(,"mediaType":"")"), media::kOciManifest)->media_type,
-              media::kOciManifest);
+    EXPECT_EQ(parse_manifest(image(R"(,"mediaType":"")"), media::kOciManifest)->media_type, media::kOciManifest);
     EXPECT_EQ(parse_manifest(image(R"(,"mediaType":null)"), media::kDockerManifest)->media_type,
               media::kDockerManifest);
-    EXPECT_EQ(parse_manifest(image(), "application/vnd.oci.image.manifest.v1+json; charset=utf-8")
-                  ->media_type,
+    EXPECT_EQ(parse_manifest(image(), "application/vnd.oci.image.manifest.v1+json; charset=utf-8")->media_type,
               media::kOciManifest);
-    EXPECT_EQ(parse_manifest(
-                  image(R"(,"mediaType":"application/vnd.docker.distribution.manifest.v2+json")"),
-                  "application/octet-stream")
+    EXPECT_EQ(parse_manifest(image(R"(,"mediaType":"application/vnd.docker.distribution.manifest.v2+json")"),
+                             "application/octet-stream")
                   ->media_type,
               media::kDockerManifest);
-    EXPECT_EQ(parse_manifest(R"({"schemaVersion":2,"manifests":[]})", "")->media_type,
-              media::kOciIndex);
+    EXPECT_EQ(parse_manifest(R"({"schemaVersion":2,"manifests":[]})", "")->media_type, media::kOciIndex);
     EXPECT_EQ(parse_manifest(image(), "application/vnd.example.thing.v1+json")->media_type,
               "application/vnd.example.thing.v1+json");
-    expect_invalid(image(R"(,"mediaType":"application/vnd.oci.image.manifest.v1+json")"),
-                   media::kDockerManifest);
+    expect_invalid(image(R"(,"mediaType":"application/vnd.oci.image.manifest.v1+json")"), media::kDockerManifest);
 }
 
 TEST(Manifest, TypeThatWouldBreakAHeaderIsRefused) {
@@ -84,9 +77,8 @@ TEST(Manifest, TypeThatWouldBreakAHeaderIsRefused) {
 }
 
 TEST(Manifest, OfAnIndexNeedsManifestsAndCachesNeedBlobs) {
-    const std::string body = R"({"schemaVersion":2,"manifests":[)" +
-                             descriptor(std::string(media::kOciManifest), kA) + "," +
-                             descriptor(kLayer, kB) + "," + descriptor("", kLong) +
+    const std::string body = R"({"schemaVersion":2,"manifests":[)" + descriptor(std::string(media::kOciManifest), kA) +
+                             "," + descriptor(kLayer, kB) + "," + descriptor("", kLong) +
                              R"(],"artifactType":"application/x","subject":)" +
                              descriptor(std::string(media::kOciIndex), kC) + "}";
     const auto parsed = parse_manifest(body, media::kOciIndex);
@@ -115,18 +107,16 @@ TEST(Manifest, OfAnArtifactNeedsItsBlobs) {
 }
 
 TEST(Manifest, ArtifactTypeWinsOverConfig) {
-    const auto parsed =
-        parse_manifest(image(R"(,"artifactType":"application/vnd.example+type")"), "");
+    const auto parsed = parse_manifest(image(R"(,"artifactType":"application/vnd.example+type")"), "");
     EXPECT_EQ(parsed->artifact_type, "application/vnd.example+type");
 }
 
 TEST(Manifest, LayersThatNeedNotBePushed) {
     const std::string foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
-    const std::string body = R"({"schemaVersion":2,"config":)" + descriptor("c/c", kA) +
-                             R"(,"layers":[)" + descriptor(foreign, kB) + "," +
-                             descriptor(kLayer, kC, R"(,"urls":["https://example.com/l"])") + "," +
-                             descriptor(kLayer, kLong, R"(,"urls":[])") + "," +
-                             descriptor(kLayer, kLong, R"(,"urls":null)") + "]}";
+    const std::string body =
+        R"({"schemaVersion":2,"config":)" + descriptor("c/c", kA) + R"(,"layers":[)" + descriptor(foreign, kB) + "," +
+        descriptor(kLayer, kC, R"(,"urls":["https://example.com/l"])") + "," +
+        descriptor(kLayer, kLong, R"(,"urls":[])") + "," + descriptor(kLayer, kLong, R"(,"urls":null)") + "]}";
     const auto parsed = parse_manifest(body, media::kDockerManifest);
     ASSERT_TRUE(parsed) << parsed.error().text();
     ASSERT_EQ(parsed->needs.size(), 4U);
@@ -140,9 +130,8 @@ TEST(Manifest, DigestUsedTwiceIsNeededOnceAndForGood) {
     const std::string empty = std::string(media::kOciEmpty);
     const std::string foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar";
     const auto parsed =
-        parse_manifest(R"({"schemaVersion":2,"config":)" + descriptor(empty, kA) +
-                           R"(,"layers":[)" + descriptor(empty, kA) + "," +
-                           descriptor(foreign, kB) + "," + descriptor(kLayer, kB) + "]}",
+        parse_manifest(R"({"schemaVersion":2,"config":)" + descriptor(empty, kA) + R"(,"layers":[)" +
+                           descriptor(empty, kA) + "," + descriptor(foreign, kB) + "," + descriptor(kLayer, kB) + "]}",
                        "");
     ASSERT_TRUE(parsed);
     ASSERT_EQ(parsed->needs.size(), 2U);
@@ -150,24 +139,22 @@ TEST(Manifest, DigestUsedTwiceIsNeededOnceAndForGood) {
 }
 
 TEST(Manifest, NullIsAnEmptyList) {
-    EXPECT_TRUE(parse_manifest(R"({"schemaVersion":2,"annotations":null,"layers":null,"config":)" +
-                                   descriptor("c/c", kA) + "}",
-                               ""));
+    EXPECT_TRUE(parse_manifest(
+        R"({"schemaVersion":2,"annotations":null,"layers":null,"config":)" + descriptor("c/c", kA) + "}", ""));
     EXPECT_TRUE(parse_manifest(R"({"schemaVersion":2,"manifests":null})", media::kOciIndex));
     EXPECT_TRUE(parse_manifest(R"({"schemaVersion":2})", media::kDockerList));
 }
 
 TEST(Manifest, LastOfDuplicateKeysCounts) {
-    const auto parsed =
-        parse_manifest(image(R"(,"artifactType":"a/first","artifactType":"a/last")"), "");
+    const auto parsed = parse_manifest(image(R"(,"artifactType":"a/first","artifactType":"a/last")"), "");
     ASSERT_TRUE(parsed);
     EXPECT_EQ(parsed->artifact_type, "a/last");
 }
 
 TEST(Manifest, Schema1IsRefusedWithAHint) {
     const std::string body = R"({"schemaVersion":1,"name":"a","fsLayers":[]})";
-    for (const auto type : {std::string_view(), media::kDockerSchema1, media::kDockerSchema1Signed,
-                            media::kDockerManifest}) {
+    for (const auto type :
+         {std::string_view(), media::kDockerSchema1, media::kDockerSchema1Signed, media::kDockerManifest}) {
         const auto parsed = parse_manifest(body, type);
         ASSERT_FALSE(parsed);
         EXPECT_EQ(parsed.error().code, ErrorCode::unsupported);
@@ -208,24 +195,21 @@ TEST(Manifest, BrokenOnesSayWhere) {
     expect_invalid(image(R"(,"subject":{"mediaType":"a/b","size":1})"));
     expect_invalid(R"({"schemaVersion":2})", "", ErrorCode::unsupported);
     expect_invalid(R"({"schemaVersion":2})", "application/vnd.example", ErrorCode::unsupported);
-    const auto parsed = parse_manifest(R"({"schemaVersion":2,"config":)" + c + R"(,"layers":[)" +
-                                           c + R"(,{"digest":"sha256:xyz"}]})",
-                                       "");
+    const auto parsed = parse_manifest(
+        R"({"schemaVersion":2,"config":)" + c + R"(,"layers":[)" + c + R"(,{"digest":"sha256:xyz"}]})", "");
     ASSERT_FALSE(parsed);
-    EXPECT_NE(parsed.error().message.find("layers[1].digest"), std::string::npos)
-        << parsed.error().message;
+    EXPECT_NE(parsed.error().message.find("layers[1].digest"), std::string::npos) << parsed.error().message;
 }
 
 TEST(Manifest, SizesAndDigestsThatCannotBe) {
     for (const char* size : {"-1", "9223372036854775808", "1e30", "1.5", "\"7\"", "true"})
-        expect_invalid(R"({"schemaVersion":2,"config":{"mediaType":"c/c","digest":")" + kA +
-                       R"(","size":)" + size + "}}");
-    EXPECT_TRUE(parse_manifest(R"({"schemaVersion":2,"config":{"mediaType":"c/c","digest":")" + kA +
-                                   R"(","size":9223372036854775807}})",
-                               ""));
-    for (const std::string& text : {std::string("sha256:abc"), "sha256:" + std::string(64, 'A'),
-                                    "md5:" + std::string(32, 'a'), "blake3:" + std::string(64, 'a'),
-                                    std::string(1000, 'a'), std::string(":"), std::string()})
+        expect_invalid(R"({"schemaVersion":2,"config":{"mediaType":"c/c","digest":")" + kA + R"(","size":)" + size +
+                       "}}");
+    EXPECT_TRUE(parse_manifest(
+        R"({"schemaVersion":2,"config":{"mediaType":"c/c","digest":")" + kA + R"(","size":9223372036854775807}})", ""));
+    for (const std::string& text :
+         {std::string("sha256:abc"), "sha256:" + std::string(64, 'A'), "md5:" + std::string(32, 'a'),
+          "blake3:" + std::string(64, 'a'), std::string(1000, 'a'), std::string(":"), std::string()})
         expect_invalid(R"({"schemaVersion":2,"config":)" + descriptor("c/c", text) + "}");
 }
 
@@ -236,10 +220,8 @@ TEST(Manifest, DepthAndBulkAreBounded) {
     many.pop_back();
     while (many.size() < kManifestBytesMax) many += ",0,0,0,0,0,0,0,0";
     expect_invalid(many + "]}");
-    std::string large =
-        R"({"schemaVersion":2,"config":)" + descriptor("c/c", kA) + R"(,"annotations":{"k":"v")";
-    for (int i = 0; i < 390; ++i)
-        large += ",\"k" + std::to_string(i) + "\":\"" + std::string(10'000, 'v') + "\"";
+    std::string large = R"({"schemaVersion":2,"config":)" + descriptor("c/c", kA) + R"(,"annotations":{"k":"v")";
+    for (int i = 0; i < 390; ++i) large += ",\"k" + std::to_string(i) + "\":\"" + std::string(10'000, 'v') + "\"";
     const auto parsed = parse_manifest(large + "}}", "");
     ASSERT_TRUE(parsed) << parsed.error().text();
     EXPECT_GT(parsed->annotations_json.size(), 3'900'000U);
@@ -258,8 +240,7 @@ TEST(Manifest, ManyLayersFit) {
 }
 
 TEST(Manifest, DamagedBytesNeverCrash) {
-    const std::string good =
-        image(R"(,"subject":)" + descriptor("a/b", kC) + R"(,"annotations":{"a":"\u00e9"})");
+    const std::string good = image(R"(,"subject":)" + descriptor("a/b", kC) + R"(,"annotations":{"a":"\u00e9"})");
     SeededRandom random(11);
     int refused = 0;
     for (int i = 0; i < 20'000; ++i) {
@@ -282,8 +263,7 @@ TEST(Manifest, DamagedBytesNeverCrash) {
         refused += parsed ? 0 : 1;
     }
     EXPECT_GT(refused, 10'000);
-    for (int i = 0; i < 5'000; ++i)
-        EXPECT_FALSE(parse_manifest(random.bytes(random.next() % 200), ""));
+    for (int i = 0; i < 5'000; ++i) EXPECT_FALSE(parse_manifest(random.bytes(random.next() % 200), ""));
 }
 
 TEST(ReferrersIndex, CarriesWhatIsSet) {
@@ -308,9 +288,8 @@ TEST(ReferrersIndex, CarriesWhatIsSet) {
     EXPECT_EQ(list[1].at("digest").as_string(), kLong);
     EXPECT_FALSE(list[1].as_object().contains("artifactType"));
     EXPECT_FALSE(list[1].as_object().contains("annotations"));
-    EXPECT_EQ(
-        referrers_index({}),
-        R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]})");
+    EXPECT_EQ(referrers_index({}),
+              R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]})");
 }
 
 }  // namespace

@@ -20,13 +20,10 @@ bool is_alnum(char c) {
 }  // namespace
 
 MediaClass classify_manifest(std::string_view media_type) {
-    if (media_type == media::kOciManifest || media_type == media::kDockerManifest)
-        return MediaClass::image;
-    if (media_type == media::kOciIndex || media_type == media::kDockerList)
-        return MediaClass::index;
+    if (media_type == media::kOciManifest || media_type == media::kDockerManifest) return MediaClass::image;
+    if (media_type == media::kOciIndex || media_type == media::kDockerList) return MediaClass::index;
     if (media_type == media::kOciArtifact) return MediaClass::artifact;
-    if (media_type == media::kDockerSchema1 || media_type == media::kDockerSchema1Signed)
-        return MediaClass::schema1;
+    if (media_type == media::kDockerSchema1 || media_type == media::kDockerSchema1Signed) return MediaClass::schema1;
     return MediaClass::other;
 }
 
@@ -53,14 +50,11 @@ std::string bare_media_type(std::string_view content_type) {
 
 bool is_media_type(std::string_view text) {
     const std::size_t slash = text.find('/');
-    if (text.size() > 255 || slash == std::string_view::npos || slash == 0 ||
-        slash + 1 == text.size())
-        return false;
+    if (text.size() > 255 || slash == std::string_view::npos || slash == 0 || slash + 1 == text.size()) return false;
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (i == slash) continue;
         const char c = text[i];
-        if (!is_alnum(c) && std::string_view("!#$&^_.+-").find(c) == std::string_view::npos)
-            return false;
+        if (!is_alnum(c) && std::string_view("!#$&^_.+-").find(c) == std::string_view::npos) return false;
     }
     return true;
 }

@@ -27,8 +27,7 @@ TEST(MediaTypes, TellManifestsFromLayersInAnIndex) {
 
 TEST(MediaTypes, KnowNonDistributableLayers) {
     EXPECT_TRUE(is_non_distributable("application/vnd.oci.image.layer.nondistributable.v1.tar"));
-    EXPECT_TRUE(
-        is_non_distributable("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"));
+    EXPECT_TRUE(is_non_distributable("application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"));
     EXPECT_TRUE(is_non_distributable("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"));
     EXPECT_FALSE(is_non_distributable("application/vnd.oci.image.layer.v1.tar+gzip"));
 }
@@ -43,9 +42,8 @@ TEST(MediaTypes, LoseTheirParameters) {
 TEST(MediaTypes, AreSafeInHeaders) {
     EXPECT_TRUE(is_media_type(media::kOciIndex));
     for (const std::string& bad :
-         {std::string(""), std::string("a"), std::string("a/"), std::string("/b"),
-          std::string("a/b/c"), std::string("a/b\r\nX: y"), std::string("a b/c"),
-          std::string("a/b;c"), "a/" + std::string(254, 'x')})
+         {std::string(""), std::string("a"), std::string("a/"), std::string("/b"), std::string("a/b/c"),
+          std::string("a/b\r\nX: y"), std::string("a b/c"), std::string("a/b;c"), "a/" + std::string(254, 'x')})
         EXPECT_FALSE(is_media_type(bad)) << bad;
 }
 

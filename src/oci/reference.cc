@@ -17,8 +17,7 @@ bool is_lower_alnum(char c) {
 }
 
 bool is_separator(std::string_view run) {
-    return run == "." || run == "_" || run == "__" ||
-           run.find_first_not_of('-') == std::string_view::npos;
+    return run == "." || run == "_" || run == "__" || run.find_first_not_of('-') == std::string_view::npos;
 }
 
 // What names are quoted in messages: short, and without bytes that could harm a terminal or a log.
@@ -30,8 +29,7 @@ std::string quoted(std::string_view text) {
 }
 
 tl::unexpected<Error> bad_name(std::string_view name, std::string_view why) {
-    return fail(ErrorCode::invalid,
-                fmt::format("'{}' is not a repository name: {}", quoted(name), why),
+    return fail(ErrorCode::invalid, fmt::format("'{}' is not a repository name: {}", quoted(name), why),
                 std::string(kNameHint));
 }
 
@@ -40,16 +38,14 @@ tl::unexpected<Error> bad_name(std::string_view name, std::string_view why) {
 Status check_repository_name(std::string_view name) {
     if (name.empty()) return bad_name(name, "it is empty");
     if (name.size() > kRepositoryNameBytesMax)
-        return bad_name(
-            name, fmt::format("{} bytes are more than {}", name.size(), kRepositoryNameBytesMax));
+        return bad_name(name, fmt::format("{} bytes are more than {}", name.size(), kRepositoryNameBytesMax));
     std::size_t at = 0;
     while (true) {
         const std::size_t word = at;
         while (at < name.size() && is_lower_alnum(name[at])) ++at;
         if (at == word)
-            return bad_name(name, at == name.size()
-                                      ? "it ends in a separator"
-                                      : fmt::format("byte {} must be a letter or a digit", at + 1));
+            return bad_name(name, at == name.size() ? "it ends in a separator"
+                                                    : fmt::format("byte {} must be a letter or a digit", at + 1));
         if (at == name.size()) return {};
         if (name[at] == '/') {
             ++at;
@@ -59,8 +55,7 @@ Status check_repository_name(std::string_view name) {
         while (at < name.size() && (name[at] == '.' || name[at] == '_' || name[at] == '-')) ++at;
         if (at == run) return bad_name(name, fmt::format("byte {} is not allowed", at + 1));
         if (!is_separator(name.substr(run, at - run)))
-            return bad_name(
-                name, fmt::format("'{}' is not a separator", quoted(name.substr(run, at - run))));
+            return bad_name(name, fmt::format("'{}' is not a separator", quoted(name.substr(run, at - run))));
     }
 }
 
@@ -70,13 +65,11 @@ Status check_tag(std::string_view tag) {
                     "use letters, digits, '_', '.' and '-', not beginning with '.' or '-'");
     };
     if (tag.empty()) return bad("it is empty");
-    if (tag.size() > kTagBytesMax)
-        return bad(fmt::format("{} bytes are more than {}", tag.size(), kTagBytesMax));
+    if (tag.size() > kTagBytesMax) return bad(fmt::format("{} bytes are more than {}", tag.size(), kTagBytesMax));
     for (std::size_t i = 0; i < tag.size(); ++i) {
         const char c = tag[i];
         const bool word = is_lower_alnum(c) || (c >= 'A' && c <= 'Z') || c == '_';
-        if (!word && (i == 0 || (c != '.' && c != '-')))
-            return bad(fmt::format("byte {} is not allowed", i + 1));
+        if (!word && (i == 0 || (c != '.' && c != '-'))) return bad(fmt::format("byte {} is not allowed", i + 1));
     }
     return {};
 }

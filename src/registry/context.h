@@ -9,7 +9,7 @@
 namespace dtr::registry {
 
 struct Settings {
-    Micros lease = 3600 * kSecond;           // how long what a push was told stays safe before its manifest
+    Micros lease = 3600 * kSecond;  // how long what a push was told stays safe before its manifest
     Micros upload_lifetime = 7 * 86400 * kSecond;
     std::uint64_t blob_bytes_max = 1ULL << 40;
     std::uint64_t free_bytes_reserve = 64ULL << 20;  // below it pushes are refused before the database fills

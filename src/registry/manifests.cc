@@ -6,7 +6,9 @@ namespace dtr::registry {
 namespace {
 
 // Of an entry, roughly: most manifests are smaller than what keeps them.
-std::size_t cost(const std::string& bytes) { return bytes.size() + 512; }
+std::size_t cost(const std::string& bytes) {
+    return bytes.size() + 512;
+}
 
 }  // namespace
 
@@ -34,11 +36,10 @@ void ManifestCache::add(const Digest& digest, ManifestBytes bytes) {
 
 Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_view bytes) {
     DTR_TRY(admit_bytes(context_, bytes.size()));
-    const Digest digest =
-        Digest::of(bytes, push.digest ? push.digest->algorithm() : DigestAlgorithm::sha256);
+    const Digest digest = Digest::of(bytes, push.digest ? push.digest->algorithm() : DigestAlgorithm::sha256);
     if (push.digest && digest != *push.digest)
-        return fail(ErrorCode::invalid, fmt::format("the manifest's bytes are {}, not {}", digest.to_string(),
-                                                    push.digest->to_string()));
+        return fail(ErrorCode::invalid,
+                    fmt::format("the manifest's bytes are {}, not {}", digest.to_string(), push.digest->to_string()));
     DTR_ASSIGN(oci::ParsedManifest parsed, oci::parse_manifest(bytes, push.content_type));
 
     meta::ManifestPut put;
@@ -53,10 +54,10 @@ Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_vie
                     .pushed_at = context_.clock.now(),
                     .generation = {}};
     for (const oci::Need& need : parsed.needs)
-        put.references.push_back({need.digest,
-                                  need.kind == oci::NeedKind::manifest ? meta::ReferenceKind::manifest
-                                                                       : meta::ReferenceKind::blob,
-                                  need.may_be_absent, need.size});
+        put.references.push_back(
+            {need.digest,
+             need.kind == oci::NeedKind::manifest ? meta::ReferenceKind::manifest : meta::ReferenceKind::blob,
+             need.may_be_absent, need.size});
     DTR_ASSIGN(const meta::ManifestPutOutcome outcome, store(put, bytes, push.actor));
     if (!outcome.wrong_size.empty())
         return fail(ErrorCode::invalid, fmt::format("the manifest gives {} a size that it does not have",
@@ -64,8 +65,8 @@ Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_vie
     if (!outcome.missing.empty()) {
         std::string names;
         for (const Digest& missing : outcome.missing) names += (names.empty() ? "" : ", ") + missing.to_string();
-        return fail(ErrorCode::not_found, fmt::format("the manifest needs what {} does not have: {}",
-                                                      push.repository, names.substr(0, 2000)),
+        return fail(ErrorCode::not_found,
+                    fmt::format("the manifest needs what {} does not have: {}", push.repository, names.substr(0, 2000)),
                     "push those blobs and manifests first");
     }
     cache_.add(digest, std::make_shared<const std::string>(bytes));
@@ -88,7 +89,8 @@ Result<meta::ManifestPutOutcome> Manifests::store(meta::ManifestPut& put, std::s
     const blob::ObjectId object{put.manifest.digest, put.manifest.generation};
     DTR_TRY(context_.blobs.put(object, bytes));
     auto outcome = content.put_manifest(put, actor);
-    if (outcome && (!outcome->missing.empty() || !outcome->wrong_size.empty() || outcome->generation_in_use != object.generation))
+    if (outcome &&
+        (!outcome->missing.empty() || !outcome->wrong_size.empty() || outcome->generation_in_use != object.generation))
         (void)context_.blobs.remove(object);
     return outcome;
 }

@@ -28,8 +28,8 @@ struct PushedManifest {
 
 struct ManifestPush {
     std::string repository;
-    std::optional<Digest> digest;     // named in the path: the bytes must hash to it
-    std::vector<std::string> tags;    // checked against the grammar by the caller
+    std::optional<Digest> digest;   // named in the path: the bytes must hash to it
+    std::vector<std::string> tags;  // checked against the grammar by the caller
     std::string content_type;
     std::string actor;
 };

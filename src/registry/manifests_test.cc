@@ -50,8 +50,8 @@ TEST_F(ManifestsTest, BlobsOfOtherRepositoriesDoNotCount) {
 TEST_F(ManifestsTest, MustGiveTrueSizes) {
     must(push("alice/a", "{}"));
     must(push("alice/a", "layer"));
-    const std::string lie = fmt::format(R"({{"schemaVersion":2,"config":{},"layers":[{}]}})", descriptor(kConfigType, "{}"),
-                                        descriptor(kLayerType, Digest::of("layer"), 6));
+    const std::string lie = fmt::format(R"({{"schemaVersion":2,"config":{},"layers":[{}]}})",
+                                        descriptor(kConfigType, "{}"), descriptor(kLayerType, Digest::of("layer"), 6));
     const auto refused = push_manifest("alice/a", lie, {"v1"});
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::invalid);
@@ -102,8 +102,9 @@ TEST_F(ManifestsTest, ASubjectMayComeLater) {
     must(push("alice/a", "{}"));
     const std::string subject = image("{}", {}, R"(,"annotations":{"is":"subject"})");
     const std::string referrer =
-        image("{}", {}, fmt::format(R"(,"artifactType":"application/sbom","subject":{},"annotations":{{"k":"v"}})",
-                                    descriptor(kManifestType, subject)));
+        image("{}", {},
+              fmt::format(R"(,"artifactType":"application/sbom","subject":{},"annotations":{{"k":"v"}})",
+                          descriptor(kManifestType, subject)));
     const auto pushed = must(push_manifest("alice/a", referrer));
     ASSERT_TRUE(pushed.subject);
     EXPECT_EQ(*pushed.subject, Digest::of(subject));
@@ -150,7 +151,8 @@ TEST_F(ManifestsTest, BadOnesChangeNothing) {
     for (const char* bad : {"", "{", "[]", "{}", R"({"schemaVersion":1})", R"({"schemaVersion":2,"config":7})"}) {
         const auto refused = push_manifest("alice/a", bad, {"v1"});
         ASSERT_FALSE(refused) << bad;
-        EXPECT_TRUE(refused.error().code == ErrorCode::invalid || refused.error().code == ErrorCode::unsupported) << bad;
+        EXPECT_TRUE(refused.error().code == ErrorCode::invalid || refused.error().code == ErrorCode::unsupported)
+            << bad;
     }
     EXPECT_TRUE(objects().empty());
     EXPECT_FALSE(store->repositories().find("alice/a"));
@@ -227,7 +229,8 @@ TEST_F(ManifestsTest, APushDuringCollectionIsWhole) {
         clock.advance(2 * Settings{}.lease);
         must(store->collector().condemn("", 1000, clock.now()));
         if (retired) {
-            for (const meta::Object& object : must(store->collector().retire(clock.now() + 1, 1000, clock.now())).removals) {
+            for (const meta::Object& object :
+                 must(store->collector().retire(clock.now() + 1, 1000, clock.now())).removals) {
                 must(blobs->remove({object.digest, object.generation}));
                 must(store->collector().removed(std::vector{object}));
             }
@@ -246,8 +249,12 @@ TEST_F(ManifestsTest, APushDuringCollectionIsWhole) {
 
 // ---- the cache ----
 
-ManifestBytes shared(std::size_t size) { return std::make_shared<const std::string>(size, 'm'); }
-Digest number(int n) { return Digest::of(std::to_string(n)); }
+ManifestBytes shared(std::size_t size) {
+    return std::make_shared<const std::string>(size, 'm');
+}
+Digest number(int n) {
+    return Digest::of(std::to_string(n));
+}
 
 TEST(ManifestCache, IsBounded) {
     ManifestCache cache(100'000);
@@ -287,7 +294,8 @@ TEST_F(ManifestsTest, AreServedWithASmallCache) {
     for (int n = 0; n < 20; ++n)
         all.push_back(must(push_image("alice/a", fmt::format("layer {}", n), fmt::format("v{}", n))));
     for (int n = 0; n < 20; ++n)
-        EXPECT_EQ(*must(manifests().get_tagged("alice/a", fmt::format("v{}", n))).bytes, all[static_cast<std::size_t>(n)]);
+        EXPECT_EQ(*must(manifests().get_tagged("alice/a", fmt::format("v{}", n))).bytes,
+                  all[static_cast<std::size_t>(n)]);
 }
 
 }  // namespace

@@ -48,8 +48,7 @@ void Batches::flush() {
         leases.swap(to_lease_);
     }
     if (!leases.empty()) {
-        const auto done =
-            context_.meta.content().renew_leases(leases, context_.clock.now() + context_.settings.lease);
+        const auto done = context_.meta.content().renew_leases(leases, context_.clock.now() + context_.settings.lease);
         if (!done) {
             log::warn("leases were not renewed: {}", done.error().message);
             forget(leases);
@@ -67,8 +66,7 @@ void Batches::forget(const std::vector<Digest>& leases) {
     for (const Digest& digest : leases) leased_.erase(digest);
 }
 
-Registry::Registry(Context context)
-    : context_(context), uploads_(context_), manifests_(context_), batches_(context_) {}
+Registry::Registry(Context context) : context_(context), uploads_(context_), manifests_(context_), batches_(context_) {}
 
 Registry::~Registry() {
     background_ = {};
@@ -107,9 +105,10 @@ Result<Registry::OpenBlob> Registry::open_blob(std::string_view repository, cons
     }
     DTR_ASSIGN(auto reader, std::move(opened));
     if (reader->size() != object.size)
-        return fail(ErrorCode::corrupt, fmt::format("blob {} has {} bytes where {} were stored", digest.to_string(),
-                                                    reader->size(), object.size),
-                    "push the image again, or restore it from a backup");
+        return fail(
+            ErrorCode::corrupt,
+            fmt::format("blob {} has {} bytes where {} were stored", digest.to_string(), reader->size(), object.size),
+            "push the image again, or restore it from a backup");
     return OpenBlob{std::move(object), std::move(reader)};
 }
 

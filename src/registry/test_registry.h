@@ -41,7 +41,9 @@ class SteeredBlobStore final : public blob::BlobStore {
     Result<blob::ObjectPage> list(const std::string& cursor, std::size_t limit) override {
         return real_->list(cursor, limit);
     }
-    Result<std::unique_ptr<blob::BlobWriter>> begin(const blob::UploadId& id) override { return wrap(real_->begin(id)); }
+    Result<std::unique_ptr<blob::BlobWriter>> begin(const blob::UploadId& id) override {
+        return wrap(real_->begin(id));
+    }
     Result<std::unique_ptr<blob::BlobWriter>> resume(const blob::UploadId& id, std::uint64_t offset) override {
         return wrap(real_->resume(id, offset));
     }

@@ -13,7 +13,9 @@ constexpr std::size_t kExpiredPerStep = 100;
 
 }  // namespace
 
-std::string new_generation(Random& random) { return random_hex(random, 8); }
+std::string new_generation(Random& random) {
+    return random_hex(random, 8);
+}
 
 Status admit_change(const Context& context) {
     if (!context.settings.read_only) return {};
@@ -45,8 +47,8 @@ UploadSession::~UploadSession() {
 
 Status UploadSession::append(std::string_view bytes) {
     if (row_.offset + bytes.size() > owner_.context_.settings.blob_bytes_max)
-        return fail(ErrorCode::exhausted, fmt::format("the blob is over the limit of {} bytes",
-                                                      owner_.context_.settings.blob_bytes_max));
+        return fail(ErrorCode::exhausted,
+                    fmt::format("the blob is over the limit of {} bytes", owner_.context_.settings.blob_bytes_max));
     // One upload must not fill the disk past the reserve that its beginning was held to.
     if (!bytes.empty() && (!writer_ || row_.offset - room_checked_at_ >= kRoomCheckBytes)) {
         DTR_TRY(admit_bytes(owner_.context_));
@@ -94,8 +96,7 @@ Status UploadSession::verify(const Digest& digest) {
         Hasher again(digest.algorithm());
         std::string buffer(1U << 20, '\0');
         for (std::uint64_t at = 0; at < row_.offset;) {
-            const std::size_t want =
-                static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), row_.offset - at));
+            const std::size_t want = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), row_.offset - at));
             DTR_ASSIGN(const std::size_t got, reader->read(buffer.data(), want, at));
             if (got == 0) return fail(ErrorCode::corrupt, fmt::format("upload {} lost bytes", row_.id));
             again.update(std::string_view(buffer.data(), got));
@@ -104,9 +105,8 @@ Status UploadSession::verify(const Digest& digest) {
         actual = again.finish();
     }
     if (actual != digest)
-        return fail(ErrorCode::invalid,
-                    fmt::format("the {} bytes received are {}, not {}", row_.offset, actual.to_string(),
-                                digest.to_string()));
+        return fail(ErrorCode::invalid, fmt::format("the {} bytes received are {}, not {}", row_.offset,
+                                                    actual.to_string(), digest.to_string()));
     return {};
 }
 
@@ -136,8 +136,7 @@ Result<meta::Object> UploadSession::finish(const Digest& digest, std::string_vie
     ended_ = true;
     // If this fails the commit may still have happened, so the bytes stay: an unreferenced object is the collector's.
     DTR_ASSIGN(meta::Object stored, content.add_blob(row_.repository, object, lease_until, recorded_id, actor));
-    if (stored.generation != object.generation)
-        (void)context.blobs.remove({object.digest, object.generation});
+    if (stored.generation != object.generation) (void)context.blobs.remove({object.digest, object.generation});
     return stored;
 }
 

@@ -11,7 +11,9 @@ namespace {
 
 using UploadsTest = RegistryTest;
 
-std::string some_bytes(std::size_t size, std::uint64_t seed = 1) { return SeededRandom(seed).bytes(size); }
+std::string some_bytes(std::size_t size, std::uint64_t seed = 1) {
+    return SeededRandom(seed).bytes(size);
+}
 
 TEST_F(UploadsTest, ChunksBecomeABlob) {
     const std::string bytes = some_bytes(300'000);
@@ -127,8 +129,9 @@ TEST_F(UploadsTest, Cancel) {
 
 TEST_F(UploadsTest, UnknownIdsAndForeignRepositories) {
     const auto row = must(uploads().begin(start("alice/a")));
-    for (const std::string& id : {std::string(), std::string("x"), std::string(32, 'g'), std::string("../../etc/passwd"),
-                                  std::string(32, '0'), row.id + "0", std::string(100'000, 'a')}) {
+    for (const std::string& id :
+         {std::string(), std::string("x"), std::string(32, 'g'), std::string("../../etc/passwd"), std::string(32, '0'),
+          row.id + "0", std::string(100'000, 'a')}) {
         const auto answer = uploads().open("alice/a", id);
         ASSERT_FALSE(answer);
         EXPECT_EQ(answer.error().code, ErrorCode::not_found) << id.substr(0, 50);
@@ -213,7 +216,8 @@ TEST_F(UploadsTest, ReadOnlyTakesNothing) {
     EXPECT_EQ(outcome(uploads().begin_single(start("alice/a"))).substr(0, 7), "refused");
     EXPECT_EQ(outcome(send_chunk("alice/a", row.id, "def")).substr(0, 7), "refused");
     EXPECT_EQ(outcome(close("alice/a", row.id, Digest::of("abc"))).substr(0, 7), "refused");
-    EXPECT_EQ(outcome(registry->mount("alice/b", "alice/a", Digest::of("there before"), "alice")).substr(0, 7), "refused");
+    EXPECT_EQ(outcome(registry->mount("alice/b", "alice/a", Digest::of("there before"), "alice")).substr(0, 7),
+              "refused");
     EXPECT_EQ(outcome(push_manifest("alice/a", image("{}", {}))).substr(0, 7), "refused");
     EXPECT_EQ(outcome(registry->admit_change()).substr(0, 7), "refused");
     EXPECT_EQ(must(pull("alice/a", Digest::of("there before"))), "there before");

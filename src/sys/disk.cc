@@ -59,8 +59,7 @@ class RealDisk final : public Disk {
 
     Status truncate(int fd, std::uint64_t size) override {
         DTR_TRY(fault_point("disk.truncate"));
-        if (::ftruncate(fd, static_cast<off_t>(size)) != 0 ||
-            ::lseek(fd, static_cast<off_t>(size), SEEK_SET) < 0)
+        if (::ftruncate(fd, static_cast<off_t>(size)) != 0 || ::lseek(fd, static_cast<off_t>(size), SEEK_SET) < 0)
             return fail(system_error(errno, "cannot truncate file"));
         return {};
     }
@@ -131,8 +130,7 @@ Disk& real_disk() {
 
 Result<std::string> read_file(Disk& disk, const std::string& path, std::size_t limit) {
     DTR_ASSIGN(const FileInfo info, disk.stat(path));
-    if (info.size > limit)
-        return fail(ErrorCode::exhausted, fmt::format("{} is larger than {} bytes", path, limit));
+    if (info.size > limit) return fail(ErrorCode::exhausted, fmt::format("{} is larger than {} bytes", path, limit));
     DTR_ASSIGN(const UniqueFd fd, disk.open_read(path));
     std::string out(info.size, '\0');
     DTR_ASSIGN(const std::size_t got, disk.read_at(fd.get(), out.data(), out.size(), 0));
@@ -170,7 +168,9 @@ Status remove_tree(Disk& disk, const std::string& path) {
     return disk.remove(path);
 }
 
-bool exists(Disk& disk, const std::string& path) { return disk.stat(path).has_value(); }
+bool exists(Disk& disk, const std::string& path) {
+    return disk.stat(path).has_value();
+}
 
 std::string parent_directory(const std::string& path) {
     const std::size_t slash = path.find_last_of('/');

@@ -39,7 +39,7 @@ class Disk {
     virtual Status sync(int fd) = 0;
     virtual Status sync_directory(const std::string& path) = 0;
     virtual Status rename(const std::string& from, const std::string& to) = 0;
-    virtual Status remove(const std::string& path) = 0;  // a file or an empty directory
+    virtual Status remove(const std::string& path) = 0;                         // a file or an empty directory
     virtual Status make_directory(const std::string& path, unsigned mode) = 0;  // exists: good
     virtual Result<FileInfo> stat(const std::string& path) = 0;
     virtual Result<std::vector<std::string>> list(const std::string& path) = 0;  // unsorted, no dots

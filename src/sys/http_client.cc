@@ -100,8 +100,7 @@ class CurlHttpClient final : public HttpClient {
             curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
             curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
         } else if (!request.trust.ca_pem.empty()) {
-            curl_blob blob{const_cast<char*>(request.trust.ca_pem.data()), request.trust.ca_pem.size(),
-                           CURL_BLOB_COPY};
+            curl_blob blob{const_cast<char*>(request.trust.ca_pem.data()), request.trust.ca_pem.size(), CURL_BLOB_COPY};
             curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
             curl_easy_setopt(curl, CURLOPT_CAINFO, nullptr);
             curl_easy_setopt(curl, CURLOPT_CAPATH, nullptr);
@@ -128,8 +127,10 @@ class CurlHttpClient final : public HttpClient {
                 return fail(ErrorCode::untrusted, what,
                             "give the server's CA with --ucp-ca \"$(cat ca.pem)\", as served at /ca");
             case CURLE_URL_MALFORMAT:
-            case CURLE_UNSUPPORTED_PROTOCOL: return fail(ErrorCode::invalid, what);
-            default: return fail(ErrorCode::unavailable, what);
+            case CURLE_UNSUPPORTED_PROTOCOL:
+                return fail(ErrorCode::invalid, what);
+            default:
+                return fail(ErrorCode::unavailable, what);
         }
     }
 };

@@ -14,8 +14,8 @@
 namespace dtr {
 
 struct HttpTrust {
-    std::string ca_pem;         // trust exactly these roots; empty: the system's
-    bool insecure = false;      // accept any certificate
+    std::string ca_pem;     // trust exactly these roots; empty: the system's
+    bool insecure = false;  // accept any certificate
 };
 
 struct HttpCall {

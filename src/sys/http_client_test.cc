@@ -16,13 +16,15 @@ namespace {
 class ScriptedPeer {
   public:
     // Takes one connection, reads until a header's end (and `body_bytes` more), sends `answer`, closes.
-    explicit ScriptedPeer(std::string answer, std::size_t body_bytes = 0) : answer_(std::move(answer)), body_bytes_(body_bytes) {
+    explicit ScriptedPeer(std::string answer, std::size_t body_bytes = 0)
+        : answer_(std::move(answer)), body_bytes_(body_bytes) {
         listener_.reset(::socket(AF_INET, SOCK_STREAM, 0));
         sockaddr_in address{};
         address.sin_family = AF_INET;
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         socklen_t size = sizeof address;
-        if (::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(listener_.get(), 4) != 0 ||
+        if (::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), size) != 0 ||
+            ::listen(listener_.get(), 4) != 0 ||
             ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0)
             ADD_FAILURE() << "cannot listen on loopback";
         port_ = ntohs(address.sin_port);
@@ -115,7 +117,9 @@ TEST(HttpClient, StreamsGoodBodiesAndCollectsOthers) {
         HttpCall call = get(peer.url());
         std::string streamed;
         std::string seen;
-        call.on_header = [&](std::string_view name, std::string_view value) { seen += fmt::format("{}={};", name, value); };
+        call.on_header = [&](std::string_view name, std::string_view value) {
+            seen += fmt::format("{}={};", name, value);
+        };
         call.on_body = [&](std::string_view bytes) {
             streamed += bytes;
             return true;
@@ -157,7 +161,8 @@ TEST(HttpClient, ErrorsAreTold) {
 }
 
 TEST(HttpClient, ABrokenAnswerIsUnavailable) {
-    for (const char* answer : {"", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"}) {
+    for (const char* answer : {"", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+                               "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"}) {
         const ScriptedPeer peer(answer);
         const auto broken = curl_http_client().call(get(peer.url()));
         ASSERT_FALSE(broken) << answer;

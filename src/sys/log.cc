@@ -18,31 +18,46 @@ spdlog::logger& logger() {
 
 spdlog::level::level_enum native(Level level) {
     switch (level) {
-        case Level::debug: return spdlog::level::debug;
-        case Level::info: return spdlog::level::info;
-        case Level::warn: return spdlog::level::warn;
-        case Level::error: return spdlog::level::err;
+        case Level::debug:
+            return spdlog::level::debug;
+        case Level::info:
+            return spdlog::level::info;
+        case Level::warn:
+            return spdlog::level::warn;
+        case Level::error:
+            return spdlog::level::err;
     }
     return spdlog::level::info;
 }
 
 }  // namespace
 
-void set_level(Level level) { logger().set_level(native(level)); }
+void set_level(Level level) {
+    logger().set_level(native(level));
+}
 
 bool set_level(std::string_view name) {
     std::string lower;
     for (const char c : name) lower.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c);
-    if (lower == "debug") set_level(Level::debug);
-    else if (lower == "info") set_level(Level::info);
-    else if (lower == "warn") set_level(Level::warn);
-    else if (lower == "error" || lower == "fatal") set_level(Level::error);
-    else return false;
+    if (lower == "debug")
+        set_level(Level::debug);
+    else if (lower == "info")
+        set_level(Level::info);
+    else if (lower == "warn")
+        set_level(Level::warn);
+    else if (lower == "error" || lower == "fatal")
+        set_level(Level::error);
+    else
+        return false;
     return true;
 }
 
-bool enabled(Level level) { return logger().should_log(native(level)); }
+bool enabled(Level level) {
+    return logger().should_log(native(level));
+}
 
-void write(Level level, std::string_view message) { logger().log(native(level), message); }
+void write(Level level, std::string_view message) {
+    logger().log(native(level), message);
+}
 
 }  // namespace dtr::log

@@ -14,7 +14,9 @@ WorkerPool::WorkerPool(std::string name, std::size_t threads, std::size_t queue_
         });
 }
 
-WorkerPool::~WorkerPool() { drain(); }
+WorkerPool::~WorkerPool() {
+    drain();
+}
 
 bool WorkerPool::submit(std::function<void()> task) {
     {

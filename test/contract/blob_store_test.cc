@@ -180,15 +180,15 @@ TEST_P(BlobStoreContract, EveryFailureOfACommitLeavesNothingOrAll) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Media, BlobStoreContract,
-    testing::Values(Medium{"fs",
-                           [](const std::string& root) {
-                               return open_fs_blob_store(real_disk(), root + "/registry").value();
-                           },
-                           true},
-                    Medium{"mem", [](const std::string&) { return make_mem_blob_store(); }, false}),
-    [](const auto& instance) { return instance.param.name; });
+INSTANTIATE_TEST_SUITE_P(Media, BlobStoreContract,
+                         testing::Values(Medium{"fs",
+                                                [](const std::string& root) {
+                                                    return open_fs_blob_store(real_disk(), root + "/registry").value();
+                                                },
+                                                true},
+                                         Medium{"mem", [](const std::string&) { return make_mem_blob_store(); },
+                                                false}),
+                         [](const auto& instance) { return instance.param.name; });
 
 }  // namespace
 }  // namespace dtr::blob

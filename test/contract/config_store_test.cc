@@ -62,8 +62,8 @@ TEST_P(ConfigStoreContract, ExpectationsGuardTheWholeTransaction) {
 
 TEST_P(ConfigStoreContract, DeleteAndListByPrefix) {
     ASSERT_TRUE(store->apply({put("x/a", "1"), put("x/b", "2"), put("y", "3"), put("ca/k", "4", true)}));
-    ASSERT_TRUE(store->apply({Change{"x/a", std::nullopt, false, std::nullopt},
-                              Change{"ca/k", std::nullopt, false, std::nullopt}}));
+    ASSERT_TRUE(store->apply(
+        {Change{"x/a", std::nullopt, false, std::nullopt}, Change{"ca/k", std::nullopt, false, std::nullopt}}));
     auto snapshot = store->list("x/");
     ASSERT_EQ(snapshot->entries.size(), 1U);
     EXPECT_EQ(snapshot->entries[0].key, "x/b");
@@ -97,13 +97,13 @@ TEST_P(ConfigStoreContract, EveryFailureLeavesTheOldOrTheNew) {
     EXPECT_EQ(value("s"), "new");
 }
 
-INSTANTIATE_TEST_SUITE_P(Media, ConfigStoreContract,
-                         testing::Values(Medium{"file",
-                                                [](const std::string& root) {
-                                                    return open_file_config_store(real_disk(), {root + "/config/g", root + "/ca/g"})
-                                                        .value();
-                                                }}),
-                         [](const auto& instance) { return instance.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Media, ConfigStoreContract,
+    testing::Values(Medium{"file",
+                           [](const std::string& root) {
+                               return open_file_config_store(real_disk(), {root + "/config/g", root + "/ca/g"}).value();
+                           }}),
+    [](const auto& instance) { return instance.param.name; });
 
 }  // namespace
 }  // namespace dtr::config

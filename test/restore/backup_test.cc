@@ -2,6 +2,7 @@
 #include <atomic>
 #include <thread>
 
+#include "backup/config_lines.h"
 #include "base/encoding.h"
 #include "test/restore/shared.h"
 
@@ -57,8 +58,8 @@ std::vector<std::pair<std::string, std::string>> canaries(cluster::Replica& repl
     return out;
 }
 
-void scan(const OpenArchive& open, const std::string& raw, const std::vector<std::pair<std::string, std::string>>& known,
-          archive::SecretPolicy policy) {
+void scan(const OpenArchive& open, const std::string& raw,
+          const std::vector<std::pair<std::string, std::string>>& known, archive::SecretPolicy policy) {
     std::size_t found_in_secrets = 0;
     for (const auto& [what, bytes] : known) {
         if (policy == archive::SecretPolicy::sealed || policy == archive::SecretPolicy::omitted) {
@@ -68,8 +69,10 @@ void scan(const OpenArchive& open, const std::string& raw, const std::vector<std
             const bool compressed = name.ends_with(".zst");
             const std::string text = compressed ? must(archive::zstd_decompress(content, 64U << 20)) : content;
             if (text.find(bytes) == std::string::npos) continue;
-            if (name.starts_with("secrets/") && policy == archive::SecretPolicy::plaintext) ++found_in_secrets;
-            else ADD_FAILURE() << what << " lies in " << name;
+            if (name.starts_with("secrets/") && policy == archive::SecretPolicy::plaintext)
+                ++found_in_secrets;
+            else
+                ADD_FAILURE() << what << " lies in " << name;
         }
     }
     // The scan itself can see: in clear, every one of them is found once.
@@ -83,7 +86,8 @@ TEST_F(Backup, SecretsLieNowhereButInTheirPlace) {
     const Site site = must(open_replica(source.dir.path()));
     const auto known = canaries(*site);
     EXPECT_GT(known.size(), 20U);
-    for (const auto policy : {archive::SecretPolicy::sealed, archive::SecretPolicy::plaintext, archive::SecretPolicy::omitted}) {
+    for (const auto policy :
+         {archive::SecretPolicy::sealed, archive::SecretPolicy::plaintext, archive::SecretPolicy::omitted}) {
         backup::BackupOptions options;
         options.secrets = policy;
         const std::string archive = must(back_up(*site, options));
@@ -103,9 +107,11 @@ TEST_F(Backup, SecretsLieInNoFileOfTheDirectoryButTheirOwn) {
     for (const auto& file : std::filesystem::recursive_directory_iterator(path)) {
         if (!file.is_regular_file() || file.is_symlink()) continue;
         const std::string name = file.path().string();
-        if (name.find("/ca/") != std::string::npos || name.ends_with("store.json") || name.ends_with("dtr.sqlite")) continue;
+        if (name.find("/ca/") != std::string::npos || name.ends_with("store.json") || name.ends_with("dtr.sqlite"))
+            continue;
         const std::string bytes = must(read_file(real_disk(), name));
-        for (const auto& [what, secret] : known) EXPECT_EQ(bytes.find(secret), std::string::npos) << what << " lies in " << name;
+        for (const auto& [what, secret] : known)
+            EXPECT_EQ(bytes.find(secret), std::string::npos) << what << " lies in " << name;
         EXPECT_EQ(bytes.find(kAdminPassword), std::string::npos) << name;
     }
 }
@@ -164,7 +170,8 @@ TEST_F(Backup, TheCutIsConsistentWhilePushesRun) {
         EXPECT_TRUE(restored->registry().manifests().get_tagged(name.substr(0, colon), name.substr(colon + 1))) << name;
     }
     EXPECT_EQ(must(logical(*restored)).surplus_objects, 0U);
-    std::printf("%zu images acknowledged before the cut are all there; %d were pushed in all\n", before.size(), pushed_in_all);
+    std::printf("%zu images acknowledged before the cut are all there; %d were pushed in all\n", before.size(),
+                pushed_in_all);
 }
 
 TEST_F(Backup, SettingsThatChangeAreTakenFromOneRevision) {
@@ -174,7 +181,8 @@ TEST_F(Backup, SettingsThatChangeAreTakenFromOneRevision) {
     std::jthread writer([&] {
         for (int n = 0; !stop; ++n) {
             const std::string value = std::to_string(n);
-            (void)site->config().apply({{"settings/a", Secret(value), false, std::nullopt}, {"settings/b", Secret(value), false, std::nullopt}});
+            (void)site->config().apply({{"settings/a", Secret(value), false, std::nullopt},
+                                        {"settings/b", Secret(value), false, std::nullopt}});
             std::this_thread::sleep_for(std::chrono::milliseconds(2));
         }
     });
@@ -187,7 +195,8 @@ TEST_F(Backup, SettingsThatChangeAreTakenFromOneRevision) {
         std::string b;
         for (const auto& [name, content] : open.entries) {
             if (!name.starts_with("config/")) continue;
-            for (const auto& line : must(backup::parse_config_lines(must(archive::zstd_decompress(content, 1U << 20))))) {
+            for (const auto& line :
+                 must(backup::parse_config_lines(must(archive::zstd_decompress(content, 1U << 20))))) {
                 if (line.key == "settings/a") a = line.value;
                 if (line.key == "settings/b") b = line.value;
             }
@@ -200,7 +209,8 @@ TEST_F(Backup, SettingsThatChangeAreTakenFromOneRevision) {
 // --- failures ---
 
 std::string object_path(const std::string& directory, const Digest& digest) {
-    const std::string shard = fmt::format("{}/registry/blobs/{}/{}", directory, to_string(digest.algorithm()), digest.hex().substr(0, 2));
+    const std::string shard =
+        fmt::format("{}/registry/blobs/{}/{}", directory, to_string(digest.algorithm()), digest.hex().substr(0, 2));
     for (const std::string& name : must(real_disk().list(shard)))
         if (name.starts_with(digest.hex())) return shard + '/' + name;
     ADD_FAILURE() << "no object of " << digest.to_string();
@@ -215,7 +225,8 @@ TEST_F(Backup, ADamagedBlobStopsIt) {
     const std::string good = must(read_file(real_disk(), file));
     std::string bad = good;
     bad[1500] = static_cast<char>(bad[1500] ^ 1);
-    const std::pair<const char*, std::string> damages[] = {{"flipped", bad}, {"shorter", good.substr(1)}, {"longer", good + "x"}, {"empty", ""}};
+    const std::pair<const char*, std::string> damages[] = {
+        {"flipped", bad}, {"shorter", good.substr(1)}, {"longer", good + "x"}, {"empty", ""}};
     for (const auto& [what, bytes] : damages) {
         must(write_file(real_disk(), file, bytes));
         const Site site = must(open_replica(path));
@@ -265,12 +276,17 @@ TEST_F(Backup, ASinkThatFailsEndsIt) {
 TEST_F(Backup, WithoutItsFenceThereIsNoSeal) {
     make_source();
     const Site site = must(open_replica(path));
+    must(push_blob(*site, "team/app", "needed by no manifest"));
     // Between two writes the collector runs, long after the fence expired.
     class CollectingSink final : public archive::ByteSink {
       public:
         explicit CollectingSink(cluster::Replica& replica) : replica_(replica) {}
         Status write(std::string_view bytes) override {
-            if (bytes_.empty()) must(replica_.meta().collector().condemn("", 1, system_clock().now() + 3600 * kSecond));
+            if (bytes_.empty()) {
+                EXPECT_EQ(
+                    must(replica_.meta().collector().condemn("", 100, system_clock().now() + 7200 * kSecond)).condemned,
+                    1U);
+            }
             bytes_.append(bytes);
             return {};
         }

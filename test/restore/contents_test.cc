@@ -7,12 +7,20 @@ namespace {
 
 using testing::HasSubstr;
 
+// "one | other": either is said.
+testing::Matcher<std::string> says(const std::string& text) {
+    const std::size_t bar = text.find(" | ");
+    if (bar == std::string::npos) return HasSubstr(text);
+    return testing::AnyOf(HasSubstr(text.substr(0, bar)), says(text.substr(bar + 3)));
+}
+
 class Contents : public testing::Test {
   protected:
     Contents() : dir(quick_directory()) {}
 
     // Sound at `level` - 1, refused at `level` and above with that text, and by restore (with its own words, if given).
-    void refused_from(int level, const std::string& archive, const std::string& text, const std::string& by_restore = {}) {
+    void refused_from(int level, const std::string& archive, const std::string& text,
+                      const std::string& by_restore = {}) {
         for (int lower = 1; lower < level; ++lower) {
             const auto sound = verify_at(lower, archive, source.options);
             EXPECT_TRUE(sound) << "level " << lower << ": " << sound.error().text();
@@ -21,13 +29,13 @@ class Contents : public testing::Test {
             const auto verified = verify_at(higher, archive, source.options);
             ASSERT_FALSE(verified) << "level " << higher;
             EXPECT_EQ(verified.error().code, ErrorCode::corrupt) << verified.error().text();
-            EXPECT_THAT(verified.error().message, HasSubstr(text));
+            EXPECT_THAT(verified.error().message, says(text));
         }
         const std::string path = fmt::format("{}/{}", dir.path(), ++tried);
         const auto restored = restore_into(path, archive, source.options);
         ASSERT_FALSE(restored) << "restored";
         EXPECT_EQ(restored.error().code, ErrorCode::corrupt) << restored.error().text();
-        EXPECT_THAT(restored.error().message, HasSubstr(by_restore.empty() ? text : by_restore));
+        EXPECT_THAT(restored.error().message, says(by_restore.empty() ? text : by_restore));
         EXPECT_FALSE(open_replica(path));
         EXPECT_TRUE(restore_into(path, source.archive, source.options));
     }
@@ -37,11 +45,14 @@ class Contents : public testing::Test {
     int tried = 0;
 };
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n') + 1); }
+std::string first_line(const std::string& text) {
+    return text.substr(0, text.find('\n') + 1);
+}
 
 TEST_F(Contents, TheArchiveIsSoundAtEveryLevel) {
     for (const bool resealed : {false, true}) {
-        const std::string archive = resealed ? source.changed([](OpenArchive& open) { open.recount(); }) : source.archive;
+        const std::string archive =
+            resealed ? source.changed([](OpenArchive& open) { open.recount(); }) : source.archive;
         for (const int level : {1, 2, 3}) {
             const auto report = must(verify_at(level, archive, source.options));
             EXPECT_EQ(report.trust, archive::SignerTrust::verified);
@@ -68,27 +79,29 @@ TEST_F(Contents, WithoutAKeySecretsStayClosed) {
 
 TEST_F(Contents, RowsThatDoNotMatchTheirFingerprint) {
     refused_from(2, source.changed([](OpenArchive& open) {
-                     open.edit("db/tags/", [](std::string& text) { text += first_line(text); });
-                 }),
+        open.edit("db/tags/", [](std::string& text) { text += first_line(text); });
+    }),
                  "table tags", "tags");
     refused_from(2, source.changed([](OpenArchive& open) {
-                     open.edit("db/tags/", [](std::string& text) { text.erase(0, first_line(text).size()); });
-                 }),
+        open.edit("db/tags/", [](std::string& text) { text.erase(0, first_line(text).size()); });
+    }),
                  "table tags");
     refused_from(2, source.changed([](OpenArchive& open) { open.drop("db/tags/"); }), "table tags");
     refused_from(2, source.changed([](OpenArchive& open) { open.drop("accounts/accounts/"); }), "table accounts");
 }
 
 TEST_F(Contents, FingerprintsThatAreMissing) {
-    refused_from(2, source.changed([](OpenArchive& open) { open.drop("db/fingerprints.json"); }), "lacks the fingerprint of table");
+    refused_from(2, source.changed([](OpenArchive& open) { open.drop("db/fingerprints.json"); }),
+                 "lacks the fingerprint of table");
     refused_from(2, source.changed([](OpenArchive& open) {
-                     auto tables = must(archive::parse_fingerprints(open.entry("db/fingerprints.json").second));
-                     std::erase_if(tables, [](const auto& table) { return table.table == "tags"; });
-                     open.entry("db/fingerprints.json").second = archive::to_json(tables);
-                     open.edit("db/tags/", [](std::string& text) { text.erase(0, first_line(text).size()); });
-                 }),
+        auto tables = must(archive::parse_fingerprints(open.entry("db/fingerprints.json").second));
+        std::erase_if(tables, [](const auto& table) { return table.table == "tags"; });
+        open.entry("db/fingerprints.json").second = archive::to_json(tables);
+        open.edit("db/tags/", [](std::string& text) { text.erase(0, first_line(text).size()); });
+    }),
                  "lacks the fingerprint of table tags");
-    refused_from(2, source.changed([](OpenArchive& open) { open.entry("db/fingerprints.json").second = "{}"; }), "fingerprints");
+    refused_from(2, source.changed([](OpenArchive& open) { open.entry("db/fingerprints.json").second = "{}"; }),
+                 "fingerprints");
 }
 
 TEST_F(Contents, RowsOfTheWrongShape) {
@@ -104,25 +117,31 @@ TEST_F(Contents, RowsOfTheWrongShape) {
             open.recount();
         });
     };
-    refused_from(2, with_row("db/repositories/", [](std::string& line) { line += "\textra"; }), "wrong number of columns");
-    refused_from(2, with_row("db/repositories/", [](std::string& line) { line = line.substr(line.find('\t') + 1); }), "wrong number of columns");
-    refused_from(2, with_row("db/repositories/", [](std::string& line) { line.replace(0, line.find('\t'), "one"); }), "id is no number");
-    refused_from(2, with_row("db/repositories/", [](std::string& line) { line.replace(0, line.find('\t'), "99999999999999999999"); }),
+    refused_from(2, with_row("db/repositories/", [](std::string& line) { line += "\textra"; }),
+                 "wrong number of columns");
+    refused_from(2, with_row("db/repositories/", [](std::string& line) { line = line.substr(line.find('\t') + 1); }),
+                 "wrong number of columns");
+    refused_from(2, with_row("db/repositories/", [](std::string& line) { line.replace(0, line.find('\t'), "one"); }),
                  "id is no number");
-    refused_from(2, with_row("db/repositories/", [](std::string& line) { line.replace(0, line.find('\t'), "\\N"); }), "id is null");
+    refused_from(2,
+                 with_row("db/repositories/",
+                          [](std::string& line) { line.replace(0, line.find('\t'), "99999999999999999999"); }),
+                 "id is no number");
+    refused_from(2, with_row("db/repositories/", [](std::string& line) { line.replace(0, line.find('\t'), "\\N"); }),
+                 "id is null");
     refused_from(2, with_row("db/repositories/", [](std::string& line) { line += "\\q"; }), "");
     refused_from(2, with_row("db/repositories/", [](std::string& line) { line += '\xff'; }), "");
     refused_from(2, with_row("accounts/accounts/", [](std::string& line) { line += "\t"; }), "wrong number of columns");
-    const auto cut = source.changed([](OpenArchive& open) {
-        open.edit("db/tags/", [](std::string& text) { text.pop_back(); });
-    });
+    const auto cut =
+        source.changed([](OpenArchive& open) { open.edit("db/tags/", [](std::string& text) { text.pop_back(); }); });
     refused_from(2, cut, "");
 }
 
 TEST_F(Contents, RowsThatReferToNothing) {
     // A tag of a repository that is not there: the loader's foreign keys see it.
     const std::string archive = source.changed([](OpenArchive& open) {
-        open.edit("db/tags/", [](std::string& text) { text += "999999\tlost\tsha256:" + std::string(64, 'a') + "\t1\n"; });
+        open.edit("db/tags/",
+                  [](std::string& text) { text += "999999\tlost\tsha256:" + std::string(64, 'a') + "\t1\n"; });
         open.recount();
     });
     const auto restored = restore_into(dir.path() + "/x", archive, source.options);
@@ -146,21 +165,26 @@ TEST_F(Contents, CompressedPartsThatAreNot) {
     refused_from(2, source.changed([](OpenArchive& open) { open.entry("db/tags/").second.pop_back(); }), "db/tags/");
     refused_from(2, source.changed([](OpenArchive& open) { open.entry("config/").second += "x"; }), "config/");
     refused_from(2, source.changed([](OpenArchive& open) {  // a bomb: 200 MB in a few kB
-                     open.entry("db/tags/").second = archive::zstd_compress(std::string(200U << 20, 'a'));
-                 }),
+        open.entry("db/tags/").second = archive::zstd_compress(std::string(200U << 20, 'a'));
+    }),
                  "db/tags/");
 }
 
 // --- configuration and secrets ---
 
 TEST_F(Contents, SecretsThatAreMissing) {
-    refused_from(2, source.changed([](OpenArchive& open) { open.drop("secrets/config.0000"); }), "lacks the secret value of");
+    refused_from(2, source.changed([](OpenArchive& open) { open.drop("secrets/config.0000"); }),
+                 "lacks the secret value of");
     refused_from(2, source.changed([](OpenArchive& open) { open.drop("secrets/account_secrets"); }), "its seal says");
 }
 
 TEST_F(Contents, SecretsThatDoNotOpen) {
-    refused_from(2, source.changed([](OpenArchive& open) { open.entry("secrets/config.0001").second.back() ^= 1; }), "cannot open secrets/");
-    refused_from(2, source.changed([](OpenArchive& open) { open.entry("secrets/config.0001").second = "age-encryption.org/v1\n"; }), "secrets/");
+    refused_from(2, source.changed([](OpenArchive& open) { open.entry("secrets/config.0001").second.back() ^= 1; }),
+                 "cannot open secrets/");
+    refused_from(2, source.changed([](OpenArchive& open) {
+        open.entry("secrets/config.0001").second = "age-encryption.org/v1\n";
+    }),
+                 "secrets/");
     const std::string foreign = source.changed([](OpenArchive& open) {
         const auto other = archive::AgeIdentity::generate(system_random());
         open.entry("secrets/config.0001").second = must(archive::age_encrypt("x", {other.recipient()}));
@@ -171,17 +195,22 @@ TEST_F(Contents, SecretsThatDoNotOpen) {
 
 TEST_F(Contents, SecretTablesThatAreUnknown) {
     refused_from(2, source.changed([&](OpenArchive& open) {
-                     const auto& sealed = open.entry("secrets/account_secrets").second;
-                     open.entries.insert(std::find_if(open.entries.begin(), open.entries.end(),
-                                                      [](const auto& one) { return one.first == "oci-layout"; }),
-                                         {"secrets/repositories.000000.copy.age", sealed});
-                 }),
+        const auto& sealed = open.entry("secrets/account_secrets").second;
+        open.entries.insert(std::find_if(open.entries.begin(), open.entries.end(),
+                                         [](const auto& one) { return one.first == "oci-layout"; }),
+                            {"secrets/repositories.000000.copy.age", sealed});
+    }),
                  "holds no known table");
 }
 
 TEST_F(Contents, ConfigurationThatIsMalformed) {
-    for (const char* line : {"{}\n", "not json\n", R"({"key":"../a","modified":1,"value":""})" "\n", R"({"key":"a","modified":1,"value":""})"})
-        refused_from(2, source.changed([&](OpenArchive& open) { open.edit("config/", [&](std::string& text) { text += line; }); }),
+    for (const char* line : {"{}\n", "not json\n",
+                             R"({"key":"../a","modified":1,"value":""})"
+                             "\n",
+                             R"({"key":"a","modified":1,"value":""})"})
+        refused_from(2, source.changed([&](OpenArchive& open) {
+            open.edit("config/", [&](std::string& text) { text += line; });
+        }),
                      "configuration");
 }
 
@@ -190,7 +219,8 @@ TEST_F(Contents, ConfigurationWithoutEnd) {
     const std::string archive = source.changed([](OpenArchive& open) {
         const std::string line = R"({"key":"settings/x","modified":1,"value":")" + std::string(1U << 20, 'x') + "\"}\n";
         const std::string part = archive::zstd_compress(line);
-        auto after = std::find_if(open.entries.begin(), open.entries.end(), [](const auto& one) { return one.first.starts_with("db/"); });
+        auto after = std::find_if(open.entries.begin(), open.entries.end(),
+                                  [](const auto& one) { return one.first.starts_with("db/"); });
         for (std::uint64_t n = 1; n <= 70; ++n) after = open.entries.insert(after, {archive::config_name(n), part}) + 1;
     });
     refused_from(2, archive, "more configuration than any cluster holds");
@@ -236,14 +266,21 @@ TEST_F(Contents, AnInventoryThatLies) {
         const std::size_t at = text.find(' ') + 1;
         text[at] = text[at] == '9' ? '8' : '9';
     };
-    refused_from(2, with_inventory(wrong_size, false), "the inventory does not match what the seal says",
-                 "the inventory does not match what the seal says");
-    refused_from(3, with_inventory(wrong_size, true), "the inventory does not list the blobs");
-    refused_from(3, with_inventory([](std::string& text) { text += "sha256:" + std::string(64, 'f') + " 5 archive\n"; }, true),
-                 "the inventory does not list the blobs");
-    refused_from(2, with_inventory([](std::string& text) { text.replace(text.find("archive"), 7, "elsewhere"); }, true), "unknown place");
-    for (const char* line : {"x\n", "sha256:aa 5 archive\n", " \n", "sha256:" "0000000000000000000000000000000000000000000000000000000000000000" " -1 archive\n",
-                             "sha256:" "0000000000000000000000000000000000000000000000000000000000000000" " 1archive\n"})
+    refused_from(2, with_inventory(wrong_size, false),
+                 "the inventory does not match what the seal says | another size than");
+    refused_from(3, with_inventory(wrong_size, true), "the inventory does not list the blobs | another size than");
+    refused_from(
+        3, with_inventory([](std::string& text) { text += "sha256:" + std::string(64, 'f') + " 5 archive\n"; }, true),
+        "the inventory does not list the blobs");
+    refused_from(2, with_inventory([](std::string& text) { text.replace(text.find("archive"), 7, "elsewhere"); }, true),
+                 "unknown place");
+    for (const char* line : {"x\n", "sha256:aa 5 archive\n", " \n",
+                             "sha256:"
+                             "0000000000000000000000000000000000000000000000000000000000000000"
+                             " -1 archive\n",
+                             "sha256:"
+                             "0000000000000000000000000000000000000000000000000000000000000000"
+                             " 1archive\n"})
         refused_from(2, with_inventory([&](std::string& text) { text += line; }, true), "malformed");
     refused_from(2, with_inventory([&](std::string& text) { text.pop_back(); }, false), "ends within a line");
     refused_from(2, source.changed([](OpenArchive& open) { open.drop("inventory/"); }), "the inventory does not match");
@@ -257,7 +294,8 @@ TEST_F(Contents, AManifestThatNeedsWhatNobodyHolds) {
             std::string kept;
             for (std::size_t at = 0; at < text.size();) {
                 const std::size_t end = text.find('\n', at) + 1;
-                if (text.substr(at, end - at).find(layer.to_string()) == std::string::npos) kept += text.substr(at, end - at);
+                if (text.substr(at, end - at).find(layer.to_string()) == std::string::npos)
+                    kept += text.substr(at, end - at);
                 at = end;
             }
             text = kept;
@@ -277,13 +315,15 @@ TEST_F(Contents, ABlobThatIsNoManifestWhereOneIsNamed) {
         open.edit("db/manifests/", [&](std::string& rows) {
             // Behind the last row of the first repository's manifests would need care; the loader only wants key order.
             const std::string id = rows.substr(0, rows.find('\t'));
-            rows += fmt::format("{}\t{}\tapplication/vnd.oci.image.manifest.v1+json\t\t\t\\N\t{}\t1\n", id, digest.to_string(), text.size());
+            rows += fmt::format("{}\t{}\tapplication/vnd.oci.image.manifest.v1+json\t\t\t\\N\t{}\t1\n", id,
+                                digest.to_string(), text.size());
         });
         auto place = std::find_if(open.entries.begin(), open.entries.end(), [&](const auto& one) {
             return one.first > archive::blob_name(digest) && one.first.starts_with("blobs/");
         });
         open.entries.insert(place, {archive::blob_name(digest), text});
-        open.edit("inventory/", [&](std::string& rows) { rows += fmt::format("{} {} archive\n", digest.to_string(), text.size()); });
+        open.edit("inventory/",
+                  [&](std::string& rows) { rows += fmt::format("{} {} archive\n", digest.to_string(), text.size()); });
         open.recount();
     });
     EXPECT_TRUE(verify_at(2, archive, source.options));

@@ -1,5 +1,6 @@
 // What a restore gives, and what it refuses, with the whole replica around it.
 #include "test/restore/shared.h"
+#include "test/support/faults.h"
 
 namespace dtr::test {
 namespace {
@@ -11,7 +12,8 @@ class Restore : public testing::Test {
     Restore() : dir(quick_directory()), path(dir.path() + "/restored") {}
 
     // Refused with `code` and the text, and not so much as a note of it is in the directory.
-    void refuses(std::string_view archive, const backup::RestoreOptions& options, ErrorCode code, const std::string& text) {
+    void refuses(std::string_view archive, const backup::RestoreOptions& options, ErrorCode code,
+                 const std::string& text) {
         const auto restored = restore_into(path, archive, options);
         ASSERT_FALSE(restored);
         EXPECT_EQ(restored.error().code, code) << restored.error().text();
@@ -67,7 +69,8 @@ TEST_F(Restore, KnowsThatItWasRestored) {
     ASSERT_EQ(keys.chain.size(), 2U);
     EXPECT_EQ(keys.chain[1].epoch, 2U);
     for (const auto& entry : must(site->config().list("ca/token/")).entries)
-        EXPECT_FALSE(must(open_replica(source.dir.path()))->config().get(entry.key) && entry.key.ends_with(".key")) << entry.key;
+        EXPECT_FALSE(must(open_replica(source.dir.path()))->config().get(entry.key) && entry.key.ends_with(".key"))
+            << entry.key;
 }
 
 // Case 46.
@@ -103,7 +106,8 @@ TEST_F(Restore, WithoutSecretsEverythingButKeysAndPasswords) {
     const Site site = must(open_replica(path));
     Logical found = must(logical(*site));
     EXPECT_EQ(found.objects, source.state.objects);
-    for (const char* table : {"repositories", "manifests", "manifest_references", "tags", "repository_blobs", "accounts"})
+    for (const char* table :
+         {"repositories", "manifests", "manifest_references", "tags", "repository_blobs", "accounts"})
         EXPECT_EQ(found.tables[table], source.state.tables.at(table)) << table;
     EXPECT_EQ(found.tables["account_secrets"].size(), 1U);
     must(check_whole(*site));
@@ -156,7 +160,8 @@ TEST_F(Restore, OfAnArchiveInClearNeedsOnlyTrust) {
     options.anchors.key_ids = {"0123456789ABCDEF"};
     refuses(archive, options, ErrorCode::untrusted, "none of the trusted keys");
     std::string lower = source.signer->public_key().key_id();
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c; });
+    std::transform(lower.begin(), lower.end(), lower.begin(),
+                   [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c; });
     options.anchors.key_ids = {lower};
     must(restore_into(path, archive, options));
     EXPECT_EQ(difference(source.state, must(logical(*must(open_replica(path))))), "");
@@ -198,7 +203,8 @@ TEST_F(Restore, ConfigurationArchive) {
     config_only.config_only = true;
     const std::string archive = source.back_up_with(config_only);
     const OpenArchive open = open_archive(archive);
-    for (const char* part : {"db/", "accounts/", "blobs/", "inventory/", "index.json", "secrets/account_secrets"}) EXPECT_FALSE(open.has(part)) << part;
+    for (const char* part : {"db/", "accounts/", "blobs/", "inventory/", "index.json", "secrets/account_secrets"})
+        EXPECT_FALSE(open.has(part)) << part;
     EXPECT_TRUE(open.has("config/"));
     for (const int level : {1, 2, 3}) EXPECT_TRUE(verify_at(level, archive, source.options)) << level;
     refuses(archive, source.options, ErrorCode::invalid, "--config-only");
@@ -306,14 +312,7 @@ TEST_F(Restore, AnInterruptedOneWithoutSecretsLeavesNoKeysBehind) {
     backup::RestoreOptions without = source.options;
     without.without_secrets = true;
     {
-        class DieAt final : public FaultInjector {
-          public:
-            DieAt() { set_fault_injector(this); }
-            ~DieAt() override { set_fault_injector(nullptr); }
-            Status at(std::string_view point) override {
-                return point == "restore.before_flip" ? Status(fail(ErrorCode::internal, "stop")) : Status{};
-            }
-        } const stop;
+        const FailAt stop("restore.before_flip");
         EXPECT_FALSE(restore_into(path, source.archive, without));
     }
     EXPECT_TRUE(exists(real_disk(), path + "/config/recovery-key"));

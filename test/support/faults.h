@@ -38,6 +38,23 @@ class RecordFaultPoints final : public FaultInjector {
     std::map<std::string, int> passed_ GUARDED_BY(mutex_);
 };
 
+// Fails every point of one name.
+class FailAt final : public FaultInjector {
+  public:
+    explicit FailAt(std::string name) : name_(std::move(name)) { set_fault_injector(this); }
+    ~FailAt() override { set_fault_injector(nullptr); }
+    FailAt(const FailAt&) = delete;
+    FailAt& operator=(const FailAt&) = delete;
+
+    Status at(std::string_view point) override {
+        if (point != name_) return {};
+        return fail(ErrorCode::internal, "injected fault at " + name_);
+    }
+
+  private:
+    std::string name_;
+};
+
 inline constexpr int kDied = 137;
 
 // Ends the process at the n-th point, counted from 1, as kill -9 would: nothing is flushed, nobody's destructor runs.

@@ -29,7 +29,9 @@ backup::StoreOpeners embedded_stores(Disk& disk) {
         [=](const std::string& directory) {
             return meta::open_sqlite_meta_store({database(directory), 2}, system_clock(), system_random());
         },
-        [=](const std::string& directory) { return meta::open_sqlite_bulk_loader(database(directory), system_clock()); },
+        [=](const std::string& directory) {
+            return meta::open_sqlite_bulk_loader(database(directory), system_clock());
+        },
         [&disk](const std::string& root) { return blob::open_fs_blob_store(disk, root); },
         [&disk](const std::string& settings, const std::string& keys) {
             return config::open_file_config_store(disk, {settings, keys});
@@ -49,7 +51,8 @@ Result<Site> open_site(const std::string& path, Disk& disk) {
 namespace {
 
 Status open_in(Site& site, Disk& disk) {
-    site.environment.reset(new cluster::Environment{*site.directory, *site.openers, disk, system_clock(), system_random()});
+    site.environment.reset(
+        new cluster::Environment{*site.directory, *site.openers, disk, system_clock(), system_random()});
     cluster::ReplicaOptions options;
     options.product_version = "0.1.0-test";
     options.settings.free_bytes_reserve = 0;
@@ -130,12 +133,13 @@ Result<Digest> push_image(cluster::Replica& replica, const std::string& reposito
                    push_blob(replica, repository, random_text(layer.seed, layer.size), layer.algorithm));
         listed += (listed.empty() ? "" : ",") + descriptor_json(kLayerType, digest, layer.size);
     }
-    const std::string config = fmt::format(R"({{"architecture":"amd64","os":"linux","config":{{"Labels":{{"for":"{}:{}"}}}}}})",
-                                           repository, tag);
+    const std::string config = fmt::format(
+        R"({{"architecture":"amd64","os":"linux","config":{{"Labels":{{"for":"{}:{}"}}}}}})", repository, tag);
     DTR_ASSIGN(const Digest config_digest, push_blob(replica, repository, config));
-    return push_manifest(replica, repository, tag,
-                         fmt::format(R"({{"schemaVersion":2,"mediaType":"{}","config":{},"layers":[{}]}})", kManifestType,
-                                     descriptor_json(kConfigType, config_digest, config.size()), listed));
+    return push_manifest(
+        replica, repository, tag,
+        fmt::format(R"({{"schemaVersion":2,"mediaType":"{}","config":{},"layers":[{}]}})", kManifestType,
+                    descriptor_json(kConfigType, config_digest, config.size()), listed));
 }
 
 Status fill_sample(cluster::Replica& replica, std::size_t layer_bytes) {
@@ -144,26 +148,29 @@ Status fill_sample(cluster::Replica& replica, std::size_t layer_bytes) {
     DTR_ASSIGN(const Digest one, push_image(replica, "team/app", "1", {{1, layer_bytes}, {2, small}}));
     DTR_ASSIGN(const Digest two, push_image(replica, "team/app", "2", {{1, layer_bytes}, {3, small}}));
     // The same blob in a second repository; sha512 content; an empty layer; a tag that no OCI reference can spell.
-    DTR_TRY(push_image(replica, "team/web", "_odd..tag", {{1, layer_bytes}, {4, small, DigestAlgorithm::sha512}, {5, 0}}));
+    DTR_TRY(
+        push_image(replica, "team/web", "_odd..tag", {{1, layer_bytes}, {4, small, DigestAlgorithm::sha512}, {5, 0}}));
     DTR_TRY(push_image(replica, "base", "latest", {{6, small}}));
     DTR_TRY(registry.meta().repositories().set_public("base", true, "admin"));
     DTR_TRY(registry.meta().repositories().create("team/empty", false, "admin"));
 
     DTR_ASSIGN(const auto stored_one, registry.manifests().get("team/app", one));
     DTR_ASSIGN(const auto stored_two, registry.manifests().get("team/app", two));
-    const std::string index = fmt::format(
-        R"({{"schemaVersion":2,"mediaType":"{}","manifests":[{},{}]}})", kIndexType,
-        descriptor_json(kManifestType, one, stored_one.bytes->size()), descriptor_json(kManifestType, two, stored_two.bytes->size()));
+    const std::string index = fmt::format(R"({{"schemaVersion":2,"mediaType":"{}","manifests":[{},{}]}})", kIndexType,
+                                          descriptor_json(kManifestType, one, stored_one.bytes->size()),
+                                          descriptor_json(kManifestType, two, stored_two.bytes->size()));
     DTR_TRY(push_manifest(replica, "team/app", "multi", index));
     DTR_ASSIGN(const Digest empty_config, push_blob(replica, "team/app", "{}"));
     const std::string referrer = fmt::format(
-        R"({{"schemaVersion":2,"mediaType":"{}","artifactType":"application/example.sbom","config":{},"layers":[],"subject":{},"annotations":{{"note":"tab\tand \"quotes\""}}}})",
+        R"({{"schemaVersion":2,"mediaType":"{}","artifactType":"application/example.sbom","config":{},"layers":[],)"
+        R"("subject":{},"annotations":{{"note":"tab\tand \"quotes\""}}}})",
         kManifestType, descriptor_json("application/vnd.oci.empty.v1+json", empty_config, 2),
         descriptor_json(kManifestType, one, stored_one.bytes->size()));
     DTR_TRY(push_manifest(replica, "team/app", "", referrer));
     DTR_TRY(push_manifest(replica, "team/app", "", referrer, DigestAlgorithm::sha512));
 
-    DTR_TRY(replica.accounts().create_user({"alice", "Alice \\ \"A\" \xc3\x86", Secret(kUserPassword), false}, "admin"));
+    DTR_TRY(
+        replica.accounts().create_user({"alice", "Alice \\ \"A\" \xc3\x86", Secret(kUserPassword), false}, "admin"));
     DTR_TRY(replica.config().apply({
         {"settings/motd", Secret("line 1\nline 2 \\ \xc3\xa9"), false, std::nullopt},
         {"settings/binary", Secret(std::string("\0\xff\xfe raw", 8)), false, std::nullopt},
@@ -190,7 +197,8 @@ backup::RestoreOptions with_recovery_key(const std::string& path) {
     auto file = must(archive::parse_identity_file(Secret(text)));
     backup::RestoreOptions options;
     options.keys.identities = std::move(file.identities);
-    for (const std::string& signer : file.signers) options.anchors.keys.push_back(must(archive::PublicKey::parse(signer)));
+    for (const std::string& signer : file.signers)
+        options.anchors.keys.push_back(must(archive::PublicKey::parse(signer)));
     return options;
 }
 
@@ -199,7 +207,8 @@ Result<backup::RestoreReport> restore_into(const std::string& path, archive::Byt
     DTR_ASSIGN(Site site, open_site(path, disk));
     cluster::Environment environment{*site.directory, *site.openers, disk, system_clock(), system_random()};
     const auto hooks = cluster::restore_hooks(environment, {"localhost"});
-    return backup::restore(source, *site.directory, *site.openers, options, hooks, disk, system_clock(), system_random());
+    return backup::restore(source, *site.directory, *site.openers, options, hooks, disk, system_clock(),
+                           system_random());
 }
 
 Result<backup::RestoreReport> restore_into(const std::string& path, std::string_view archive,
@@ -220,8 +229,8 @@ bool renewed_by_restore(const std::string& key) {
 Result<Digest> hash_of(blob::BlobStore& blobs, const meta::Object& object) {
     DTR_ASSIGN(const auto reader, blobs.open({object.digest, object.generation}));
     if (reader->size() != object.size)
-        return fail(ErrorCode::corrupt, fmt::format("{} has {} bytes, not {}", object.digest.to_string(), reader->size(),
-                                                    object.size));
+        return fail(ErrorCode::corrupt,
+                    fmt::format("{} has {} bytes, not {}", object.digest.to_string(), reader->size(), object.size));
     std::string bytes(object.size, '\0');
     DTR_ASSIGN(const std::size_t got, reader->read(bytes.data(), bytes.size(), 0));
     return Digest::of(std::string_view(bytes).substr(0, got), object.digest.algorithm());
@@ -284,8 +293,8 @@ std::string difference(const Logical& expected, const Logical& actual, bool secr
         if (!secrets && name == "account_secrets") continue;
         const auto it = actual.tables.find(name);
         if (it == actual.tables.end() || it->second != lines)
-            out += fmt::format("table {}: {} rows, expected {}\n", name, it == actual.tables.end() ? 0 : it->second.size(),
-                               lines.size());
+            out += fmt::format("table {}: {} rows, expected {}\n", name,
+                               it == actual.tables.end() ? 0 : it->second.size(), lines.size());
     }
     for (const auto& [key, value] : expected.config)
         if (const auto it = actual.config.find(key); it == actual.config.end() || it->second != value)

@@ -45,7 +45,8 @@ struct OpenArchive {
     }
     // What a careful forger does after changing rows or the inventory.
     void recount() {
-        std::vector<archive::TableFingerprint> tables = must(archive::parse_fingerprints(entry("db/fingerprints.json").second));
+        std::vector<archive::TableFingerprint> tables =
+            must(archive::parse_fingerprints(entry("db/fingerprints.json").second));
         archive::Fingerprint inventory;
         seal.inventory_entries = 0;
         for (auto& table : tables) {
@@ -84,7 +85,8 @@ inline OpenArchive open_archive(std::string_view bytes) {
     out.header = reader->header();
     while (const auto entry = must(reader->next())) {
         std::string content = must(reader->read_entry());
-        if (entry->name.kind != archive::EntryKind::restore_text) out.entries.emplace_back(entry->name.text, std::move(content));
+        if (entry->name.kind != archive::EntryKind::restore_text)
+            out.entries.emplace_back(entry->name.text, std::move(content));
     }
     out.seal = reader->seal().input;
     return out;

@@ -50,8 +50,8 @@ class Tally {
     }
     void print(const char* what) const {
         const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-        std::printf("%s: %d tried, %d passed; refused as untrusted %d, unsupported %d, the rest corrupt; %.1f s\n", what,
-                    tried_.load(), passed_.load(), untrusted_.load(), unsupported_.load(), seconds);
+        std::printf("%s: %d tried, %d passed; refused as untrusted %d, unsupported %d, the rest corrupt; %.1f s\n",
+                    what, tried_.load(), passed_.load(), untrusted_.load(), unsupported_.load(), seconds);
     }
     [[nodiscard]] int tried() const { return tried_; }
 
@@ -96,7 +96,9 @@ std::string join(const std::vector<std::string>& all) {
     return out;
 }
 
-std::string name_of(const std::string& piece) { return piece.substr(37, piece.find('\0', 37) - 37).substr(0, 40); }
+std::string name_of(const std::string& piece) {
+    return piece.substr(37, piece.find('\0', 37) - 37).substr(0, 40);
+}
 
 TEST(CorruptionSweep, TheSampleIsSound) {
     const std::string& bytes = small().archive;
@@ -109,25 +111,31 @@ TEST(CorruptionSweep, TheSampleIsSound) {
 TEST(CorruptionSweep, EveryByteFlipped) {
     const std::string& good = small().archive;
     Tally tally;
-    for_all(good.size(), [&](std::size_t i) {
-        std::string bytes = good;
-        bytes[i] = static_cast<char>(bytes[i] ^ (1 << (i % 8)));
-        tally.note(verify(bytes), fmt::format("bit {} of byte {}", i % 8, i));
-    }, kStep);
+    for_all(
+        good.size(),
+        [&](std::size_t i) {
+            std::string bytes = good;
+            bytes[i] = static_cast<char>(bytes[i] ^ (1 << (i % 8)));
+            tally.note(verify(bytes), fmt::format("bit {} of byte {}", i % 8, i));
+        },
+        kStep);
     tally.print("bytes flipped");
 }
 
 TEST(CorruptionSweep, EveryLengthCut) {
     const std::string& good = small().archive;
     Tally tally;
-    for_all(good.size(), [&](std::size_t length) {
-        const auto verified = verify(std::string_view(good).substr(0, length));
-        tally.note(verified, fmt::format("cut at {}", length));
-        if (length < archive::kTarBlock || verified) return;
-        EXPECT_THAT(verified.error().message, testing::HasSubstr("no seal: not a backup")) << length;
-        EXPECT_THAT(verified.error().message, testing::AnyOf(testing::HasSubstr("no part of it is proven"),
-                                                             testing::HasSubstr("sound up to sums/")));
-    }, kStep);
+    for_all(
+        good.size(),
+        [&](std::size_t length) {
+            const auto verified = verify(std::string_view(good).substr(0, length));
+            tally.note(verified, fmt::format("cut at {}", length));
+            if (length < archive::kTarBlock || verified) return;
+            EXPECT_THAT(verified.error().message, testing::HasSubstr("no seal: not a backup")) << length;
+            EXPECT_THAT(verified.error().message, testing::AnyOf(testing::HasSubstr("no part of it is proven"),
+                                                                 testing::HasSubstr("sound up to sums/")));
+        },
+        kStep);
     tally.print("lengths cut");
 }
 
@@ -135,7 +143,8 @@ TEST(CorruptionSweep, EntriesRearranged) {
     const auto all = pieces(small().archive);
     const auto foreign = pieces(small().second);  // of the same replica, and by the same signer
     Tally tally;
-    const auto refuse = [&](const std::vector<std::string>& changed, std::string_view what, std::size_t i, std::size_t j) {
+    const auto refuse = [&](const std::vector<std::string>& changed, std::string_view what, std::size_t i,
+                            std::size_t j) {
         const std::string bytes = join(changed);
         if (bytes == small().archive) return;
         tally.note(verify(bytes), fmt::format("{} {} {}", what, i, j));
@@ -199,7 +208,8 @@ TEST(CorruptionSweep, BytesAppended) {
     const std::string& good = small().archive;
     Tally tally;
     for (std::size_t size = 1; size <= 3072; size += kStep)
-        for (const char fill : {'\0', 'x'}) tally.note(verify(good + std::string(size, fill)), fmt::format("{} of {}", size, int{fill}));
+        for (const char fill : {'\0', 'x'})
+            tally.note(verify(good + std::string(size, fill)), fmt::format("{} of {}", size, int{fill}));
     tally.note(verify(good + good), "itself");
     tally.note(verify(good + small().second), "another full backup");
     for (const std::string& piece : pieces(good)) {

@@ -34,8 +34,8 @@ struct Tally {
     Stopwatch time;
 
     void print(const char* what) const {
-        std::printf("%s: %d points tried; found nothing %d, staged %d, live %d; staged blobs reused in %d; %.1f s\n", what, points,
-                    nothing, staged, live, reused, time.seconds());
+        std::printf("%s: %d points tried; found nothing %d, staged %d, live %d; staged blobs reused in %d; %.1f s\n",
+                    what, points, nothing, staged, live, reused, time.seconds());
     }
 };
 
@@ -90,7 +90,8 @@ TEST_F(RestoreSweep, StepsAreTheListedOnes) {
     for (const char* name : {"disk.create", "disk.write", "disk.sync", "disk.sync_dir", "disk.rename", "disk.mkdir",
                              "meta.begin", "meta.commit", "meta.committed"})
         EXPECT_EQ(passed.count(name), 1U) << name;
-    std::printf("a restore of %zu bytes passes %d fault points under %zu names\n", sample().archive.size(), total, passed.size());
+    std::printf("a restore of %zu bytes passes %d fault points under %zu names\n", sample().archive.size(), total,
+                passed.size());
 }
 
 TEST_F(RestoreSweep, DyingAtEveryStep) {
@@ -208,7 +209,8 @@ TEST_F(RestoreSweep, InterruptedAtRandomAgainAndAgain) {
         for (int i = 0; i < 12 && found != Found::live; ++i, ++interruptions) {
             if (random.next() % 3 == 0) {
                 const std::size_t length = random.next() % sample().archive.size();
-                const auto cut = restore_into(dir.path(), std::string_view(sample().archive).substr(0, length), sample().options);
+                const auto cut =
+                    restore_into(dir.path(), std::string_view(sample().archive).substr(0, length), sample().options);
                 ASSERT_FALSE(cut);
                 EXPECT_EQ(cut.error().code, ErrorCode::corrupt) << cut.error().text();
             } else {
@@ -221,7 +223,8 @@ TEST_F(RestoreSweep, InterruptedAtRandomAgainAndAgain) {
         ASSERT_TRUE(last) << last.error().text();
         EXPECT_EQ(inspect(dir.path(), sample().state), Found::live);
     }
-    std::printf("restore, interrupted at random: %d interruptions over 8 restores; %.1f s\n", interruptions, time.seconds());
+    std::printf("restore, interrupted at random: %d interruptions over 8 restores; %.1f s\n", interruptions,
+                time.seconds());
 }
 
 }  // namespace

@@ -12,9 +12,12 @@ constexpr std::size_t kBodyMax = 64U << 10;
 constexpr std::size_t kPage = 1000;
 
 json::object describe(const meta::Account& account) {
-    return {{"id", account.id},           {"name", account.name},         {"fullName", account.full_name},
+    return {{"id", account.id},
+            {"name", account.name},
+            {"fullName", account.full_name},
             {"isOrg", account.kind == meta::AccountKind::organization},
-            {"isAdmin", account.is_admin}, {"isActive", account.is_active}};
+            {"isAdmin", account.is_admin},
+            {"isActive", account.is_active}};
 }
 
 http::Response json_response(int status, const json::value& body) {
@@ -66,10 +69,10 @@ http::Response list(Services& services, const http::Request& request) {
 
 http::Reply create(Services& services, const http::Request& request, std::string actor) {
     return with_json_body(request, [&services, actor = std::move(actor)](const json::object& fields) {
-        const auto created = services.accounts.create_user({text_field(fields, "name"), text_field(fields, "fullName"),
-                                                            Secret(text_field(fields, "password")),
-                                                            flag_field(fields, "isAdmin")},
-                                                           actor);
+        const auto created =
+            services.accounts.create_user({text_field(fields, "name"), text_field(fields, "fullName"),
+                                           Secret(text_field(fields, "password")), flag_field(fields, "isAdmin")},
+                                          actor);
         if (!created) return error_response(created.error(), "NO_SUCH_ACCOUNT", "INVALID");
         return json_response(201, describe(*created));
     });
@@ -77,24 +80,25 @@ http::Reply create(Services& services, const http::Request& request, std::string
 
 http::Reply change_password(Services& services, const http::Request& request, const Caller& caller,
                             const std::string& name) {
-    return with_json_body(request, [&services, name, caller, peer = client_address(services, request)](const json::object& fields) {
-        if (!caller.principal.is_admin) {
-            const Secret old_password(text_field(fields, "oldPassword"));
-            const auto proved = services.authenticator.authenticate(name, old_password, peer);
-            if (!proved) return error_response(403, "NOT_AUTHORIZED", "the old password is wrong");
-        }
-        const Secret password(text_field(fields, "newPassword"));
-        const auto changed = services.accounts.set_password(name, password, caller.principal.name);
-        return changed ? no_content() : error_response(changed.error(), "NO_SUCH_ACCOUNT", "INVALID");
-    });
+    return with_json_body(
+        request, [&services, name, caller, peer = client_address(services, request)](const json::object& fields) {
+            if (!caller.principal.is_admin) {
+                const Secret old_password(text_field(fields, "oldPassword"));
+                const auto proved = services.authenticator.authenticate(name, old_password, peer);
+                if (!proved) return error_response(403, "NOT_AUTHORIZED", "the old password is wrong");
+            }
+            const Secret password(text_field(fields, "newPassword"));
+            const auto changed = services.accounts.set_password(name, password, caller.principal.name);
+            return changed ? no_content() : error_response(changed.error(), "NO_SUCH_ACCOUNT", "INVALID");
+        });
 }
 
 }  // namespace
 
 http::Reply handle_accounts(Services& services, const http::Request& request, const Caller& caller) {
     const auto parts = path_parts(std::string_view(request.path).substr(9));  // after "/enzi/v0/"
-    const bool own = parts.size() >= 2 && !caller.claims && !caller.principal.anonymous &&
-                     parts[1] == caller.principal.name;
+    const bool own =
+        parts.size() >= 2 && !caller.claims && !caller.principal.anonymous && parts[1] == caller.principal.name;
     if (parts.empty() || parts[0] != "accounts" || parts.size() > 3)
         return error_response(404, "NOT_FOUND", "no such resource");
     if (parts.size() == 3 && parts[2] == "changePassword" && request.method == "POST" && own)

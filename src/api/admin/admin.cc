@@ -54,14 +54,14 @@ http::Reply handle_cluster_status(Services& services, const http::Request& reque
     if (!epoch) return error_response(epoch.error());
     http::Response response;
     response.set("Content-Type", "application/json");
-    response.body = json::serialize(json::object{
-        {"replica_health", json::object{{services.replica_id, "OK"}}},
-        {"replica_timestamp", json::object{{services.replica_id, format_rfc3339(services.clock.now())}}},
-        {"replica_readonly", json::object{{services.replica_id, services.registry.settings().read_only}}},
-        {"gc_lock_holder", ""},
-        {"cluster_id", epoch->cluster_id},
-        {"epoch", epoch->number},
-        {"version", services.version}});
+    response.body = json::serialize(
+        json::object{{"replica_health", json::object{{services.replica_id, "OK"}}},
+                     {"replica_timestamp", json::object{{services.replica_id, format_rfc3339(services.clock.now())}}},
+                     {"replica_readonly", json::object{{services.replica_id, services.registry.settings().read_only}}},
+                     {"gc_lock_holder", ""},
+                     {"cluster_id", epoch->cluster_id},
+                     {"epoch", epoch->number},
+                     {"version", services.version}});
     return response;
 }
 

@@ -23,13 +23,19 @@ Result<backup::BackupOptions> read_options(const http::Request& request) {
     backup::BackupOptions options;
     options.config_only = request.query_value("config-only").value_or("") == "true";
     const std::string images = request.query_value("images").value_or("auto");
-    if (images == "include") options.images = backup::ImageChoice::include;
-    else if (images == "inventory") options.images = backup::ImageChoice::inventory;
-    else if (images != "auto") return fail(ErrorCode::invalid, "images must be auto, include or inventory");
+    if (images == "include")
+        options.images = backup::ImageChoice::include;
+    else if (images == "inventory")
+        options.images = backup::ImageChoice::inventory;
+    else if (images != "auto")
+        return fail(ErrorCode::invalid, "images must be auto, include or inventory");
     const std::string secrets = request.query_value("secrets").value_or("sealed");
-    if (secrets == "plaintext") options.secrets = archive::SecretPolicy::plaintext;
-    else if (secrets == "omit") options.secrets = archive::SecretPolicy::omitted;
-    else if (secrets != "sealed") return fail(ErrorCode::invalid, "secrets must be sealed, plaintext or omit");
+    if (secrets == "plaintext")
+        options.secrets = archive::SecretPolicy::plaintext;
+    else if (secrets == "omit")
+        options.secrets = archive::SecretPolicy::omitted;
+    else if (secrets != "sealed")
+        return fail(ErrorCode::invalid, "secrets must be sealed, plaintext or omit");
     for (const std::string& text : request.query_values("recipient")) {
         DTR_ASSIGN(archive::AgeRecipient recipient, archive::AgeRecipient::parse(text));
         options.recipients.push_back(std::move(recipient));
@@ -80,8 +86,9 @@ http::Reply handle_backup(Services& services, const http::Request& request, cons
     if (parts.size() == 1 && parts[0] == "backup") {
         if (request.method != "POST") return error_response(405, "UNSUPPORTED", "use POST");
         if (const auto wanted = request.query_value("replica-id"); wanted && *wanted != services.replica_id)
-            return error_response(412, "NO_SUCH_REPLICA",
-                                  fmt::format("this is replica {}, not {}", services.replica_id, wanted->substr(0, 64)));
+            return error_response(
+                412, "NO_SUCH_REPLICA",
+                fmt::format("this is replica {}, not {}", services.replica_id, wanted->substr(0, 64)));
         return start(services, request);
     }
     if (parts.size() == 2 && parts[0] == "backups" && request.method == "GET") return report(services, parts[1]);

@@ -32,14 +32,15 @@ http::Response json_response(int status, const json::value& body) {
 
 http::Response refuse_admin_access(const Caller& caller) {
     if (caller.principal.anonymous || caller.claims) return ask_for_password("a name and a password are needed");
-    return error_response(403, "NOT_AUTHORIZED", fmt::format("account '{}' may not manage this", caller.principal.name));
+    return error_response(403, "NOT_AUTHORIZED",
+                          fmt::format("account '{}' may not manage this", caller.principal.name));
 }
 
 http::Response list(Services& services, const http::Request& request, const Caller& caller) {
     const auto n = oci::page_size(request, 100, 1000);
     if (!n) return error_response(400, "INVALID", n.error().message);
-    const auto rows = services.registry.meta().repositories().list(
-        services.policy.visible_to(caller.principal), request.query_value("start").value_or(""), *n);
+    const auto rows = services.registry.meta().repositories().list(services.policy.visible_to(caller.principal),
+                                                                   request.query_value("start").value_or(""), *n);
     if (!rows) return error_response(rows.error());
     json::array items;
     for (const meta::Repository& row : *rows) items.push_back(describe(row));

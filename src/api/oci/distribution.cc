@@ -16,8 +16,8 @@ http::Response Exchange::refuse(identity::Action action) const {
 }
 
 http::Response method_not_allowed(std::string_view allowed) {
-    http::Response response = error_response(405, "UNSUPPORTED", "this method is not supported here",
-                                             fmt::format("allowed: {}", allowed));
+    http::Response response =
+        error_response(405, "UNSUPPORTED", "this method is not supported here", fmt::format("allowed: {}", allowed));
     response.set("Allow", std::string(allowed));
     return response;
 }
@@ -49,14 +49,21 @@ http::Reply dispatch(Services& services, const http::Request& request, const Rou
     if (!existing && existing.error().code != ErrorCode::not_found) return error_response(existing.error());
     const Exchange exchange{services, request, route, caller, existing ? &*existing : nullptr};
     switch (exchange.route.resource) {
-        case Resource::blob: return handle_blob(exchange);
-        case Resource::uploads: return handle_uploads(exchange);
-        case Resource::upload: return handle_upload(exchange);
-        case Resource::manifest: return handle_manifest(exchange);
-        case Resource::tags: return handle_tags(exchange);
-        case Resource::referrers: return handle_referrers(exchange);
+        case Resource::blob:
+            return handle_blob(exchange);
+        case Resource::uploads:
+            return handle_uploads(exchange);
+        case Resource::upload:
+            return handle_upload(exchange);
+        case Resource::manifest:
+            return handle_manifest(exchange);
+        case Resource::tags:
+            return handle_tags(exchange);
+        case Resource::referrers:
+            return handle_referrers(exchange);
         case Resource::base:
-        case Resource::catalog: break;
+        case Resource::catalog:
+            break;
     }
     return error_response(404, "UNSUPPORTED", "no such resource");
 }

@@ -56,8 +56,8 @@ Result<ReferrersPage> referrers_page(const Exchange& exchange, const Digest& sub
                                                                                   type, after, kReferrersStep));
         for (meta::Manifest& row : rows) {
             bytes += row.annotations_json.size();
-            page.more = page.descriptors.size() == kReferrersPage ||
-                        (!page.descriptors.empty() && bytes > kReferrersPageBytes);
+            page.more =
+                page.descriptors.size() == kReferrersPage || (!page.descriptors.empty() && bytes > kReferrersPageBytes);
             if (page.more) return page;
             page.descriptors.push_back({std::move(row.media_type), std::move(row.digest), row.size, false,
                                         std::move(row.artifact_type), std::move(row.annotations_json)});
@@ -82,7 +82,8 @@ http::Reply handle_tags(const Exchange& exchange) {
     for (const meta::Tag& tag : *tags) names.emplace_back(tag.name);
     http::Response response = json_response(json::object{{"name", exchange.route.repository}, {"tags", names}});
     if (more && !tags->empty())
-        response.set("Link", next_link(fmt::format("/v2/{}/tags/list", exchange.route.repository), tags->back().name, *n));
+        response.set("Link",
+                     next_link(fmt::format("/v2/{}/tags/list", exchange.route.repository), tags->back().name, *n));
     return response;
 }
 
@@ -94,15 +95,14 @@ http::Reply handle_catalog(Services& services, const http::Request& request, con
     const auto n = page_size(request, kRepositoriesStandard, kRepositoriesMax);
     if (!n) return error_response(400, "PAGINATION_NUMBER_INVALID", n.error().message);
     const std::string last = request.query_value("last").value_or("");
-    auto repositories = services.registry.meta().repositories().list(services.policy.visible_to(caller.principal), last,
-                                                                     *n + 1);
+    auto repositories =
+        services.registry.meta().repositories().list(services.policy.visible_to(caller.principal), last, *n + 1);
     if (!repositories) return error_response(repositories.error());
     const bool more = cut_page(*repositories, *n);
     json::array names;
     for (const meta::Repository& repository : *repositories) names.emplace_back(repository.name);
     http::Response response = json_response(json::object{{"repositories", names}});
-    if (more && !repositories->empty())
-        response.set("Link", next_link("/v2/_catalog", repositories->back().name, *n));
+    if (more && !repositories->empty()) response.set("Link", next_link("/v2/_catalog", repositories->back().name, *n));
     return response;
 }
 

@@ -9,15 +9,18 @@ namespace {
 
 constexpr std::size_t kTagsPerPushMax = 100;
 
-bool is_digest(std::string_view reference) { return reference.find(':') != std::string_view::npos; }
+bool is_digest(std::string_view reference) {
+    return reference.find(':') != std::string_view::npos;
+}
 
 http::Response unknown_manifest(const Exchange& exchange) {
     if (exchange.existing == nullptr)
         return error_response(404, "NAME_UNKNOWN", fmt::format("no repository {}", exchange.route.repository));
     const std::string& reference = exchange.route.reference;
     const bool sayable = is_digest(reference) || dtr::oci::check_tag(reference);
-    return error_response(404, "MANIFEST_UNKNOWN", fmt::format("{} has no manifest {}", exchange.route.repository,
-                                                               sayable ? reference : "of that name"));
+    return error_response(
+        404, "MANIFEST_UNKNOWN",
+        fmt::format("{} has no manifest {}", exchange.route.repository, sayable ? reference : "of that name"));
 }
 
 http::Response read(const Exchange& exchange) {
@@ -48,10 +51,11 @@ http::Response read(const Exchange& exchange) {
     response.content_length = row->size;
     if (exchange.is("HEAD")) return response;
     const auto bytes = registry.manifests().bytes_of(*row);
-    if (!bytes) return error_response(bytes.error().code == ErrorCode::not_found
-                                          ? Error{ErrorCode::corrupt, bytes.error().message,
-                                                  "push the image again, or restore it from a backup"}
-                                          : bytes.error());
+    if (!bytes)
+        return error_response(
+            bytes.error().code == ErrorCode::not_found
+                ? Error{ErrorCode::corrupt, bytes.error().message, "push the image again, or restore it from a backup"}
+                : bytes.error());
     response.body = **bytes;
     if (exchange.existing != nullptr)
         registry.batches().pulled(exchange.existing->id, row->digest,
@@ -61,14 +65,17 @@ http::Response read(const Exchange& exchange) {
 
 http::Response push_error(const Error& error, bool digest_named) {
     switch (error.code) {
-        case ErrorCode::not_found: return error_response(404, "MANIFEST_BLOB_UNKNOWN", error.message, error.hint);
+        case ErrorCode::not_found:
+            return error_response(404, "MANIFEST_BLOB_UNKNOWN", error.message, error.hint);
         case ErrorCode::unsupported:
         case ErrorCode::invalid:
-            return error_response(400, digest_named && error.message.starts_with("the manifest's bytes")
-                                           ? "DIGEST_INVALID"
-                                           : "MANIFEST_INVALID",
+            return error_response(400,
+                                  digest_named && error.message.starts_with("the manifest's bytes")
+                                      ? "DIGEST_INVALID"
+                                      : "MANIFEST_INVALID",
                                   error.message, error.hint);
-        default: return error_response(error);
+        default:
+            return error_response(error);
     }
 }
 
@@ -144,9 +151,8 @@ http::Response remove(const Exchange& exchange) {
 
 http::Reply handle_manifest(const Exchange& exchange) {
     const bool reading = exchange.is("GET") || exchange.is("HEAD");
-    if (!reading && !exchange.is("PUT") && !exchange.is("DELETE"))
-        return method_not_allowed("GET, HEAD, PUT, DELETE");
-    const auto action = reading               ? identity::Action::pull
+    if (!reading && !exchange.is("PUT") && !exchange.is("DELETE")) return method_not_allowed("GET, HEAD, PUT, DELETE");
+    const auto action = reading              ? identity::Action::pull
                         : exchange.is("PUT") ? identity::Action::push
                                              : identity::Action::remove;
     if (!exchange.may(action)) return exchange.refuse(action);

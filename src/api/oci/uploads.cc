@@ -13,8 +13,7 @@ std::string upload_location(std::string_view repository, std::string_view id) {
     return fmt::format("/v2/{}/blobs/uploads/{}", repository, id);
 }
 
-void describe_upload(http::Response& response, std::string_view repository, std::string_view id,
-                     std::uint64_t offset) {
+void describe_upload(http::Response& response, std::string_view repository, std::string_view id, std::uint64_t offset) {
     response.set("Location", upload_location(repository, id));
     response.set("Range", dtr::oci::upload_range(offset));
     response.set("Docker-Upload-UUID", std::string(id));
@@ -37,19 +36,24 @@ http::Response created(std::string_view repository, const Digest& digest) {
 
 http::Response upload_error(const Error& error) {
     switch (error.code) {
-        case ErrorCode::not_found: return error_response(404, "BLOB_UPLOAD_UNKNOWN", error.message, error.hint);
-        case ErrorCode::invalid: return error_response(400, "DIGEST_INVALID", error.message, error.hint);
-        case ErrorCode::exhausted: return error_response(413, "SIZE_INVALID", error.message, error.hint);
-        case ErrorCode::conflict: return error_response(409, "BLOB_UPLOAD_INVALID", error.message, error.hint);
+        case ErrorCode::not_found:
+            return error_response(404, "BLOB_UPLOAD_UNKNOWN", error.message, error.hint);
+        case ErrorCode::invalid:
+            return error_response(400, "DIGEST_INVALID", error.message, error.hint);
+        case ErrorCode::exhausted:
+            return error_response(413, "SIZE_INVALID", error.message, error.hint);
+        case ErrorCode::conflict:
+            return error_response(409, "BLOB_UPLOAD_INVALID", error.message, error.hint);
         case ErrorCode::corrupt:
             return error_response(404, "BLOB_UPLOAD_UNKNOWN", error.message, "begin a new upload with POST");
-        default: return error_response(error);
+        default:
+            return error_response(error);
     }
 }
 
 http::Response out_of_order(std::string_view repository, const UploadSession& session, std::string_view why) {
-    http::Response response = error_response(416, "BLOB_UPLOAD_INVALID", why,
-                                             fmt::format("this upload holds {} bytes", session.offset()));
+    http::Response response =
+        error_response(416, "BLOB_UPLOAD_INVALID", why, fmt::format("this upload holds {} bytes", session.offset()));
     describe_upload(response, repository, session.id(), session.offset());
     return response;
 }
@@ -131,8 +135,7 @@ std::optional<std::string> mount_source(const Exchange& exchange, const Digest& 
 std::optional<http::Response> try_mount(const Exchange& exchange, const Digest& digest) {
     const auto source = mount_source(exchange, digest);
     if (!source) return std::nullopt;
-    const auto mounted =
-        exchange.services.registry.mount(exchange.route.repository, *source, digest, exchange.actor());
+    const auto mounted = exchange.services.registry.mount(exchange.route.repository, *source, digest, exchange.actor());
     if (mounted) return created(exchange.route.repository, digest);
     if (mounted.error().code == ErrorCode::not_found) return std::nullopt;
     return error_response(mounted.error());
@@ -146,10 +149,9 @@ http::Reply begin(const Exchange& exchange, DigestAlgorithm algorithm) {
 }
 
 http::Reply push_single(const Exchange& exchange, const Digest& digest) {
-    auto session = exchange.services.registry.uploads().begin_single({exchange.route.repository,
-                                                                      exchange.caller.principal.account_id,
-                                                                      std::string(exchange.actor()),
-                                                                      digest.algorithm()});
+    auto session = exchange.services.registry.uploads().begin_single(
+        {exchange.route.repository, exchange.caller.principal.account_id, std::string(exchange.actor()),
+         digest.algorithm()});
     if (!session) return upload_error(session.error());
     auto sink = sink_for(exchange, std::move(*session));
     sink->close_with(digest);

@@ -34,12 +34,8 @@ struct Layout {
     [[nodiscard]] std::string shard(const Digest& digest) const {
         return fmt::format("{}/{}/{}", blobs(), to_string(digest.algorithm()), digest.hex().substr(0, 2));
     }
-    [[nodiscard]] static std::string file_name(const ObjectId& id) {
-        return id.digest.hex() + '.' + id.generation;
-    }
-    [[nodiscard]] std::string object(const ObjectId& id) const {
-        return shard(id.digest) + '/' + file_name(id);
-    }
+    [[nodiscard]] static std::string file_name(const ObjectId& id) { return id.digest.hex() + '.' + id.generation; }
+    [[nodiscard]] std::string object(const ObjectId& id) const { return shard(id.digest) + '/' + file_name(id); }
 };
 
 // Moves a finished, synced file to its place and makes that durable.
@@ -144,8 +140,8 @@ class FsBlobStore final : public BlobStore {
         if (!info && info.error().code == ErrorCode::not_found && offset == 0) return begin(id);
         if (!info) return fail(info.error());
         if (info->size < offset)
-            return fail(ErrorCode::corrupt, fmt::format("upload {} has {} bytes where {} were recorded", id,
-                                                        info->size, offset));
+            return fail(ErrorCode::corrupt,
+                        fmt::format("upload {} has {} bytes where {} were recorded", id, info->size, offset));
         DTR_ASSIGN(UniqueFd fd, disk_.create(path, false, kFileMode));
         if (info->size != offset) DTR_TRY(disk_.truncate(fd.get(), offset));
         return std::make_unique<FsBlobWriter>(disk_, layout_, std::move(fd), std::move(path), offset);
@@ -170,9 +166,8 @@ class FsBlobStore final : public BlobStore {
   private:
     static tl::unexpected<Error> named(Error error, const ObjectId& id) {
         if (error.code == ErrorCode::not_found)
-            return fail(ErrorCode::not_found,
-                        fmt::format("the bytes of {} (generation {}) are not in the image store",
-                                    id.digest.to_string(), id.generation));
+            return fail(ErrorCode::not_found, fmt::format("the bytes of {} (generation {}) are not in the image store",
+                                                          id.digest.to_string(), id.generation));
         return fail(std::move(error));
     }
 

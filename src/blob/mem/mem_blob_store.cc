@@ -134,6 +134,8 @@ class MemBlobStore final : public BlobStore {
 
 }  // namespace
 
-std::unique_ptr<BlobStore> make_mem_blob_store() { return std::make_unique<MemBlobStore>(); }
+std::unique_ptr<BlobStore> make_mem_blob_store() {
+    return std::make_unique<MemBlobStore>();
+}
 
 }  // namespace dtr::blob

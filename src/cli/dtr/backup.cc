@@ -4,8 +4,8 @@
 #include <thread>
 
 #include "archive/reader.h"
-#include "base/encoding.h"
 #include "backup/backup_job.h"
+#include "base/encoding.h"
 #include "cli/connection.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
@@ -208,10 +208,12 @@ int run_backup(BackupCommand& command, const backup::StoreOpeners& openers) {
     }
     const double seconds = static_cast<double>(system_clock().monotonic() - started) / kSecond;
     if (command.json_output) {
-        std::fprintf(stderr, "%s\n", json::serialize(json::object{{"backup", outcome->backup_id},
-                                                                  {"seal", outcome->seal_digest},
-                                                                  {"bytes", outcome->bytes},
-                                                                  {"seconds", seconds}}).c_str());
+        std::fprintf(stderr, "%s\n",
+                     json::serialize(json::object{{"backup", outcome->backup_id},
+                                                  {"seal", outcome->seal_digest},
+                                                  {"bytes", outcome->bytes},
+                                                  {"seconds", seconds}})
+                         .c_str());
     } else {
         std::fprintf(stderr, "dtr: backup %s sealed: %s in %.1f s, seal %s\n", outcome->backup_id.c_str(),
                      human_bytes(outcome->bytes).c_str(), seconds, outcome->seal_digest.c_str());
@@ -225,21 +227,29 @@ void add_backup(Program& program) {
     auto* app = program.app.add_subcommand("backup", "Stream one consistent, sealed backup of everything to stdout");
     auto command = std::make_shared<BackupCommand>();
     command->connection.add_options(*app);
-    app->add_option("--existing-replica-id", command->replica_id, "Replica to back up from; checked")->envname("DTR_REPLICA_ID");
-    app->add_option("--output,-o", command->output, "Write to FILE instead of stdout; it appears only when it is sealed");
+    app->add_option("--existing-replica-id", command->replica_id, "Replica to back up from; checked")
+        ->envname("DTR_REPLICA_ID");
+    app->add_option("--output,-o", command->output,
+                    "Write to FILE instead of stdout; it appears only when it is sealed");
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_option("--images", command->images, "auto, include or inventory")->capture_default_str();
     app->add_option("--secrets", command->secrets, "sealed, plaintext or omit")->capture_default_str();
     app->add_option("--recipient", command->recipients, "age public key that may open the secrets, too")
         ->allow_extra_args(false);
-    app->add_flag("--offline,--offline-backup", command->offline, "Read the data directory; no replica may be running on it")
+    app->add_flag("--offline,--offline-backup", command->offline,
+                  "Read the data directory; no replica may be running on it")
         ->envname("DTR_OFFLINE_BACKUP");
-    app->add_option("--data-dir", command->data_dir, "Data directory for --offline")->envname("DTR_DATA_DIR")->capture_default_str();
+    app->add_option("--data-dir", command->data_dir, "Data directory for --offline")
+        ->envname("DTR_DATA_DIR")
+        ->capture_default_str();
     app->add_flag("--json", command->json_output, "Summary as JSON on stderr");
     app->add_flag("--debug", command->debug, "Verbose log on stderr")->envname("DEBUG");
-    app->callback([&program, command] { program.run = [&program, command] { return run_backup(*command, program.openers); }; });
-    app->footer("Examples:\n  dtr backup --ucp-url 127.0.0.1:8443 --ucp-ca \"$(cat ca.pem)\" --ucp-username admin > backup.tar\n"
-                "  dtr backup --offline --data-dir /var/lib/dtr --output backup.tar");
+    app->callback(
+        [&program, command] { program.run = [&program, command] { return run_backup(*command, program.openers); }; });
+    app->footer(
+        "Examples:\n  dtr backup --ucp-url 127.0.0.1:8443 --ucp-ca \"$(cat ca.pem)\" --ucp-username admin > "
+        "backup.tar\n"
+        "  dtr backup --offline --data-dir /var/lib/dtr --output backup.tar");
 }
 
 }  // namespace dtr::cli

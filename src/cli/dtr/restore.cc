@@ -58,17 +58,19 @@ void print(const RestoreCommand& command, const backup::RestoreReport& report) {
                                                          {"rows", report.rows},
                                                          {"blobs", report.blobs},
                                                          {"blobBytes", report.blob_bytes},
-                                                         {"blobsReused", report.blobs_reused}}).c_str());
+                                                         {"blobsReused", report.blobs_reused}})
+                                .c_str());
         return;
     }
-    std::fprintf(stderr, "dtr: restored backup %s of %s into %s: %llu rows, %llu blobs (%s)\n", report.backup_id.c_str(),
-                 format_rfc3339(report.cut_at).c_str(), command.data_dir.c_str(),
+    std::fprintf(stderr, "dtr: restored backup %s of %s into %s: %llu rows, %llu blobs (%s)\n",
+                 report.backup_id.c_str(), format_rfc3339(report.cut_at).c_str(), command.data_dir.c_str(),
                  static_cast<unsigned long long>(report.rows), static_cast<unsigned long long>(report.blobs),
                  human_bytes(report.blob_bytes).c_str());
     if (report.blobs_reused != 0)
         std::fprintf(stderr, "dtr: %llu blobs were there from an interrupted restore\n",
                      static_cast<unsigned long long>(report.blobs_reused));
-    std::fprintf(stderr, "dtr: epoch %lld, replica %s\n", static_cast<long long>(report.epoch), report.replica_id.c_str());
+    std::fprintf(stderr, "dtr: epoch %lld, replica %s\n", static_cast<long long>(report.epoch),
+                 report.replica_id.c_str());
     if (command.without_secrets || command.config_only)
         std::fprintf(stderr, "dtr: the new password of %s is in %s/admin-password\n", report.administrator.c_str(),
                      command.data_dir.c_str());
@@ -85,13 +87,17 @@ void add_restore(Program& program) {
     command->connection.add_options(*app);
     command->keys.add_options(*app);
     app->add_option("FILE", command->files, "Archive; - or nothing: stdin");
-    app->add_option("--data-dir", command->data_dir, "Empty data directory")->envname("DTR_DATA_DIR")->capture_default_str();
+    app->add_option("--data-dir", command->data_dir, "Empty data directory")
+        ->envname("DTR_DATA_DIR")
+        ->capture_default_str();
     app->add_option("--replica-id", command->replica_id, "Id of the restored replica: 12 hex digits")
         ->envname("DTR_INSTALL_REPLICA_ID")
         ->check(check_replica_id);
-    app->add_option("--dtr-external-url", command->external_url, "Address under which clients reach us")->envname("DTR_EXTERNAL_URL");
+    app->add_option("--dtr-external-url", command->external_url, "Address under which clients reach us")
+        ->envname("DTR_EXTERNAL_URL");
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
-    app->add_flag("--without-secrets", command->without_secrets, "All data, but new keys and a new administrator's password");
+    app->add_flag("--without-secrets", command->without_secrets,
+                  "All data, but new keys and a new administrator's password");
     app->add_flag("--json", command->json_output, "Report as JSON on stdout");
     app->add_flag("--debug", command->debug, "Verbose log on stderr")->envname("DEBUG");
     app->callback([&program, command] {
@@ -107,8 +113,9 @@ void add_restore(Program& program) {
             return static_cast<int>(kGood);
         };
     });
-    app->footer("Examples:\n  dtr restore --data-dir /var/lib/dtr --identity recovery-key < backup.tar\n"
-                "  dtr restore --data-dir b --without-secrets --trust 0123456789ABCDEF backup.tar");
+    app->footer(
+        "Examples:\n  dtr restore --data-dir /var/lib/dtr --identity recovery-key < backup.tar\n"
+        "  dtr restore --data-dir b --without-secrets --trust 0123456789ABCDEF backup.tar");
 }
 
 }  // namespace dtr::cli

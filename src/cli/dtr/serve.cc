@@ -67,7 +67,8 @@ Status install_if_empty(cluster::Environment& environment, const ServeOptions& o
     const bool interrupted = !current && staged && staged->purpose == "install";
     if (!empty && !interrupted) return {};
     if (options.no_install)
-        return fail(ErrorCode::refused, fmt::format("{} is empty, and --no-install was given", environment.directory.path()),
+        return fail(ErrorCode::refused,
+                    fmt::format("{} is empty, and --no-install was given", environment.directory.path()),
                     "mount the data directory, or leave out --no-install to make a new registry");
     cluster::InstallOptions install;
     if (!options.admin_password_file.empty()) {
@@ -81,10 +82,13 @@ Status install_if_empty(cluster::Environment& environment, const ServeOptions& o
     std::fprintf(stderr, "dtr: installed a new registry in %s\n", dir.c_str());
     if (report.password_handed_out)
         std::fprintf(stderr, "dtr: administrator: admin, password in %s/admin-password\n", dir.c_str());
-    std::fprintf(stderr, "dtr: recovery key: %s/recovery-key - carry it away, it opens the secrets of every backup\n", dir.c_str());
+    std::fprintf(stderr, "dtr: recovery key: %s/recovery-key - carry it away, it opens the secrets of every backup\n",
+                 dir.c_str());
     std::fprintf(stderr, "dtr: CA fingerprint: %s\n", report.ca_fingerprint.c_str());
-    std::fprintf(stderr, "dtr: next: curl -k https://ADDRESS/ca > ca.pem; dtr backup --ucp-url ADDRESS --ucp-ca \"$(cat ca.pem)\" "
-                         "--ucp-username admin > backup.tar\n");
+    std::fprintf(
+        stderr,
+        "dtr: next: curl -k https://ADDRESS/ca > ca.pem; dtr backup --ucp-url ADDRESS --ucp-ca \"$(cat ca.pem)\" "
+        "--ucp-username admin > backup.tar\n");
     return {};
 }
 
@@ -111,9 +115,9 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), options.data_dir, true));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     http::ServerOptions server_options;
-    DTR_ASSIGN(server_options.tls_addresses,
-               addresses(options.listen.empty() && options.http_listen.empty() ? std::vector<std::string>{"127.0.0.1:8443"}
-                                                                               : options.listen));
+    DTR_ASSIGN(server_options.tls_addresses, addresses(options.listen.empty() && options.http_listen.empty()
+                                                           ? std::vector<std::string>{"127.0.0.1:8443"}
+                                                           : options.listen));
     DTR_ASSIGN(server_options.plain_addresses, addresses(options.http_listen));
     std::vector<std::string> more;
     for (const http::Address& address : server_options.tls_addresses) more.push_back(address.host);
@@ -135,10 +139,10 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     DTR_ASSIGN(std::string ca_pem, replica->authority_certificate());
     DTR_ASSIGN(const std::string fingerprint, identity::fingerprint(ca_pem));
 
-    api::Application application(api::Services{
-        replica->registry(), replica->accounts(), replica->authenticator(), replica->tokens(), replica->policy(),
-        replica->config(), replica->backups(), system_clock(), kProductVersion, replica->current().replica_id,
-        std::move(ca_pem), external_url, options.trusted_proxies});
+    api::Application application(
+        api::Services{replica->registry(), replica->accounts(), replica->authenticator(), replica->tokens(),
+                      replica->policy(), replica->config(), replica->backups(), system_clock(), kProductVersion,
+                      replica->current().replica_id, std::move(ca_pem), external_url, options.trusted_proxies});
     DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
     application.set_connection_count([&server] { return server->open_connections(); });
     replica->registry().start();
@@ -146,7 +150,8 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     std::string where;
     std::size_t index = 0;
     for (const std::string& address : server->addresses())
-        where += fmt::format(" {}://{}", index++ < options.listen.size() || options.http_listen.empty() ? "https" : "http", address);
+        where += fmt::format(
+            " {}://{}", index++ < options.listen.size() || options.http_listen.empty() ? "https" : "http", address);
     log::info("replica {} of cluster {}, epoch {}, CA {}", replica->current().replica_id,
               replica->current().cluster_id.substr(0, 8), replica->current().epoch, fingerprint);
     std::fprintf(stderr, "dtr: ready%s\n", where.c_str());
@@ -159,10 +164,14 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
 }  // namespace
 
 void add_serve(Program& program) {
-    auto* command = program.app.add_subcommand("serve", "Run a replica; an empty data directory gets a new registry first");
+    auto* command =
+        program.app.add_subcommand("serve", "Run a replica; an empty data directory gets a new registry first");
     auto options = std::make_shared<ServeOptions>();
-    command->add_option("--data-dir", options->data_dir, "Data directory")->envname("DTR_DATA_DIR")->capture_default_str();
-    command->add_option("--listen", options->listen, "HTTPS address HOST:PORT; may be repeated")->allow_extra_args(false);
+    command->add_option("--data-dir", options->data_dir, "Data directory")
+        ->envname("DTR_DATA_DIR")
+        ->capture_default_str();
+    command->add_option("--listen", options->listen, "HTTPS address HOST:PORT; may be repeated")
+        ->allow_extra_args(false);
     command->add_option("--http-listen", options->http_listen, "Plain HTTP address, for a load balancer or loopback")
         ->allow_extra_args(false);
     command->add_option("--admin-password-file", options->admin_password_file, "Password of the new administrator");
@@ -170,7 +179,8 @@ void add_serve(Program& program) {
     auto* key = command->add_option("--tls-key", options->tls_key, "Its private key (PEM file)");
     cert->needs(key);
     key->needs(cert);
-    command->add_option("--dtr-external-url,--external-url", options->external_url, "Address under which clients reach us")
+    command
+        ->add_option("--dtr-external-url,--external-url", options->external_url, "Address under which clients reach us")
         ->envname("DTR_EXTERNAL_URL");
     command->add_option("--replica-id", options->replica_id, "Id of a new replica: 12 hex digits")
         ->envname("DTR_INSTALL_REPLICA_ID")
@@ -199,8 +209,9 @@ void add_serve(Program& program) {
             return served ? static_cast<int>(kGood) : report(served.error());
         };
     });
-    command->footer("Examples:\n  dtr serve --data-dir /var/lib/dtr --listen 0.0.0.0:443\n"
-                    "  dtr serve --data-dir a --listen 127.0.0.1:8443 --http-listen 127.0.0.1:8080");
+    command->footer(
+        "Examples:\n  dtr serve --data-dir /var/lib/dtr --listen 0.0.0.0:443\n"
+        "  dtr serve --data-dir a --listen 127.0.0.1:8443 --http-listen 127.0.0.1:8080");
 }
 
 }  // namespace dtr::cli

@@ -46,9 +46,10 @@ Result<std::string> new_password(const UserCommand& command) {
 
 Status create(UserCommand& command) {
     DTR_ASSIGN(const std::string password, new_password(command));
-    DTR_TRY(send(command.connection, "POST", "/enzi/v0/accounts",
-                 {{"name", command.name}, {"fullName", command.full_name}, {"password", password}, {"isAdmin", command.admin}},
-                 "cannot create the user"));
+    DTR_TRY(send(
+        command.connection, "POST", "/enzi/v0/accounts",
+        {{"name", command.name}, {"fullName", command.full_name}, {"password", password}, {"isAdmin", command.admin}},
+        "cannot create the user"));
     std::fprintf(stderr, "dtr: user %s created\n", command.name.c_str());
     return {};
 }
@@ -59,8 +60,8 @@ Status change_password(UserCommand& command) {
     // One's own password is changed with the old one, which the connection has anyway.
     DTR_ASSIGN(const HttpCall probe, command.connection.call("GET", "/"));
     body["oldPassword"] = probe.basic_password.expose();
-    DTR_TRY(send(command.connection, "POST", "/enzi/v0/accounts/" + percent_encode(command.name) + "/changePassword", body,
-                 "cannot change the password"));
+    DTR_TRY(send(command.connection, "POST", "/enzi/v0/accounts/" + percent_encode(command.name) + "/changePassword",
+                 body, "cannot change the password"));
     std::fprintf(stderr, "dtr: password of %s changed\n", command.name.c_str());
     return {};
 }
@@ -96,7 +97,8 @@ Status print_list(Connection& connection, std::string path, std::string_view arr
         boost::system::error_code error;
         const json::value document = json::parse(answer.body, error);
         const auto* rows = error || !document.is_object() ? nullptr : document.as_object().if_contains(array);
-        if (rows == nullptr || !rows->is_array()) return fail(ErrorCode::internal, "the server's answer cannot be read");
+        if (rows == nullptr || !rows->is_array())
+            return fail(ErrorCode::internal, "the server's answer cannot be read");
         std::string last;
         for (const json::value& row : rows->as_array()) {
             if (!row.is_object()) return fail(ErrorCode::internal, "the server's answer cannot be read");
@@ -118,9 +120,9 @@ Status list_users(UserCommand& command) {
 }
 
 Status list_repositories(UserCommand& command) {
-    return print_list(command.connection, "/api/v0/repositories?n=1000", "repositories", "fullName", [](const json::object& row) {
-        return text_of(row, "fullName") + '\t' + text_of(row, "visibility");
-    });
+    return print_list(
+        command.connection, "/api/v0/repositories?n=1000", "repositories", "fullName",
+        [](const json::object& row) { return text_of(row, "fullName") + '\t' + text_of(row, "visibility"); });
 }
 
 Status set_visibility(UserCommand& command, const char* visibility) {
@@ -133,7 +135,8 @@ Status set_visibility(UserCommand& command, const char* visibility) {
 
 Status remove_repository(UserCommand& command) {
     DTR_TRY(oci::check_repository_name(command.name));
-    DTR_TRY(send(command.connection, "DELETE", "/api/v0/repositories/" + command.name, {}, "cannot remove the repository"));
+    DTR_TRY(
+        send(command.connection, "DELETE", "/api/v0/repositories/" + command.name, {}, "cannot remove the repository"));
     std::fprintf(stderr, "dtr: repository %s removed\n", command.name.c_str());
     return {};
 }
@@ -166,14 +169,16 @@ void add_user(Program& program) {
     auto made = add(program, *group, "create", "Create a user", create);
     made.app->add_option("NAME", made.command->name)->required();
     made.app->add_option("--full-name", made.command->full_name);
-    made.app->add_option("--password-file", made.command->password_file, "File with the new password; else you are asked");
+    made.app->add_option("--password-file", made.command->password_file,
+                         "File with the new password; else you are asked");
     made.app->add_flag("--admin", made.command->admin, "An administrator");
     add(program, *group, "list", "List users", list_users);
     auto removed = add(program, *group, "remove", "Remove a user; repositories stay", remove);
     removed.app->add_option("NAME", removed.command->name)->required();
     auto changed = add(program, *group, "passwd", "Change a password", change_password);
     changed.app->add_option("NAME", changed.command->name)->required();
-    changed.app->add_option("--password-file", changed.command->password_file, "File with the new password; else you are asked");
+    changed.app->add_option("--password-file", changed.command->password_file,
+                            "File with the new password; else you are asked");
 }
 
 void add_repo(Program& program) {

@@ -48,16 +48,18 @@ void print(const backup::VerifyReport& report, bool as_json) {
                                                          {"blobs", report.blobs},
                                                          {"manifests", report.manifests},
                                                          {"bytes", report.bytes},
-                                                         {"seal", report.seal_digest}}).c_str());
+                                                         {"seal", report.seal_digest}})
+                                .c_str());
         return;
     }
     std::printf("%s at level %d: backup %s of %s, %llu entries, %s\n",
-                verified ? "intact, signer verified" : "intact, signer unverified", report.level, report.backup_id.c_str(),
-                format_rfc3339(report.cut_at).c_str(), static_cast<unsigned long long>(report.entries),
-                human_bytes(report.bytes).c_str());
+                verified ? "intact, signer verified" : "intact, signer unverified", report.level,
+                report.backup_id.c_str(), format_rfc3339(report.cut_at).c_str(),
+                static_cast<unsigned long long>(report.entries), human_bytes(report.bytes).c_str());
     if (report.level >= 2)
-        std::printf("%llu rows, %llu blobs, %llu manifests parsed, secrets %s\n", static_cast<unsigned long long>(report.rows),
-                    static_cast<unsigned long long>(report.blobs), static_cast<unsigned long long>(report.manifests),
+        std::printf("%llu rows, %llu blobs, %llu manifests parsed, secrets %s\n",
+                    static_cast<unsigned long long>(report.rows), static_cast<unsigned long long>(report.blobs),
+                    static_cast<unsigned long long>(report.manifests),
                     report.secrets_opened ? "opened" : "not opened (no key)");
     std::printf("signer %s, seal %s\n", report.signer.c_str(), report.seal_digest.c_str());
     if (!verified)
@@ -71,8 +73,9 @@ void add_verify(Program& program) {
     auto* app = program.app.add_subcommand("verify", "Prove a backup: every byte, its seal, and that it would restore");
     auto command = std::make_shared<VerifyCommand>();
     command->keys.add_options(*app);
-    app->add_option("--level", command->level, "1: sums, seal, signature. 2: everything opened and parsed. "
-                                               "3: references closed. Default: 3 with a key, else 1")
+    app->add_option("--level", command->level,
+                    "1: sums, seal, signature. 2: everything opened and parsed. "
+                    "3: references closed. Default: 3 with a key, else 1")
         ->check(CLI::Range(1, 3));
     app->add_flag("--json", command->json_output, "Report as JSON");
     app->add_option("FILE", command->files, "Archive, its increments after it; - or nothing: stdin");

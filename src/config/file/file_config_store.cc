@@ -14,7 +14,9 @@ namespace json = boost::json;
 constexpr std::size_t kValueMax = 1U << 20;
 constexpr std::string_view kKeyMaterial = "ca/";
 
-bool has_own_file(std::string_view key) { return key.starts_with(kKeyMaterial); }
+bool has_own_file(std::string_view key) {
+    return key.starts_with(kKeyMaterial);
+}
 
 class FileConfigStore final : public ConfigStore {
   public:
@@ -31,16 +33,15 @@ class FileConfigStore final : public ConfigStore {
     Result<Entry> get(std::string_view key) override {
         MutexLock lock(mutex_);
         const auto it = entries_.find(std::string(key));
-        if (it == entries_.end())
-            return fail(ErrorCode::not_found, fmt::format("no configuration key '{}'", key));
+        if (it == entries_.end()) return fail(ErrorCode::not_found, fmt::format("no configuration key '{}'", key));
         return it->second;
     }
 
     Result<Snapshot> list(std::string_view prefix) override {
         MutexLock lock(mutex_);
         Snapshot snapshot{revision_, {}};
-        for (auto it = entries_.lower_bound(std::string(prefix));
-             it != entries_.end() && it->first.starts_with(prefix); ++it)
+        for (auto it = entries_.lower_bound(std::string(prefix)); it != entries_.end() && it->first.starts_with(prefix);
+             ++it)
             snapshot.entries.push_back(it->second);
         return snapshot;
     }
@@ -87,8 +88,8 @@ class FileConfigStore final : public ConfigStore {
         const auto it = entries_.find(change.key);
         const std::int64_t modified = it == entries_.end() ? 0 : it->second.modified;
         if (change.expected && *change.expected != modified)
-            return fail(ErrorCode::conflict, fmt::format("configuration key '{}' was changed by somebody else",
-                                                         change.key));
+            return fail(ErrorCode::conflict,
+                        fmt::format("configuration key '{}' was changed by somebody else", change.key));
         return {};
     }
 
@@ -126,7 +127,8 @@ class FileConfigStore final : public ConfigStore {
             Entry entry{key, {}, secret->as_bool(), modified->as_int64()};
             if (has_own_file(key)) {
                 auto value = read_file(disk_, value_path(key, entry.modified), kValueMax);
-                if (!value && value.error().code == ErrorCode::not_found) return damaged("the file of " + key + " is missing");
+                if (!value && value.error().code == ErrorCode::not_found)
+                    return damaged("the file of " + key + " is missing");
                 if (!value) return fail(value.error().in("cannot read the value of " + key));
                 entry.value = Secret(std::move(*value));
             } else {

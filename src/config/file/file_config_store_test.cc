@@ -18,28 +18,30 @@ class FileConfigStoreTest : public testing::Test {
         return open_file_config_store(real_disk(), {dir.path() + "/config", dir.path() + "/ca"});
     }
     void write(std::string_view text) { must(write_file(real_disk(), store, text)); }
-    test::TempDir dir;
+    test::TempDir dir{test::quick_directory()};
     std::string store = dir.path() + "/config/store.json";
 };
 
 TEST_F(FileConfigStoreTest, DamageIsSaidAndNeverCrashes) {
     {
         const auto good = must(open());
-        must(good->apply({{"settings/a", Secret("1"), false, std::nullopt}, {"ca/k", Secret("key"), true, std::nullopt}}));
+        must(good->apply(
+            {{"settings/a", Secret("1"), false, std::nullopt}, {"ca/k", Secret("key"), true, std::nullopt}}));
     }
     const std::string text = must(read_file(real_disk(), store));
     for (std::size_t length = 0; length < text.size(); ++length) {
         write(text.substr(0, length));
         EXPECT_EQ(open().error().code, ErrorCode::corrupt) << length;
     }
-    for (const char* entry : {"7", "{}", R"({"modified":"1","secret":false,"value":""})", R"({"modified":1,"secret":0,"value":""})",
-                              R"({"modified":1,"secret":false})", R"({"modified":1,"secret":false,"value":7})",
-                              R"({"modified":1,"secret":false,"value":"?"})"}) {
+    for (const char* entry :
+         {"7", "{}", R"({"modified":"1","secret":false,"value":""})", R"({"modified":1,"secret":0,"value":""})",
+          R"({"modified":1,"secret":false})", R"({"modified":1,"secret":false,"value":7})",
+          R"({"modified":1,"secret":false,"value":"?"})"}) {
         write(fmt::format(R"({{"format":1,"revision":1,"entries":{{"settings/a":{}}}}})", entry));
         EXPECT_EQ(open().error().code, ErrorCode::corrupt) << entry;
     }
     for (const char* whole : {"[]", "{}", R"({"revision":"1","entries":{}})", R"({"revision":1,"entries":[]})",
-                              R"({"revision":1,"entries":{"../a":{"modified":1,"secret":false,"value":""}}})"}) {
+                              R"({"revision":1,"entries":{"../b":{"modified":1,"secret":false,"value":""}}})"}) {
         write(whole);
         EXPECT_EQ(open().error().code, ErrorCode::corrupt) << whole;
     }

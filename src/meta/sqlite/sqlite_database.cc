@@ -148,8 +148,9 @@ void SqliteDatabase::run_batch(const std::vector<Request*>& batch, Durability du
     const SqliteWriter::Counters before = writer_->start();
     const Status common = run_all(batch, durability);
     if (!common) {
-        writer_->go_back(before);
         if (writer_->session().in_transaction()) (void)writer_->session().run("ROLLBACK");
+        // The commit may have happened all the same: numbers that are in the log must not be given again.
+        if (!writer_->recount()) writer_->go_back(before);
     }
     {
         const MutexLock lock(write_mutex_);

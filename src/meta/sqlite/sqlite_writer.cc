@@ -45,6 +45,11 @@ Result<std::unique_ptr<SqliteWriter>> SqliteWriter::open(std::unique_ptr<SqliteS
     return writer;
 }
 
+Status SqliteWriter::recount() {
+    DTR_ASSIGN(counters_, read_counters(*session_));
+    return {};
+}
+
 Status SqliteWriter::append_change(const sql::ChangeRow& change) {
     if (!numbered_) {
         ++counters_.transaction;

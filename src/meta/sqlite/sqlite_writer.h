@@ -41,6 +41,8 @@ class SqliteWriter final : public sql::Transaction {
         return counters_;
     }
     void go_back(Counters counters) { counters_ = counters; }
+    // Reads the numbering from the database again.
+    Status recount();
 
   private:
     explicit SqliteWriter(std::unique_ptr<SqliteSession> session) : session_(std::move(session)) {}

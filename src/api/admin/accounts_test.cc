@@ -1,0 +1,121 @@
+#include "api/test_api.h"
+
+namespace dtr::api::admin {
+namespace {
+
+class AccountsApiTest : public ApiTest {
+  protected:
+    Answer create(const std::string& who, const std::string& body) {
+        return send("POST", "/enzi/v0/accounts", who, body);
+    }
+    static std::string user(const std::string& name, const std::string& password = "long enough") {
+        return json::serialize(json::object{{"name", name}, {"fullName", "Somebody"}, {"password", password}});
+    }
+};
+
+TEST_F(AccountsApiTest, LifeOfAUser) {
+    const Answer created = create(admin, user("dora"));
+    EXPECT_EQ(created.status, 201) << created.body;
+    const auto fields = created.parsed().as_object();
+    EXPECT_EQ(fields.at("name").as_string(), "dora");
+    EXPECT_EQ(fields.at("fullName").as_string(), "Somebody");
+    EXPECT_FALSE(fields.at("isAdmin").as_bool());
+    EXPECT_TRUE(fields.at("isActive").as_bool());
+    EXPECT_FALSE(fields.at("isOrg").as_bool());
+    EXPECT_FALSE(fields.contains("password"));
+    EXPECT_EQ(create(admin, user("dora")).status, 409);
+
+    const std::string dora = basic("dora", "long enough");
+    EXPECT_EQ(ask("GET", "/v2/", dora).status, 200);
+    EXPECT_EQ(ask("GET", "/enzi/v0/accounts/dora", dora).status, 200) << "one may look at oneself";
+    EXPECT_EQ(ask("GET", "/enzi/v0/accounts/alice", dora).status, 403);
+    EXPECT_EQ(ask("GET", "/enzi/v0/accounts", dora).status, 403);
+    EXPECT_NE(ask("GET", "/enzi/v0/accounts", admin).body.find("\"dora\""), std::string::npos);
+    EXPECT_EQ(ask("GET", "/enzi/v0/accounts?start=dora", admin).body.find("\"dora\""), std::string::npos);
+
+    const std::string change = "/enzi/v0/accounts/dora/changePassword";
+    EXPECT_EQ(send("POST", change, dora, R"({"oldPassword":"wrong","newPassword":"even longer"})").status, 403);
+    EXPECT_EQ(send("POST", change, dora, R"({"newPassword":"even longer"})").status, 403);
+    EXPECT_EQ(send("POST", change, dora, R"({"oldPassword":"long enough","newPassword":"short"})").status, 400);
+    EXPECT_EQ(send("POST", change, dora, R"({"oldPassword":"long enough","newPassword":"even longer"})").status, 204);
+    EXPECT_EQ(Call("GET", "/v2/").as(dora).from("192.0.2.20").to(application).status, 401)
+        << "the old password still works";
+    EXPECT_EQ(ask("GET", "/v2/", basic("dora", "even longer")).status, 200);
+    EXPECT_EQ(send("POST", change, admin, R"({"newPassword":"by the admin"})").status, 204);
+    EXPECT_EQ(ask("GET", "/v2/", basic("dora", "by the admin")).status, 200);
+
+    EXPECT_EQ(ask("DELETE", "/enzi/v0/accounts/dora", basic("dora", "by the admin")).status, 403);
+    EXPECT_EQ(ask("DELETE", "/enzi/v0/accounts/dora", admin).status, 204);
+    EXPECT_EQ(ask("DELETE", "/enzi/v0/accounts/dora", admin).status, 404);
+    EXPECT_EQ(ask("GET", "/enzi/v0/accounts/dora", admin).error(), "NO_SUCH_ACCOUNT");
+    EXPECT_EQ(ask("GET", "/v2/", basic("dora", "by the admin")).status, 401);
+}
+
+TEST_F(AccountsApiTest, OnlyAdministratorsWithAPassword) {
+    const std::string bearer = token(admin, "registry:catalog:*&scope=repository:alice/x:*");
+    for (const std::string& who : {nobody, bearer}) {
+        const Answer answer = create(who, user("eve"));
+        EXPECT_EQ(answer.status, 401);
+        EXPECT_EQ(answer.error(), "NOT_AUTHENTICATED");
+        EXPECT_EQ(answer.header("WWW-Authenticate"), "Basic realm=\"dtr\"");
+        EXPECT_EQ(
+            send("POST", "/enzi/v0/accounts/admin/changePassword", who, R"({"newPassword":"now it is mine"})").status,
+            401);
+    }
+    const Answer answer = create(alice, user("eve"));
+    EXPECT_EQ(answer.status, 403);
+    EXPECT_EQ(answer.error(), "NOT_AUTHORIZED");
+    EXPECT_EQ(
+        send("POST", "/enzi/v0/accounts/admin/changePassword", alice, R"({"newPassword":"now it is mine"})").status,
+        403);
+    EXPECT_FALSE(world.accounts().find("eve"));
+}
+
+TEST_F(AccountsApiTest, BadBodies) {
+    for (const char* body :
+         {"{", "[]", "7", "null", R"({"name":7,"password":"long enough"})",
+          R"({"name":"x y","password":"long enough"})", R"({"name":"fay"})", R"({"name":"fay","password":"short"})",
+          R"({"name":"../x","password":"long enough"})", R"({"name":"","password":"long enough"})"}) {
+        const Answer answer = create(admin, body);
+        EXPECT_EQ(answer.status, 400) << body;
+        EXPECT_EQ(answer.error(), "INVALID") << answer.body;
+    }
+    EXPECT_EQ(create(admin, "").status, 400);
+    EXPECT_EQ(create(admin, std::string(40, '[')).status, 400);
+    EXPECT_EQ(create(admin, std::string(70'000, ' ')).status, 413);
+    EXPECT_EQ(ask("PUT", "/enzi/v0/accounts", admin).status, 405);
+    EXPECT_EQ(ask("PUT", "/enzi/v0/accounts/alice", admin).status, 405);
+    EXPECT_EQ(ask("GET", "/enzi/v0/other", admin).status, 404);
+    EXPECT_EQ(ask("GET", "/enzi/v0/", admin).status, 404);
+    EXPECT_EQ(ask("GET", "/enzi/v0/accounts/alice/x", admin).status, 404);
+}
+
+TEST_F(AccountsApiTest, TheLastAdministratorStays) {
+    const Answer answer = ask("DELETE", "/enzi/v0/accounts/admin", admin);
+    EXPECT_GE(answer.status, 400);
+    EXPECT_EQ(ask("GET", "/enzi/v0/accounts/admin", admin).status, 200);
+}
+
+// A browser that remembers the administrator's password sends it along with whatever any page asks for.
+TEST_F(AccountsApiTest, PagesOfOtherSitesAreRefused) {
+    const auto create_from = [&](const char* header, const char* value) {
+        return Call("POST", "/enzi/v0/accounts")
+            .as(admin)
+            .with(header, value)
+            .with("Content-Type", "text/plain")
+            .body(user("mallory"))
+            .to(application);
+    };
+    EXPECT_EQ(create_from("Origin", "https://evil.example").status, 403);
+    EXPECT_EQ(create_from("Origin", "null").status, 403);
+    EXPECT_EQ(create_from("Sec-Fetch-Site", "cross-site").status, 403);
+    EXPECT_EQ(create_from("Sec-Fetch-Site", "same-site").status, 403);
+    EXPECT_FALSE(world.accounts().find("mallory"));
+    EXPECT_EQ(Call("POST", "/api/v0/backup").as(admin).with("Origin", "https://evil.example").to(application).status,
+              403);
+    EXPECT_EQ(create_from("Origin", "http://registry.test").status, 201) << "our own pages may";
+    EXPECT_EQ(ask("DELETE", "/enzi/v0/accounts/mallory", admin).status, 204);
+}
+
+}  // namespace
+}  // namespace dtr::api::admin

@@ -1,0 +1,131 @@
+#include "api/test_api.h"
+
+namespace dtr::api {
+namespace {
+
+using HealthTest = ApiTest;
+
+TEST_F(HealthTest, IsToldToEverybody) {
+    for (const char* path : {"/_ping", "/health", "/load_balancer_status"}) {
+        const Answer answer = ask("GET", path);
+        EXPECT_EQ(answer.status, 200) << path;
+        EXPECT_EQ(answer.parsed().at("Healthy").as_bool(), true);
+        EXPECT_EQ(answer.parsed().at("Error").as_string(), "");
+        EXPECT_EQ(answer.header("Cache-Control"), "no-store");
+        EXPECT_EQ(ask("HEAD", path).status, 200);
+        EXPECT_EQ(ask("POST", path).status, 404);
+    }
+}
+
+TEST_F(HealthTest, TheAuthoritysCertificate) {
+    const Answer answer = ask("GET", "/ca");
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_TRUE(answer.body.starts_with("-----BEGIN CERTIFICATE-----"));
+    EXPECT_EQ(answer.body.find("PRIVATE"), std::string::npos);
+}
+
+TEST_F(HealthTest, Metrics) {
+    http::Request request;
+    request.method = "PATCH";
+    application.answered(request, 202, 7, 1000);
+    request.method = "BREW";
+    application.answered(request, 999, 0, 0);
+    const Answer answer = ask("GET", "/metrics");
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_TRUE(answer.header("Content-Type").starts_with("text/plain; version=0.0.4"));
+    EXPECT_NE(answer.body.find("dtr_http_requests_total{code=\"2xx\",method=\"PATCH\"}"), std::string::npos)
+        << answer.body;
+    EXPECT_NE(answer.body.find("dtr_http_request_duration_seconds_bucket"), std::string::npos);
+    EXPECT_NE(answer.body.find("dtr_build_info"), std::string::npos);
+    EXPECT_EQ(answer.body.find("BREW"), std::string::npos) << "clients could make labels without end";
+}
+
+TEST_F(HealthTest, TheServersOwnRefusals) {
+    for (const int status : {400, 408, 413, 429, 431, 500, 503}) {
+        http::Response response = application.refusal(status, "because");
+        Answer answer;
+        answer.status = response.status;
+        answer.headers = std::move(response.headers);
+        answer.body = std::move(response.body);
+        EXPECT_EQ(answer.status, status);
+        EXPECT_NE(answer.error(), "") << answer.body;
+        EXPECT_EQ(answer.has("Retry-After"), status == 429 || status == 503) << status;
+    }
+}
+
+TEST_F(HealthTest, LongTransfersAreToldFromLookUps) {
+    const auto work = [&](const char* method, const char* path) {
+        http::Request request;
+        request.method = method;
+        request.path = path;
+        return application.classify(request);
+    };
+    EXPECT_EQ(work("GET", "/v2/a/blobs/sha256:x"), http::Work::long_transfer);
+    EXPECT_EQ(work("PATCH", "/v2/a/blobs/uploads/x"), http::Work::long_transfer);
+    EXPECT_EQ(work("POST", "/api/v0/backup"), http::Work::long_transfer);
+    EXPECT_EQ(work("HEAD", "/v2/a/blobs/sha256:x"), http::Work::short_lookup);
+    EXPECT_EQ(work("GET", "/v2/a/manifests/x"), http::Work::short_lookup);
+}
+
+// ---- when the metadata store fails ----
+
+// Fails every look-up of a repository.
+class BrokenRepositories final : public meta::MetaStore, public meta::RepositoryStore {
+  public:
+    explicit BrokenRepositories(meta::MetaStore& real, ErrorCode code) : real_(real), code_(code) {}
+    meta::RepositoryStore& repositories() override { return *this; }
+    meta::ContentStore& content() override { return real_.content(); }
+    meta::UploadStore& uploads() override { return real_.uploads(); }
+    meta::AccountStore& accounts() override { return real_.accounts(); }
+    meta::FenceStore& fences() override { return real_.fences(); }
+    meta::ChangeLog& changes() override { return real_.changes(); }
+    meta::CollectorStore& collector() override { return real_.collector(); }
+    Result<meta::Epoch> epoch() override { return broken(); }
+    Status set_epoch(const meta::Epoch&) override { return broken(); }
+    [[nodiscard]] int schema_version() const override { return real_.schema_version(); }
+    Result<meta::Repository> find(std::string_view) override { return broken(); }
+    Result<meta::Repository> create(std::string_view, bool, meta::Actor) override { return broken(); }
+    Status set_public(std::string_view, bool, meta::Actor) override { return broken(); }
+    Status remove(std::string_view, meta::Actor) override { return broken(); }
+    Result<std::vector<meta::Repository>> list(const Visible&, std::string_view, std::size_t) override {
+        return broken();
+    }
+
+  private:
+    tl::unexpected<Error> broken() const { return fail(code_, "the file /secret/place/dtr.sqlite is away"); }
+    meta::MetaStore& real_;
+    ErrorCode code_;
+};
+
+TEST_F(HealthTest, AFailingStoreIsNotMistakenForARefusal) {
+    struct Case {
+        ErrorCode code;
+        int status;
+        const char* text;
+    };
+    for (const Case& c :
+         {Case{ErrorCode::unavailable, 503, "UNAVAILABLE"}, Case{ErrorCode::internal, 500, "UNKNOWN"}}) {
+        BrokenRepositories store(world.meta(), c.code);
+        const auto registry = world.registry(store, {});
+        Application broken(world.services_over(*registry));
+        for (const std::string& who : {nobody, alice, admin}) {
+            for (const char* target :
+                 {"/v2/alice/any/manifests/v1", "/v2/alice/any/tags/list", "/api/v0/repositories/alice/any",
+                  "/auth/token?scope=repository:alice/any:pull"}) {
+                const Answer answer = Call("GET", target).as(who).to(broken);
+                EXPECT_EQ(answer.status, c.status) << target << ' ' << answer.body;
+                EXPECT_EQ(answer.error(), c.text);
+                EXPECT_EQ(answer.has("Retry-After"), c.status == 503);
+                if (c.status == 500) {
+                    EXPECT_EQ(answer.body.find("/secret/"), std::string::npos) << answer.body;
+                }
+            }
+        }
+        const Answer ping = Call("GET", "/_ping").to(broken);
+        EXPECT_EQ(ping.status, 503);
+        EXPECT_FALSE(ping.parsed().at("Healthy").as_bool());
+    }
+}
+
+}  // namespace
+}  // namespace dtr::api
