@@ -36,6 +36,7 @@ class ContentReader {
         : archive_(archive), options_(options), visitor_(visitor) {}
 
     Status run() {
+        DTR_TRY(require_known_schema(archive_.header()));
         if (archive_.header().encryption != archive::Encryption::none)
             return fail(ErrorCode::unsupported, "this archive's entries are encrypted, which this release cannot read");
         while (true) {
@@ -276,6 +277,18 @@ class ContentReader {
 };
 
 }  // namespace
+
+Status require_known_schema(const archive::Header& header) {
+    if (header.schema_version > meta::kSchemaVersion)
+        return fail(
+            ErrorCode::unsupported,
+            fmt::format("the backup has schema {}, this program knows {}", header.schema_version, meta::kSchemaVersion),
+            fmt::format("read it with dtr {} or later", header.product_version));
+    if (header.schema_version < 1)
+        return fail(ErrorCode::corrupt,
+                    fmt::format("the backup has schema {}, which never was", header.schema_version));
+    return {};
+}
 
 Status read_contents(archive::ArchiveReader& archive, const ContentOptions& options, ContentVisitor& visitor) {
     return ContentReader(archive, options, visitor).run();

@@ -34,6 +34,9 @@ struct ContentOptions {
     archive::AgeKeys keys;     // to open secrets/ with
 };
 
+// unsupported if the rows are of a schema newer than this program's; the hint names the release that reads them.
+Status require_known_schema(const archive::Header& header);
+
 // Reads `archive` to its seal. corrupt, untrusted (no key fits), or what the visitor fails with.
 Status read_contents(archive::ArchiveReader& archive, const ContentOptions& options, ContentVisitor& visitor);
 

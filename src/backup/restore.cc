@@ -29,11 +29,7 @@ Status refuse_early(const archive::ArchiveReader& reader, const RestoreOptions& 
                     fmt::format("give the recovery key with --identity FILE, or, if you know the signer, --trust {}",
                                 header.signer().key_id()));
     DTR_TRY(reader.require_verified());
-    if (header.schema_version > meta::kSchemaVersion)
-        return fail(
-            ErrorCode::unsupported,
-            fmt::format("the backup has schema {}, this program knows {}", header.schema_version, meta::kSchemaVersion),
-            fmt::format("restore with dtr {} or later", header.product_version));
+    DTR_TRY(require_known_schema(header));
     if (header.kind == archive::BackupKind::increment)
         return fail(ErrorCode::unsupported, "this archive is an increment",
                     "restore the full backup it builds on first");
@@ -288,7 +284,14 @@ class Restoration {
 
     Status flip() {
         DTR_TRY(fault_point("restore.before_flip"));
-        DTR_TRY(directory_.flip(current_));
+        if (auto flipped = directory_.flip(current_); !flipped) {
+            const auto found = directory_.current();
+            if (!found || !*found || (*found)->generation != current_.generation) return flipped;
+            // Renamed, but not confirmed: it may be undone by a power loss now, and by nothing else.
+            Error error = flipped.error().in("the restored state is in place, but the disk did not confirm it");
+            error.hint = "check the disk and its log, then run dtr serve";
+            return fail(std::move(error));
+        }
         // The new state is live. What fails from here is tidied up by the next start.
         if (auto point = fault_point("restore.flipped"); !point) return {};
         if (auto ended = directory_.end_staging(false); !ended) log::warn("{}", ended.error().text());

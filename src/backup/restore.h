@@ -54,7 +54,7 @@ struct RestoreReport {
 };
 
 // refused: the directory holds a live system; corrupt, untrusted, unsupported: the archive; no_space. On any error the
-// live state is as it was.
+// live state is as it was; if the very last sync failed the message says that the new one is in place.
 Result<RestoreReport> restore(archive::ByteSource& source, config::DataDirectory& directory,
                               const StoreOpeners& openers, const RestoreOptions& options, const RestoreHooks& hooks,
                               Disk& disk, Clock& clock, Random& random);

@@ -57,7 +57,13 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
         return code == 0 ? kGood : kUsage;
     }
     hide_passwords(argc, argv);
-    return program.run ? program.run() : kUsage;
+    try {
+        return program.run ? program.run() : static_cast<int>(kUsage);
+    } catch (const std::exception& error) {
+        // Ours do not throw; the library's may, for want of memory.
+        std::fprintf(stderr, "dtr: unexpected: %s\n", error.what());
+        return kUnexpected;
+    }
 }
 
 }  // namespace dtr::cli

@@ -97,6 +97,11 @@ std::vector<std::string> default_server_names(const std::vector<std::string>& mo
 
 Result<InstallReport> install(Environment& environment, const InstallOptions& options) {
     config::DataDirectory& directory = environment.directory;
+    DTR_ASSIGN(const auto live, directory.current());
+    if (live)
+        return fail(ErrorCode::refused,
+                    fmt::format("{} holds the live data of replica {}", directory.path(), live->replica_id),
+                    "start it with dtr serve");
     DTR_ASSIGN(const auto staged, directory.staging());
     if (staged && staged->purpose != "install")
         return fail(

@@ -30,20 +30,34 @@ Result<config::Current> find_current(config::DataDirectory& directory) {
                 "if these folders are mounts, mount them; for a new registry run dtr serve on an empty directory");
 }
 
+// The folders in which the live generation is missing or holds nothing: opening a store there would make an empty one.
+std::string missing_of(const config::DataDirectory& directory, Disk& disk, const std::string& generation) {
+    std::string missing;
+    const auto note = [&](const char* folder) { missing.append(missing.empty() ? "" : ", ").append(folder); };
+    const auto holds_something = [&](const std::string& path) {
+        const auto names = disk.list(path);
+        return names && !names->empty();
+    };
+    if (!holds_something(directory.ca_path(generation))) note("ca/");
+    if (!holds_something(directory.config_path(generation))) note("config/");
+    if (!holds_something(directory.metadata_path(generation))) note("metadata/");
+    if (!exists(disk, directory.registry_path() + "/blobs")) note("registry/");
+    return missing;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const ReplicaOptions& options) {
     config::DataDirectory& directory = environment.directory;
     DTR_ASSIGN(config::Current current, find_current(directory));
     const std::string generation = current.generation;
-    if (!exists(environment.disk, directory.metadata_path(generation)) ||
-        !exists(environment.disk, directory.config_path(generation)) ||
-        !exists(environment.disk, directory.ca_path(generation)) ||
-        !exists(environment.disk, directory.registry_path() + "/blobs"))
-        return fail(ErrorCode::refused,
-                    fmt::format("a folder of {} is missing the live generation {}", directory.path(), generation),
-                    "mount config/, ca/, metadata/ and registry/ as they were; if one is lost, run dtr restore into an "
-                    "empty directory");
+    const std::string missing = missing_of(directory, environment.disk, generation);
+    if (!missing.empty())
+        return fail(
+            ErrorCode::refused,
+            fmt::format("{} of {}: the live generation {} is missing there", missing, directory.path(), generation),
+            "mount config/, ca/, metadata/ and registry/ as they were; if one is lost, run dtr restore into an "
+            "empty directory");
     auto replica = std::unique_ptr<Replica>(new Replica(environment, std::move(current)));
     Replica& r = *replica;
     r.product_version_ = options.product_version;
@@ -51,6 +65,11 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     DTR_ASSIGN(r.blobs_, environment.openers.blobs(directory.registry_path()));
     DTR_ASSIGN(r.meta_, environment.openers.metadata(directory.metadata_path(generation)));
     DTR_ASSIGN(const meta::Epoch epoch, r.meta_->epoch());
+    if (epoch.cluster_id != r.current_.cluster_id || epoch.number != r.current_.epoch)
+        return fail(ErrorCode::refused,
+                    fmt::format("metadata/ of {} is of another cluster than config/ (epoch {}, not {})",
+                                directory.path(), epoch.number, r.current_.epoch),
+                    "mount the folders that belong together; if one is lost, run dtr restore into an empty directory");
     r.registry_ = std::make_unique<registry::Registry>(
         registry::Context{*r.meta_, *r.blobs_, environment.clock, environment.random, options.settings});
     r.account_version_ = std::make_unique<identity::AccountVersion>(r.meta_->accounts(), environment.clock);

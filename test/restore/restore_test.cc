@@ -240,6 +240,10 @@ TEST_F(Restore, NewerSchema) {
         open.header.product_version = "9.9.9";
     });
     refuses(archive, source.options, ErrorCode::unsupported, "dtr 9.9.9 or later");
+    EXPECT_TRUE(verify_at(1, archive, source.options));
+    EXPECT_EQ(verify_at(2, archive, source.options).error().code, ErrorCode::unsupported);
+    const std::string never = source.changed([](OpenArchive& open) { open.header.schema_version = 0; });
+    refuses(never, source.options, ErrorCode::corrupt, "schema 0");
 }
 
 TEST_F(Restore, NewerFormat) {

@@ -1,0 +1,91 @@
+#include "cli/connection.h"
+
+#include <gtest/gtest.h>
+
+#include "test/support/must.h"
+#include "test/support/temp_dir.h"
+
+#include "sys/disk.h"
+
+namespace dtr::cli {
+namespace {
+
+using test::must;
+using test::outcome;
+
+Connection complete() {
+    Connection connection;
+    connection.url = "registry.example:8443";
+    connection.username = "admin";
+    connection.password = "s3cret";
+    return connection;
+}
+
+TEST(Connection, MakesACall) {
+    Connection connection = complete();
+    connection.ca = "PEM";
+    const HttpCall call = must(connection.call("POST", "/api/v0/backup?x=y"));
+    EXPECT_EQ(call.method, "POST");
+    EXPECT_EQ(call.url, "https://registry.example:8443/api/v0/backup?x=y");
+    EXPECT_EQ(call.basic_username, "admin");
+    EXPECT_EQ(call.basic_password.expose(), "s3cret");
+    EXPECT_EQ(call.trust.ca_pem, "PEM");
+    EXPECT_FALSE(call.trust.insecure);
+    for (const char* url :
+         {"https://registry.example:8443/", "https://registry.example:8443", "registry.example:8443//"}) {
+        connection.url = url;
+        EXPECT_EQ(must(connection.call("GET", "/x")).url, "https://registry.example:8443/x") << url;
+    }
+}
+
+TEST(Connection, SaysWhatIsMissing) {
+    for (std::string Connection::*field : {&Connection::url, &Connection::username}) {
+        Connection connection = complete();
+        (connection.*field).clear();
+        const auto refused = connection.call("GET", "/");
+        ASSERT_FALSE(refused);
+        EXPECT_EQ(refused.error().code, ErrorCode::invalid);
+        EXPECT_FALSE(refused.error().hint.empty());
+    }
+}
+
+TEST(Connection, PasswordFiles) {
+    const test::TempDir directory;
+    const std::string path = directory.path() + "/password";
+    for (const char* text : {"s3cret", "s3cret\n", "s3cret\r\nsecond line\n"}) {
+        must(write_file(real_disk(), path, text));
+        EXPECT_EQ(must(read_password_file(path)).expose(), "s3cret");
+    }
+    // DIR/admin-password is a link.
+    std::filesystem::create_symlink(path, directory.path() + "/link");
+    Connection connection = complete();
+    connection.password_file = directory.path() + "/link";
+    connection.password = "of the flag";
+    EXPECT_EQ(must(connection.call("GET", "/")).basic_password.expose(), "s3cret");
+    must(write_file(real_disk(), path, "\nsecond"));
+    EXPECT_EQ(outcome(read_password_file(path)).substr(0, 7), "invalid");
+    EXPECT_FALSE(read_password_file(directory.path() + "/none"));
+    EXPECT_FALSE(read_password_file(directory.path()));
+}
+
+TEST(Connection, AnswersBecomeErrors) {
+    const auto error = [](int status, const std::string& body) {
+        return answer_error({status, {}, body}, "cannot try");
+    };
+    const Error told = error(403, R"({"errors":[{"code":"DENIED","message":"you may not","detail":"ask alice"}]})");
+    EXPECT_EQ(told.code, ErrorCode::denied);
+    EXPECT_EQ(told.message, "cannot try: you may not");
+    EXPECT_EQ(told.hint, "ask alice");
+    // A server's answer may be anything.
+    for (const char* body : {"", "<html>", "null", "[]", "{}", R"({"errors":7})", R"({"errors":[]})",
+                             R"({"errors":[7]})", R"({"errors":[{}]})", R"({"errors":[{"message":7,"detail":[]}]})"})
+        EXPECT_EQ(error(500, body).message, "cannot try: HTTP status 500") << body;
+    const std::pair<int, ErrorCode> table[] = {
+        {400, ErrorCode::invalid},     {401, ErrorCode::unauthenticated}, {403, ErrorCode::denied},
+        {409, ErrorCode::conflict},    {429, ErrorCode::unavailable},     {502, ErrorCode::unavailable},
+        {503, ErrorCode::unavailable}, {507, ErrorCode::no_space},        {500, ErrorCode::internal}};
+    for (const auto& [status, code] : table) EXPECT_EQ(error(status, "").code, code) << status;
+}
+
+}  // namespace
+}  // namespace dtr::cli
