@@ -35,12 +35,12 @@ Outcome run(std::vector<std::string> words, const std::function<void(Program&)>&
 
 TEST(Program, ErrorsHaveTheirExitCodes) {
     const std::pair<ErrorCode, int> table[] = {
-        {ErrorCode::invalid, 2},        {ErrorCode::unavailable, 3}, {ErrorCode::exhausted, 3},
-        {ErrorCode::corrupt, 5},        {ErrorCode::denied, 6},      {ErrorCode::unauthenticated, 6},
-        {ErrorCode::untrusted, 6},      {ErrorCode::unsupported, 7}, {ErrorCode::no_space, 8},
-        {ErrorCode::conflict, 9},       {ErrorCode::lost, 9},        {ErrorCode::refused, 10},
-        {ErrorCode::cancelled, 11},     {ErrorCode::internal, 1},    {ErrorCode::not_found, 1},
-        {ErrorCode::already_exists, 1},
+        {ErrorCode::invalid, 2},         {ErrorCode::unavailable, 3}, {ErrorCode::exhausted, 3},
+        {ErrorCode::corrupt, 5},         {ErrorCode::denied, 6},      {ErrorCode::unauthenticated, 6},
+        {ErrorCode::untrusted, 6},       {ErrorCode::unsupported, 7}, {ErrorCode::no_space, 8},
+        {ErrorCode::conflict, 9},        {ErrorCode::lost, 9},        {ErrorCode::refused, 10},
+        {ErrorCode::cancelled, 11},      {ErrorCode::internal, 1},    {ErrorCode::not_found, 2},
+        {ErrorCode::already_exists, 10},
     };
     for (const auto& [code, expected] : table) EXPECT_EQ(exit_code({code, "", ""}), expected) << to_string(code);
 }
