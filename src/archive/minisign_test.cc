@@ -99,7 +99,9 @@ TEST(MinisignTool, ItsKeysAreReadable) {
     std::string text = shell.read("pub");
     text = text.substr(text.find('\n') + 1);
     const PublicKey key = must(PublicKey::parse(text.substr(0, text.size() - 1)));
-    EXPECT_NE(shell.read("pub").find(key.key_id()), std::string::npos) << shell.read("pub") << key.key_id();
+    std::string id = key.key_id();
+    id.erase(0, id.find_first_not_of('0'));  // minisign prints the number without leading zeros
+    EXPECT_NE(shell.read("pub").find(id), std::string::npos) << shell.read("pub") << id;
     EXPECT_FALSE(key.id_is_derived());
 }
 

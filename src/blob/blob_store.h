@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/result.h"
 
@@ -29,6 +30,12 @@ using UploadId = std::string;  // 32 lower-case hex digits
 
 struct ObjectInfo {
     std::uint64_t size = 0;  // bytes
+    Micros placed_at = 0;    // when it got its name, by the medium's clock
+};
+
+struct UploadInfo {
+    UploadId id;
+    Micros written_at = 0;  // when bytes last came, by the medium's clock
 };
 
 // Reads one object. Thread-safe; stays readable while open even if the object is removed.
@@ -86,7 +93,8 @@ class BlobStore {
     // What was uploaded so far, to hash it again under another algorithm.
     virtual Result<std::unique_ptr<BlobReader>> open_upload(const UploadId& id) = 0;
     virtual Status discard(const UploadId& id) = 0;  // a missing one is good
-    virtual Result<std::vector<UploadId>> list_uploads() = 0;
+    // Every upload that is not finished, and what interrupted writers left beside them.
+    virtual Result<std::vector<UploadInfo>> list_uploads() = 0;
 
     // Room left, if the medium can tell.
     virtual Result<std::optional<std::uint64_t>> free_bytes() = 0;

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "meta/collector_store.h"
 #include "meta/schema.h"
+#include "meta/scrub_store.h"
 #include "meta/types.h"
 
 namespace dtr::meta {
@@ -183,6 +184,7 @@ class MetaStore {
     virtual FenceStore& fences() = 0;
     virtual ChangeLog& changes() = 0;
     virtual CollectorStore& collector() = 0;
+    virtual ScrubStore& scrub() = 0;
     virtual Result<Epoch> epoch() = 0;
     virtual Status set_epoch(const Epoch& epoch) = 0;
     [[nodiscard]] virtual int schema_version() const = 0;

@@ -1,6 +1,7 @@
-// The tables. A row of `blobs` is the one physical object of a digest: (digest, generation). Its state is live or
-// condemned; when the row goes, a row of `removals` takes its place until the bytes are unlinked. Leases lie apart from
-// it, so that keeping an object alive never touches the row that a push or the collector decides on.
+// The tables. A row of `blobs` is the one physical object of a digest: (digest, generation). Its state is live,
+// condemned or quarantined (ObjectState); when the row goes, a row of `removals` takes its place until the bytes are
+// unlinked. Leases lie apart from it, so that keeping an object alive never touches the row that a push or the collector
+// decides on; they are the collector's list of work as well: what has no lease is needed, or has been looked at.
 #include "meta/schema.h"
 
 #include <array>
@@ -117,6 +118,8 @@ constexpr std::string_view kIndexes[] = {
     "CREATE INDEX repository_blobs_digest ON repository_blobs (digest, repository_id)",        // mount, collector, cut
     "CREATE UNIQUE INDEX accounts_name ON accounts (name)",
     "CREATE INDEX blobs_condemned ON blobs (condemned_at, digest) WHERE state = 1",  // collector
+    "CREATE INDEX blobs_quarantined ON blobs (digest) WHERE state = 2",              // status
+    "CREATE INDEX leases_end ON leases (leased_until, digest)",                      // collector
     "CREATE INDEX uploads_expiry ON uploads (expires_at)",
     "CREATE INDEX pulls_age ON pulls (last_at)",
     "CREATE INDEX change_log_transaction ON change_log (transaction_id, sequence)",  // increments

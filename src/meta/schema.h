@@ -9,7 +9,7 @@
 
 namespace dtr::meta {
 
-inline constexpr int kSchemaVersion = 1;
+inline constexpr int kSchemaVersion = 2;
 
 enum class ColumnType { integer, text, bytes };  // BIGINT, TEXT in byte order, BYTEA/BLOB
 

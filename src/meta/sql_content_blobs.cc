@@ -2,7 +2,8 @@
 // manifest.
 //
 // A condemned object is as good as a live one for whoever refers to it now: the same transaction makes it live again.
-// Once the collector's transaction has taken the row away, the digest has no object, and its bytes must be sent again.
+// Once the collector's transaction has taken the row away, the digest has no object, and its bytes must be sent again;
+// the same holds while its object is quarantined, only that the links stay and the new object takes its place.
 #include <fmt/format.h>
 
 #include "meta/sql_content_store.h"
@@ -21,13 +22,23 @@ const Sql kFindBlob("find the blob",
 const Sql kFindObject("find the object", "SELECT digest, generation, size, state FROM blobs WHERE digest = ?1");
 const Sql kInsertObject(
     "record the object",
-    "INSERT INTO blobs (digest, generation, size, state, condemned_at) VALUES (?1, ?2, ?3, 0, NULL)");
+    "INSERT INTO blobs (digest, generation, size, state, condemned_at) VALUES (?1, ?2, ?3, 0, NULL)"
+    " ON CONFLICT (digest) DO UPDATE SET generation = excluded.generation, size = excluded.size, state = 0"
+    " WHERE blobs.state = 2");
+const Sql kRemoveReplaced("give up the quarantined bytes",
+                          "INSERT INTO removals (digest, generation, size, due_at)"
+                          " SELECT digest, generation, size, ?2 FROM blobs WHERE digest = ?1 AND state = 2"
+                          " ON CONFLICT (digest, generation) DO NOTHING");
+const Sql kClaimed("look for a claim on the new object",
+                   "SELECT 1 FROM removals WHERE digest = ?1 AND generation = ?2");
 const Sql kRevive("revive the object", "UPDATE blobs SET state = 0, condemned_at = NULL WHERE digest = ?1");
 const Sql kLinked("look for the blob's link",
                   "SELECT 1 FROM repository_blobs WHERE repository_id = ?1 AND digest = ?2");
 const Sql kLease("lease the object",
                  "INSERT INTO leases (digest, leased_until) VALUES (?1, ?2) ON CONFLICT (digest) DO UPDATE"
                  " SET leased_until = excluded.leased_until WHERE leases.leased_until < excluded.leased_until");
+const Sql kWatch("have the collector look at the object",
+                 "INSERT INTO leases (digest, leased_until) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING");
 const Sql kEndUpload("end the upload", "DELETE FROM uploads WHERE id = ?1");
 const Sql kUser("find what needs the blob",
                 "SELECT manifest_digest FROM manifest_references WHERE repository_id = ?1 AND digest = ?2"
@@ -41,6 +52,18 @@ const Sql kMountVisible("find a visible repository with the blob",
                         " LIMIT 1000) AS some JOIN repositories r ON r.id = some.repository_id"
                         " JOIN blobs b ON b.digest = ?1"
                         " WHERE r.is_public = 1 OR (r.namespace_name = ?2 AND r.namespace_name <> '') LIMIT 1");
+
+struct FoundObject {
+    Object object;
+    ObjectState state = ObjectState::live;
+};
+Result<std::optional<FoundObject>> look_up(sql::Connection& connection, std::string_view digest) {
+    return first<FoundObject>(connection.query(kFindObject, {digest}),
+                              [](const sql::Rows& rows) -> Result<FoundObject> {
+                                  DTR_ASSIGN(Object object, object_at(rows, 0));
+                                  return FoundObject{std::move(object), static_cast<ObjectState>(rows.integer(3))};
+                              });
+}
 
 Status lease(sql::Transaction& transaction, std::string_view digest, Micros until) {
     DTR_TRY(transaction.execute(kLease, {digest, until}));
@@ -67,22 +90,33 @@ tl::unexpected<Error> blob_unknown(std::string_view repository, const Digest& di
 
 Result<std::optional<Object>> keep_object(sql::Transaction& transaction, const Digest& digest) {
     const std::string name = digest.to_string();
-    bool condemned = false;
-    auto existing = first<Object>(transaction.query(kFindObject, {name}), [&](const sql::Rows& rows) {
-        condemned = rows.integer(3) != 0;
-        return object_at(rows, 0);
-    });
-    if (condemned) DTR_TRY(transaction.execute(kRevive, {name}));
-    return existing;
+    DTR_ASSIGN(auto found, look_up(transaction, name));
+    if (!found || found->state == ObjectState::quarantined) return std::optional<Object>();
+    if (found->state == ObjectState::condemned) DTR_TRY(transaction.execute(kRevive, {name}));
+    return std::optional(std::move(found->object));
 }
 
-Result<Object> place_object(sql::Transaction& transaction, const Object& offered) {
-    DTR_ASSIGN(auto existing, keep_object(transaction, offered.digest));
-    if (existing) return std::move(*existing);
+Result<Object> place_object(ChangeRecorder& recorder, const Object& offered) {
+    sql::Transaction& transaction = recorder.transaction();
+    const std::string name = offered.digest.to_string();
+    DTR_ASSIGN(auto found, look_up(transaction, name));
+    if (found && found->state == ObjectState::condemned) DTR_TRY(transaction.execute(kRevive, {name}));
+    if (found && found->state != ObjectState::quarantined) return std::move(found->object);
     if (offered.generation.empty())
-        return fail(ErrorCode::conflict, fmt::format("there is no object {} any more", offered.digest.to_string()));
-    DTR_TRY(transaction.execute(kInsertObject, {offered.digest.to_string(), offered.generation, offered.size}));
+        return fail(ErrorCode::conflict, fmt::format("there is no object {} any more", name));
+    DTR_ASSIGN(const bool claimed, any(transaction.query(kClaimed, {name, offered.generation})));
+    if (claimed)
+        return fail(ErrorCode::unavailable,
+                    fmt::format("the bytes of {} waited so long for their record that they were taken for waste", name),
+                    "send them again");
+    if (found) DTR_TRY(transaction.execute(kRemoveReplaced, {name, recorder.now()}));
+    DTR_TRY(transaction.execute(kInsertObject, {name, offered.generation, offered.size}));
     return offered;
+}
+
+Status watch(ChangeRecorder& recorder, std::string_view digest) {
+    DTR_TRY(recorder.transaction().execute(kWatch, {digest, recorder.now() - 1}));
+    return {};
 }
 
 Result<std::optional<std::string>> find_user(sql::Connection& connection, RepositoryId repository,
@@ -102,10 +136,10 @@ Result<Object> SqlContentStore::find_blob(std::string_view repository, const Dig
 
 Result<Object> SqlContentStore::find_object(const Digest& digest) {
     return read<Object>(parts_.database, [&](sql::Connection& connection) -> Result<Object> {
-        DTR_ASSIGN(auto found, first<Object>(connection.query(kFindObject, {digest.to_string()}),
-                                             [](const sql::Rows& rows) { return object_at(rows, 0); }));
-        if (!found) return fail(ErrorCode::not_found, fmt::format("there is no object {}", digest.to_string()));
-        return std::move(*found);
+        DTR_ASSIGN(auto found, look_up(connection, digest.to_string()));
+        if (!found || found->state == ObjectState::quarantined)
+            return fail(ErrorCode::not_found, fmt::format("there is no object {}", digest.to_string()));
+        return std::move(found->object);
     });
 }
 
@@ -122,7 +156,7 @@ Result<Object> SqlContentStore::link_existing(std::string_view repository, const
 Result<Object> SqlContentStore::add_blob(std::string_view repository, const Object& object, Micros lease_until,
                                          std::string_view upload_id, Actor actor) {
     return change_to<Object>(parts_, actor, [&](ChangeRecorder& recorder) -> Result<Object> {
-        DTR_ASSIGN(auto placed, place_object(recorder.transaction(), object));
+        DTR_ASSIGN(auto placed, place_object(recorder, object));
         DTR_TRY(link(recorder, repository, object.digest.to_string(), lease_until, upload_id));
         return placed;
     });
@@ -151,7 +185,7 @@ Status SqlContentStore::unlink_blob(std::string_view repository, const Digest& d
                         "delete that manifest first");
         DTR_ASSIGN(const bool erased, recorder.erase(TableId::repository_blobs, {id, name}));
         if (!erased) return blob_unknown(repository, digest);
-        return {};
+        return watch(recorder, name);
     });
 }
 

@@ -20,12 +20,13 @@ constexpr std::string_view kManifestColumns =
 
 const Sql kFindManifest("find the manifest",
                         fmt::format("SELECT {} FROM repositories r JOIN manifests m ON m.repository_id = r.id"
-                                    " AND m.digest = ?2 JOIN blobs b ON b.digest = m.digest WHERE r.name = ?1",
+                                    " AND m.digest = ?2 JOIN blobs b ON b.digest = m.digest AND b.state = 0"
+                                    " WHERE r.name = ?1",
                                     kManifestColumns));
 const Sql kFindTagged("find the tagged manifest",
                       fmt::format("SELECT {} FROM repositories r JOIN tags t ON t.repository_id = r.id AND t.name = ?2"
                                   " JOIN manifests m ON m.repository_id = r.id AND m.digest = t.digest"
-                                  " JOIN blobs b ON b.digest = m.digest WHERE r.name = ?1",
+                                  " JOIN blobs b ON b.digest = m.digest AND b.state = 0 WHERE r.name = ?1",
                                   kManifestColumns));
 const Sql kReferrers("list referrers",
                      fmt::format("SELECT {} FROM repositories r JOIN manifests m ON m.repository_id = r.id"
@@ -38,12 +39,12 @@ const Sql kListTags("list tags",
                     "SELECT t.name, t.digest, t.updated_at FROM repositories r LEFT JOIN tags t"
                     " ON t.repository_id = r.id AND t.name > ?2 WHERE r.name = ?1 ORDER BY t.name LIMIT ?3");
 const Sql kHasBlob("look for the referenced blob",
-                   "SELECT b.state, b.size FROM blobs b WHERE b.digest = ?2 AND"
+                   "SELECT b.state, b.size FROM blobs b WHERE b.digest = ?2 AND b.state <> 2 AND"
                    " (EXISTS (SELECT 1 FROM repository_blobs l WHERE l.repository_id = ?1 AND l.digest = ?2)"
                    " OR EXISTS (SELECT 1 FROM manifests m WHERE m.repository_id = ?1 AND m.digest = ?2))");
 const Sql kHasManifest("look for the referenced manifest",
                        "SELECT b.state, b.size FROM blobs b JOIN manifests m ON m.digest = b.digest"
-                       " WHERE b.digest = ?2 AND m.repository_id = ?1");
+                       " WHERE b.digest = ?2 AND b.state <> 2 AND m.repository_id = ?1");
 const Sql kStored("look for the manifest's row",
                   "SELECT media_type, artifact_type, annotations_json, subject FROM manifests"
                   " WHERE repository_id = ?1 AND digest = ?2");
@@ -140,7 +141,7 @@ Result<ManifestPutOutcome> put_in(ChangeRecorder& recorder, const ManifestPut& p
     const Manifest& manifest = put.manifest;
     const std::string digest = manifest.digest.to_string();
     DTR_ASSIGN(const RepositoryId repository, ensure_repository(recorder, put.repository));
-    DTR_ASSIGN(Object placed, place_object(transaction, {manifest.digest, manifest.generation, manifest.size}));
+    DTR_ASSIGN(Object placed, place_object(recorder, {manifest.digest, manifest.generation, manifest.size}));
     outcome.generation_in_use = std::move(placed.generation);
     DTR_ASSIGN(const bool stored, is_stored(transaction, repository, digest, manifest));
     if (!stored) DTR_TRY(store_manifest(recorder, repository, digest, put));

@@ -37,10 +37,10 @@ class SqlContentStore final : public ContentStore {
 
 // --- shared by both halves ---
 
-// The digest's object, revived if it was condemned. Nothing if it has none.
+// The digest's object, revived if it was condemned. Nothing if it has none whose bytes are good.
 Result<std::optional<Object>> keep_object(sql::Transaction& transaction, const Digest& digest);
 // The same, with `offered` becoming its object if it has none.
-Result<Object> place_object(sql::Transaction& transaction, const Object& offered);
+Result<Object> place_object(ChangeRecorder& recorder, const Object& offered);
 
 // The digest of a manifest of that repository which needs `digest`, other than itself.
 Result<std::optional<std::string>> find_user(sql::Connection& connection, RepositoryId repository,

@@ -19,7 +19,8 @@ SqlMetaStore::SqlMetaStore(std::unique_ptr<sql::Database> database, Clock& clock
       accounts_({*database_, clock, random}),
       fences_({*database_, clock, random}),
       changes_({*database_, clock, random}),
-      collector_({*database_, clock, random}) {}
+      collector_({*database_, clock, random}),
+      scrub_({*database_, clock, random}) {}
 
 Result<Epoch> SqlMetaStore::epoch() {
     return read<Epoch>(*database_, [&](sql::Connection& connection) -> Result<Epoch> {

@@ -9,6 +9,7 @@
 #include "meta/sql_content_store.h"
 #include "meta/sql_local_stores.h"
 #include "meta/sql_repository_store.h"
+#include "meta/sql_scrub_store.h"
 
 namespace dtr::meta {
 
@@ -24,6 +25,7 @@ class SqlMetaStore final : public MetaStore {
     FenceStore& fences() override { return fences_; }
     ChangeLog& changes() override { return changes_; }
     CollectorStore& collector() override { return collector_; }
+    ScrubStore& scrub() override { return scrub_; }
     Result<Epoch> epoch() override;
     Status set_epoch(const Epoch& epoch) override;
     [[nodiscard]] int schema_version() const override { return kSchemaVersion; }
@@ -37,6 +39,7 @@ class SqlMetaStore final : public MetaStore {
     SqlFenceStore fences_;
     SqlChangeLog changes_;
     SqlCollectorStore collector_;
+    SqlScrubStore scrub_;
 };
 
 }  // namespace dtr::meta

@@ -81,7 +81,10 @@ Status SqlRepositoryStore::remove(std::string_view name, Actor actor) {
         while (true) {
             DTR_ASSIGN(const auto digests, some(recorder, kSomeLinks, id));
             if (digests.empty()) break;
-            for (const std::string& digest : digests) DTR_TRY(recorder.erase(TableId::repository_blobs, {id, digest}));
+            for (const std::string& digest : digests) {
+                DTR_TRY(recorder.erase(TableId::repository_blobs, {id, digest}));
+                DTR_TRY(watch(recorder, digest));
+            }
         }
         DTR_TRY(recorder.transaction().execute(kForgetPulls, {id}));
         DTR_TRY(recorder.erase(TableId::repositories, {id}));

@@ -31,6 +31,11 @@ const Sql kSomeTagsOf("find the tags of the manifest",
 const Sql kSomeReferencesOf(
     "find the references of the manifest",
     "SELECT position FROM manifest_references WHERE repository_id = ?1 AND manifest_digest = ?2 LIMIT 500");
+// What the manifest needed may be waste now.
+const Sql kWatchReferences("have the collector look at what the manifest needed",
+                           "INSERT INTO leases (digest, leased_until) SELECT DISTINCT digest, CAST(?3 AS BIGINT)"
+                           " FROM manifest_references WHERE repository_id = ?1 AND manifest_digest = ?2"
+                           " ON CONFLICT (digest) DO NOTHING");
 const Sql kReadState("read the state", "SELECT value FROM state WHERE name = ?1");
 
 }  // namespace
@@ -119,9 +124,10 @@ Status erase_manifest(ChangeRecorder& recorder, RepositoryId repository, std::st
         if (names.empty()) break;
         for (const std::string& name : names) DTR_TRY(recorder.erase(TableId::tags, {repository, name}));
     }
+    DTR_TRY(recorder.transaction().execute(kWatchReferences, {repository, digest, recorder.now() - 1}));
     DTR_TRY(erase_references(recorder, repository, digest));
     DTR_TRY(recorder.erase(TableId::manifests, {repository, digest}));
-    return {};
+    return watch(recorder, digest);
 }
 
 Result<std::optional<std::string>> read_state(sql::Connection& connection, std::string_view name) {

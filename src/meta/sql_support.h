@@ -87,6 +87,8 @@ Result<Repository> create_repository(ChangeRecorder& recorder, std::string_view 
 // The repository of that name, made (private) if there is none.
 Result<RepositoryId> ensure_repository(ChangeRecorder& recorder, std::string_view name);
 
+// Something that referred to the digest is gone: the collector will look whether anything still does.
+Status watch(ChangeRecorder& recorder, std::string_view digest);
 // Deletes the manifest with its tags and references, which `recorder` logs. Checks nothing.
 Status erase_manifest(ChangeRecorder& recorder, RepositoryId repository, std::string_view digest);
 Status erase_references(ChangeRecorder& recorder, RepositoryId repository, std::string_view digest);

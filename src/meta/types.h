@@ -21,6 +21,9 @@ struct Repository {
     Micros created_at = 0;
 };
 
+// Quarantined: its bytes are known to be lost or wrong. It is served to nobody, and replaced by the next push.
+enum class ObjectState : int { live = 0, condemned = 1, quarantined = 2 };
+
 // A physical object as the blobs table has it.
 struct Object {
     Digest digest;

@@ -1,6 +1,8 @@
 // What every service of the registry stands on. References outlive the services.
 #pragma once
 
+#include <atomic>
+
 #include "base/clock.h"
 #include "base/random.h"
 #include "blob/blob_store.h"
@@ -8,13 +10,42 @@
 
 namespace dtr::registry {
 
+// A value that may be changed while others read it.
+template <class T>
+class Live {
+  public:
+    Live(T value) : value_(value) {}  // NOLINT(google-explicit-constructor): stands for its value
+    Live(const Live& other) : value_(other.get()) {}
+    Live& operator=(const Live& other) {
+        value_.store(other.get(), std::memory_order_relaxed);
+        return *this;
+    }
+    ~Live() = default;
+    [[nodiscard]] T get() const { return value_.load(std::memory_order_relaxed); }
+    operator T() const { return get(); }  // NOLINT(google-explicit-constructor)
+
+  private:
+    std::atomic<T> value_;
+};
+
+inline constexpr Micros kMinute = 60 * kSecond;
+inline constexpr Micros kHour = 60 * kMinute;
+inline constexpr Micros kDay = 24 * kHour;
+
 struct Settings {
-    Micros lease = 3600 * kSecond;  // how long what a push was told stays safe before its manifest
-    Micros upload_lifetime = 7 * 86400 * kSecond;
-    std::uint64_t blob_bytes_max = 1ULL << 40;
-    std::uint64_t free_bytes_reserve = 64ULL << 20;  // below it pushes are refused before the database fills
+    Live<Micros> lease = kHour;  // how long what a push was told stays safe before its manifest
+    Live<Micros> upload_lifetime = 7 * kDay;
+    Live<std::uint64_t> blob_bytes_max = 1ULL << 40;
+    Live<std::uint64_t> free_bytes_reserve = 64ULL << 20;  // below it pushes are refused before the database fills
     std::size_t manifest_cache_bytes = 16U << 20;
-    bool read_only = false;
+    Live<bool> read_only = false;
+
+    Live<Micros> gc_interval = 10 * kMinute;  // 0: only when asked
+    Live<Micros> gc_grace = kHour;            // between condemning an object and unlinking it
+    Live<Micros> orphan_age = kDay;           // what nothing records is left alone for so long
+
+    Live<Micros> scrub_interval = 30 * kDay;              // between two beginnings; 0: only when asked
+    Live<std::uint64_t> scrub_bytes_per_s = 20ULL << 20;  // 0: as fast as it goes
 };
 
 struct Context {

@@ -227,7 +227,7 @@ TEST_F(ManifestsTest, APushDuringCollectionIsWhole) {
         const std::string bytes = must(push_image(repository, layer, "v1"));
         must(store->content().remove_manifest(repository, Digest::of(bytes), "alice"));
         clock.advance(2 * Settings{}.lease);
-        must(store->collector().condemn("", 1000, clock.now()));
+        must(store->collector().condemn(1000, clock.now()));
         if (retired) {
             for (const meta::Object& object :
                  must(store->collector().retire(clock.now() + 1, 1000, clock.now())).removals) {
@@ -241,7 +241,7 @@ TEST_F(ManifestsTest, APushDuringCollectionIsWhole) {
         EXPECT_EQ(must(pull(repository, Digest::of(layer))), layer);
         // And it stays: what was condemned lives again.
         clock.advance(2 * Settings{}.lease);
-        must(store->collector().condemn("", 1000, clock.now()));
+        must(store->collector().condemn(1000, clock.now()));
         must(store->collector().retire(clock.now() + 1, 1000, clock.now()));
         EXPECT_EQ(must(pull(repository, Digest::of(layer))), layer);
     }

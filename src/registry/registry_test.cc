@@ -22,6 +22,7 @@ class CountedPulls final : public meta::MetaStore, public meta::ChangeLog {
     meta::FenceStore& fences() override { return real_.fences(); }
     meta::ChangeLog& changes() override { return *this; }
     meta::CollectorStore& collector() override { return real_.collector(); }
+    meta::ScrubStore& scrub() override { return real_.scrub(); }
     Result<meta::Epoch> epoch() override { return real_.epoch(); }
     Status set_epoch(const meta::Epoch& epoch) override { return real_.set_epoch(epoch); }
     [[nodiscard]] int schema_version() const override { return real_.schema_version(); }
@@ -116,7 +117,7 @@ class LeasesTest : public RegistryTest {
     }
     // Condemned if no lease holds it: nothing else needs it.
     bool kept(const Digest& digest) {
-        must(store->collector().condemn("", 1000, clock.now()));
+        must(store->collector().condemn(1000, clock.now()));
         const auto removals = must(store->collector().retire(clock.now() + 1, 1000, clock.now())).removals;
         (void)removals;
         return store->content().find_object(digest).has_value();

@@ -51,7 +51,7 @@ class SteeredBlobStore final : public blob::BlobStore {
         return real_->open_upload(id);
     }
     Status discard(const blob::UploadId& id) override { return real_->discard(id); }
-    Result<std::vector<blob::UploadId>> list_uploads() override { return real_->list_uploads(); }
+    Result<std::vector<blob::UploadInfo>> list_uploads() override { return real_->list_uploads(); }
     Result<std::optional<std::uint64_t>> free_bytes() override { return std::optional(free.load()); }
 
   private:
@@ -188,7 +188,11 @@ class RegistryTest : public ::testing::Test {
     }
 
     std::vector<blob::ObjectId> objects() { return must(blobs->list("", 100'000)).objects; }
-    std::vector<blob::UploadId> upload_files() { return must(blobs->list_uploads()); }
+    std::vector<blob::UploadId> upload_files() {
+        std::vector<blob::UploadId> ids;
+        for (const blob::UploadInfo& upload : must(blobs->list_uploads())) ids.push_back(upload.id);
+        return ids;
+    }
     std::string object_path(const meta::Object& object) const {
         return fmt::format("{}/registry/blobs/{}/{}/{}.{}", directory.path(), to_string(object.digest.algorithm()),
                            object.digest.hex().substr(0, 2), object.digest.hex(), object.generation);

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint64_t kRoomCheckBytes = 8U << 20;
 constexpr std::size_t kExpiredPerStep = 100;
+constexpr Micros kOrphanAgeMin = kMinute;  // a manifest on its way to its place has no row
 
 }  // namespace
 
@@ -47,8 +48,8 @@ UploadSession::~UploadSession() {
 
 Status UploadSession::append(std::string_view bytes) {
     if (row_.offset + bytes.size() > owner_.context_.settings.blob_bytes_max)
-        return fail(ErrorCode::exhausted,
-                    fmt::format("the blob is over the limit of {} bytes", owner_.context_.settings.blob_bytes_max));
+        return fail(ErrorCode::exhausted, fmt::format("the blob is over the limit of {} bytes",
+                                                      owner_.context_.settings.blob_bytes_max.get()));
     // One upload must not fill the disk past the reserve that its beginning was held to.
     if (!bytes.empty() && (!writer_ || row_.offset - room_checked_at_ >= kRoomCheckBytes)) {
         DTR_TRY(admit_bytes(owner_.context_));
@@ -194,6 +195,7 @@ Result<std::unique_ptr<UploadSession>> Uploads::begin_single(const UploadStart& 
                      .hash_state = {},
                      .started_at = context_.clock.now(),
                      .expires_at = 0};
+    hold(row.id);  // keeps remove_orphans() away
     auto session = std::unique_ptr<UploadSession>(new UploadSession(*this, std::move(row), false));
     session->hasher_ = Hasher(start.algorithm);
     return session;
@@ -230,6 +232,23 @@ Result<std::unique_ptr<UploadSession>> Uploads::open(std::string_view repository
     auto session = std::unique_ptr<UploadSession>(new UploadSession(*this, std::move(*row), true));
     session->hasher_ = std::move(*hasher);
     return session;
+}
+
+// The list is taken before the rows are asked: a session's row is there before its bytes, and after them.
+Result<std::size_t> Uploads::remove_orphans() {
+    DTR_ASSIGN(const auto files, context_.blobs.list_uploads());
+    const Micros age = std::max<Micros>(context_.settings.orphan_age, kOrphanAgeMin);
+    std::size_t removed = 0;
+    for (const blob::UploadInfo& file : files) {
+        if (context_.clock.now() - file.written_at < age || !hold(file.id)) continue;
+        const auto row = context_.meta.uploads().load(file.id);
+        const bool orphan = !row && row.error().code == ErrorCode::not_found;
+        auto gone = orphan ? context_.blobs.discard(file.id) : Status{};
+        release(file.id);
+        DTR_TRY(gone);
+        if (orphan) ++removed;
+    }
+    return removed;
 }
 
 Result<std::size_t> Uploads::expire() {

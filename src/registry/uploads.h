@@ -71,6 +71,8 @@ class Uploads {
     Result<std::unique_ptr<UploadSession>> open(std::string_view repository, std::string_view id);
     // Removes sessions that nobody went on with in time, and their bytes; answers how many.
     Result<std::size_t> expire();
+    // Removes bytes that an interrupted process left without a session; answers how many files.
+    Result<std::size_t> remove_orphans();
 
   private:
     friend class UploadSession;

@@ -99,7 +99,7 @@ class RealDisk final : public Disk {
     Result<FileInfo> stat(const std::string& path) override {
         struct stat s {};
         if (::lstat(path.c_str(), &s) != 0) return failed("look at", path);
-        return FileInfo{static_cast<std::uint64_t>(s.st_size), S_ISDIR(s.st_mode), s.st_mtim.tv_sec};
+        return FileInfo{static_cast<std::uint64_t>(s.st_size), S_ISDIR(s.st_mode), s.st_mtim.tv_sec, s.st_ctim.tv_sec};
     }
 
     Result<std::vector<std::string>> list(const std::string& path) override {

@@ -19,6 +19,7 @@ struct FileInfo {
     std::uint64_t size = 0;
     bool is_directory = false;
     std::int64_t modified_s = 0;  // seconds since 1970
+    std::int64_t changed_s = 0;   // the same; a rename counts, too
 };
 
 struct DiskSpace {

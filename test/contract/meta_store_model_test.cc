@@ -133,7 +133,7 @@ class ModelTest : public MetaHistoryTest {
     void collect() {
         if (pick(3) == 0) clock_.advance(7200 * kSecond);
         const Micros now = clock_.now();
-        ASSERT_GOOD(store_->collector().condemn("", 100, now));
+        ASSERT_GOOD(store_->collector().condemn(100, now));
         if (pick(2) == 0) {
             const auto gone = store_->collector().retire(now + 1, 100, now);
             ASSERT_GOOD(gone);

@@ -425,15 +425,13 @@ class CollectorTest : public MetaStoreFixture {
     CollectorStore& collector() { return store_->collector(); }
     std::size_t condemn() {
         std::size_t condemned = 0;
-        std::string after;
-        do {
-            auto step = collector().condemn(after, 2, clock_.now());
+        while (true) {
+            const auto step = collector().condemn(2, clock_.now());
             EXPECT_GOOD(step);
-            if (!step || step->fenced) break;
+            if (!step) return condemned;
             condemned += step->condemned;
-            after = step->next;
-        } while (!after.empty());
-        return condemned;
+            if (step->examined < 2) return condemned;
+        }
     }
     std::vector<Object> retire() {
         auto step = collector().retire(clock_.now() + 1, 100, clock_.now());
@@ -538,7 +536,7 @@ TEST_P(CollectorTest, AFenceStopsCollectionUntilItExpiresAndIsLostByIt) {
     pass_lease();
     const auto id = store_->fences().raise("backup", clock_.now() + kSecond);
     ASSERT_GOOD(id);
-    EXPECT_TRUE(collector().condemn("", 10, clock_.now())->fenced);
+    EXPECT_TRUE(collector().condemn(10, clock_.now())->fenced);
     EXPECT_TRUE(collector().retire(clock_.now(), 10, clock_.now())->fenced);
     EXPECT_GOOD(store_->fences().require(*id));
     EXPECT_GOOD(content().find_blob("a/one", digest_of("layer")));

@@ -284,7 +284,7 @@ TEST_F(Backup, WithoutItsFenceThereIsNoSeal) {
         Status write(std::string_view bytes) override {
             if (bytes_.empty()) {
                 EXPECT_EQ(
-                    must(replica_.meta().collector().condemn("", 100, system_clock().now() + 7200 * kSecond)).condemned,
+                    must(replica_.meta().collector().condemn(100, system_clock().now() + 7200 * kSecond)).condemned,
                     1U);
             }
             bytes_.append(bytes);

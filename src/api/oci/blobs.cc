@@ -60,11 +60,12 @@ http::Response unknown_blob(const Exchange& exchange, const Digest& digest) {
 }
 
 http::Response head(const Exchange& exchange, const Digest& digest) {
-    const auto object = exchange.services.registry.stat_blob(exchange.route.repository, digest);
+    // A pusher that is told "it is there" will not send it: it is kept until the manifest can follow.
+    dtr::registry::Registry& registry = exchange.services.registry;
+    const auto object = exchange.may(identity::Action::push) ? registry.promise_blob(exchange.route.repository, digest)
+                                                             : registry.stat_blob(exchange.route.repository, digest);
     if (!object && object.error().code == ErrorCode::not_found) return unknown_blob(exchange, digest);
     if (!object) return error_response(object.error());
-    // A pusher that is told "it is there" will not send it: keep it until the manifest can follow.
-    if (exchange.may(identity::Action::push)) exchange.services.registry.batches().lease(digest);
     if (has_it(exchange, digest)) return not_modified(digest);
     http::Response response = describe(digest);
     response.content_length = object->size;

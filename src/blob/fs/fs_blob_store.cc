@@ -85,7 +85,7 @@ class FsBlobStore final : public BlobStore {
     Result<ObjectInfo> stat(const ObjectId& id) override {
         auto info = disk_.stat(layout_.object(id));
         if (!info) return named(std::move(info).error(), id);
-        return ObjectInfo{info->size};
+        return ObjectInfo{info->size, info->changed_s * kSecond};
     }
 
     Result<std::unique_ptr<BlobReader>> open(const ObjectId& id) override {
@@ -156,7 +156,15 @@ class FsBlobStore final : public BlobStore {
 
     Status discard(const UploadId& id) override { return missing_is_good(disk_.remove(layout_.upload(id))); }
 
-    Result<std::vector<UploadId>> list_uploads() override { return disk_.list(layout_.uploads()); }
+    Result<std::vector<UploadInfo>> list_uploads() override {
+        DTR_ASSIGN(auto names, disk_.list(layout_.uploads()));
+        std::vector<UploadInfo> uploads;
+        for (std::string& name : names) {
+            const auto info = disk_.stat(layout_.upload(name));
+            if (info) uploads.push_back({std::move(name), info->modified_s * kSecond});  // else it is finished by now
+        }
+        return uploads;
+    }
 
     Result<std::optional<std::uint64_t>> free_bytes() override {
         DTR_ASSIGN(const DiskSpace space, disk_.space(layout_.root));

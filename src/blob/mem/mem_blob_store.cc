@@ -82,11 +82,11 @@ class MemBlobStore final : public BlobStore {
         uploads_.erase(id);
         return {};
     }
-    Result<std::vector<UploadId>> list_uploads() override {
+    Result<std::vector<UploadInfo>> list_uploads() override {
         MutexLock lock(mutex_);
-        std::vector<UploadId> ids;
-        for (const auto& [id, bytes] : uploads_) ids.push_back(id);
-        return ids;
+        std::vector<UploadInfo> uploads;
+        for (const auto& [id, bytes] : uploads_) uploads.push_back({id, 0});
+        return uploads;
     }
     Result<std::optional<std::uint64_t>> free_bytes() override { return std::optional<std::uint64_t>(); }
 

@@ -21,6 +21,11 @@ constexpr std::size_t kRowsPerCommit = 50'000;
 const sql::Sql kInsertObject(
     "load an object", "INSERT INTO blobs (digest, generation, size, state, condemned_at) VALUES (?1, ?2, ?3, 0, NULL)");
 
+// Shown by a repository, but needed by no manifest of it: a push was under way at the cut. The collector looks at them.
+constexpr const char* kWatchIdle =
+    "INSERT INTO leases (digest, leased_until) SELECT DISTINCT l.digest, 0 FROM repository_blobs l WHERE NOT EXISTS"
+    " (SELECT 1 FROM manifest_references r WHERE r.repository_id = l.repository_id AND r.digest = l.digest)";
+
 Error not_a_row(const Table& table, std::string_view why) {
     return Error{ErrorCode::corrupt, fmt::format("load a row of {}: {}", table.name, why), kSourceHint};
 }
@@ -66,6 +71,7 @@ class SqliteBulkLoader final : public BulkLoader {
             return fail(ErrorCode::corrupt, "load: two rows share a name: " + indexed.error().message, kSourceHint);
         }
         DTR_TRY(check_references());
+        DTR_TRY(session_->run(kWatchIdle));
         DTR_TRY(fault_point("meta.commit"));
         DTR_TRY(session_->run("COMMIT"));
         DTR_ASSIGN(const std::string sound, session_->value_of("PRAGMA quick_check(1)"));

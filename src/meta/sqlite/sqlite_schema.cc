@@ -42,6 +42,27 @@ Status install(SqliteSession& session) {
     return real_disk().sync_directory(parent_directory(session.path()));
 }
 
+// Version 2: leases are the collector's list of work; what has none and is not needed gets one that is over.
+constexpr const char* kToVersion2 =
+    "CREATE INDEX leases_end ON leases (leased_until, digest);"
+    "CREATE INDEX blobs_quarantined ON blobs (digest) WHERE state = 2;"
+    "INSERT INTO leases (digest, leased_until) SELECT b.digest, 0 FROM blobs b WHERE b.state = 0"
+    " AND NOT EXISTS (SELECT 1 FROM manifests m WHERE m.digest = b.digest)"
+    " AND NOT EXISTS (SELECT 1 FROM repository_blobs l JOIN manifest_references r"
+    "   ON r.repository_id = l.repository_id AND r.digest = l.digest WHERE l.digest = b.digest)"
+    " ON CONFLICT (digest) DO NOTHING;"
+    "UPDATE state SET value = '2' WHERE name = 'schema_version'";
+
+// One transaction: the old schema or the new one.
+Status migrate(SqliteSession& session, const char* statements) {
+    DTR_TRY(fault_point("meta.begin"));
+    DTR_TRY(session.run("BEGIN IMMEDIATE"));
+    DTR_TRY(session.run(statements));
+    DTR_TRY(fault_point("meta.commit"));
+    DTR_TRY(session.run("COMMIT"));
+    return fault_point("meta.committed");
+}
+
 Status check_version(SqliteSession& session) {
     DTR_ASSIGN(const long version, number(session, "SELECT value FROM state WHERE name = 'schema_version'"));
     if (version > kSchemaVersion)
@@ -52,6 +73,7 @@ Status check_version(SqliteSession& session) {
     if (version < 1)
         return fail(ErrorCode::corrupt,
                     fmt::format("metadata database {} has schema version {}", session.path(), version), kRestoreHint);
+    if (version == 1) return migrate(session, kToVersion2);
     return {};
 }
 

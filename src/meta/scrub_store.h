@@ -1,0 +1,36 @@
+// What the scrubber needs from the metadata: objects in order, their quarantine, and who suffers from it.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "meta/types.h"
+
+namespace dtr::meta {
+
+struct ScrubObject {
+    Object object;
+    ObjectState state = ObjectState::live;  // or quarantined
+};
+
+// A repository in which something needs an object.
+struct Use {
+    std::string repository;
+    std::string tag;  // that leads to it, or empty
+};
+
+class ScrubStore {
+  public:
+    virtual ~ScrubStore() = default;
+    // Live and quarantined objects after `after` (a digest, byte order), at most `limit`.
+    virtual Result<std::vector<ScrubObject>> page(std::string_view after, std::size_t limit) = 0;
+    // Live becomes quarantined or the other way round, if this generation is still the digest's object in the other
+    // state. True if it was.
+    virtual Result<bool> set_quarantined(const Object& object, bool quarantined) = 0;
+    // By repository and tag, at most `limit`; none: nobody needs it.
+    virtual Result<std::vector<Use>> uses(const Digest& digest, std::size_t limit) = 0;
+    virtual Result<std::vector<Object>> list_quarantined(std::size_t limit) = 0;
+};
+
+}  // namespace dtr::meta

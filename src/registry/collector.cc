@@ -1,0 +1,210 @@
+// Each step is short, so that pushes wait for no more than one small transaction of it.
+//
+// The one promise that is not in the database when it is given is that of HEAD: "it is there" is leased in memory and
+// written with the next batch. So between condemning and removing the batches are flushed; a promise made before the
+// object was condemned is then in the store, and brings the object back, and one made later saw it condemned.
+// Promises of a process that was killed are lost: nothing is condemned until a full term after the start.
+#include "registry/collector.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+#include "base/fault.h"
+#include "base/units.h"
+#include "sys/log.h"
+
+namespace dtr::registry {
+namespace {
+
+constexpr std::size_t kPerStep = 64;
+constexpr std::size_t kObjectsPerPage = 1000;
+constexpr std::uint64_t kObjectsPerRun = 10'000;  // of the image store's walk
+constexpr std::string_view kOrphanWalk = "orphans";
+constexpr std::chrono::seconds kScheduleTick{1};
+
+}  // namespace
+
+Collection::Collection(Collector& collector, CollectionOptions options) : collector_(collector), options_(options) {}
+
+Micros Collection::condemned_before() const {
+    const Settings& settings = collector_.context_.settings;
+    return collector_.context_.clock.now() - options_.grace.value_or(settings.gc_grace) + 1;
+}
+
+Result<bool> Collection::step() {
+    const auto next = [this]() -> Result<Phase> {
+        switch (phase_) {
+            case Phase::begin:
+                return begin();
+            case Phase::uploads:
+                return end_uploads();
+            case Phase::condemn:
+                return condemn();
+            case Phase::unlink:
+            case Phase::unlink_orphans:
+                return unlink();
+            case Phase::orphans:
+                return find_orphans();
+            case Phase::done:
+                break;
+        }
+        return Phase::done;
+    };
+    DTR_ASSIGN(phase_, next());
+    return phase_ != Phase::done;
+}
+
+Result<Collection::Phase> Collection::begin() {
+    Context& context = collector_.context_;
+    if (collector_.hold_) {
+        DTR_ASSIGN(report_.held, collector_.hold_());
+    }
+    const Micros ready = collector_.started_ + context.settings.lease;
+    const Micros now = context.clock.monotonic();
+    if (now < ready) report_.waits_until = context.clock.now() + (ready - now);
+    if (options_.dry_run) return survey();
+    return Phase::uploads;
+}
+
+Result<Collection::Phase> Collection::survey() {
+    Context& context = collector_.context_;
+    DTR_ASSIGN(const meta::Waste waste, context.meta.collector().survey(condemned_before(), context.clock.now()));
+    report_.condemned = waste.idle;
+    report_.removed = waste.idle + waste.condemned + waste.removals;
+    report_.bytes = waste.bytes;
+    return Phase::done;
+}
+
+Result<Collection::Phase> Collection::end_uploads() {
+    DTR_ASSIGN(const std::size_t expired, collector_.uploads_.expire());
+    DTR_ASSIGN(const std::size_t orphans, collector_.uploads_.remove_orphans());
+    report_.uploads += expired + orphans;
+    if (!report_.held.empty()) return Phase::done;
+    return report_.waits_until != 0 ? Phase::unlink : Phase::condemn;
+}
+
+Result<Collection::Phase> Collection::condemn() {
+    Context& context = collector_.context_;
+    meta::CollectorStore& store = context.meta.collector();
+    MutexLock alone(collector_.condemning_);
+    DTR_TRY(fault_point("gc.condemn"));
+    const Micros now = context.clock.now();
+    DTR_TRY(store.shorten_leases(now + context.settings.lease));
+    DTR_ASSIGN(const meta::CondemnStep condemned, store.condemn(kPerStep, now));
+    report_.condemned += condemned.condemned;
+    DTR_TRY(fault_point("gc.condemned"));
+    DTR_TRY(collector_.batches_.flush());
+    DTR_ASSIGN(const meta::RetireStep retired, store.retire(condemned_before(), kPerStep, context.clock.now()));
+    DTR_TRY(fault_point("gc.retired"));
+    if (condemned.fenced || retired.fenced) {
+        report_.held = "a backup or a restore is under way";
+        return Phase::unlink;
+    }
+    return condemned.examined == kPerStep || retired.removals.size() == kPerStep ? Phase::condemn : Phase::unlink;
+}
+
+// Rows last: as long as they are there, so is the way to the bytes.
+Result<Collection::Phase> Collection::unlink() {
+    Context& context = collector_.context_;
+    DTR_ASSIGN(const auto due, context.meta.collector().due_removals(kPerStep));
+    std::vector<meta::Object> done;
+    for (const meta::Object& object : due) {
+        DTR_TRY(fault_point("gc.unlink"));
+        if (auto removed = context.blobs.remove({object.digest, object.generation}); !removed) {
+            log::warn("collection: {}", removed.error().text());
+            ++report_.stuck;
+            continue;
+        }
+        done.push_back(object);
+        ++report_.removed;
+        report_.bytes += object.size;
+    }
+    DTR_TRY(fault_point("gc.unlinked"));
+    DTR_TRY(context.meta.collector().removed(done));
+    if (due.size() == kPerStep && !done.empty()) return phase_;
+    return phase_ == Phase::unlink && report_.held.empty() ? Phase::orphans : Phase::done;
+}
+
+// A page of the image store. What nothing records and has lain there for a while was left by a process that died
+// between its bytes and its row; should that process be alive after all, its row is refused.
+Result<Collection::Phase> Collection::find_orphans() {
+    Context& context = collector_.context_;
+    meta::CollectorStore& store = context.meta.collector();
+    std::string cursor;
+    if (seen_ > 0 || !options_.all_orphans) {
+        DTR_ASSIGN(cursor, store.bookmark(kOrphanWalk));
+    }
+    DTR_ASSIGN(const blob::ObjectPage page, context.blobs.list(cursor, kObjectsPerPage));
+    std::vector<meta::Object> found;
+    for (const blob::ObjectId& id : page.objects) found.push_back({id.digest, id.generation, 0});
+    DTR_ASSIGN(found, store.unrecorded(std::move(found)));
+    std::vector<meta::Object> orphans;
+    for (meta::Object& object : found) {
+        const auto info = context.blobs.stat({object.digest, object.generation});
+        if (!info || context.clock.now() - info->placed_at < context.settings.orphan_age) continue;
+        object.size = info->size;
+        orphans.push_back(std::move(object));
+    }
+    DTR_ASSIGN(const meta::Waste claimed, store.claim_orphans(orphans, context.clock.now()));
+    report_.orphans += claimed.removals;
+    DTR_TRY(store.set_bookmark(kOrphanWalk, page.next));
+    seen_ += std::max<std::size_t>(page.objects.size(), 1);
+    const bool more = !page.next.empty() && (options_.all_orphans || seen_ < kObjectsPerRun);
+    return more ? Phase::orphans : Phase::unlink_orphans;
+}
+
+Collector::Collector(Context& context, Uploads& uploads, Batches& batches, HoldReason hold)
+    : context_(context),
+      uploads_(uploads),
+      batches_(batches),
+      hold_(std::move(hold)),
+      started_(context.clock.monotonic()) {}
+
+Result<std::unique_ptr<Collection>> Collector::begin(CollectionOptions options) {
+    if (!options.dry_run) DTR_TRY(admit_change(context_));
+    return std::unique_ptr<Collection>(new Collection(*this, options));
+}
+
+Result<CollectionReport> Collector::run(CollectionOptions options) {
+    DTR_ASSIGN(const auto collection, begin(options));
+    while (true) {
+        DTR_ASSIGN(const bool more, collection->step());
+        if (!more) return collection->report();
+    }
+}
+
+void Collector::start() {
+    thread_ = std::jthread([this](const std::stop_token& stop) { collect_on_schedule(stop); });
+}
+
+void Collector::stop() {
+    thread_ = {};
+}
+
+void Collector::collect_on_schedule(const std::stop_token& stop) {
+    std::mutex mutex;
+    std::condition_variable_any wake;
+    std::unique_lock lock(mutex);
+    Micros last = context_.clock.monotonic();
+    while (!stop.stop_requested()) {
+        wake.wait_for(lock, stop, kScheduleTick, [] { return false; });
+        const Micros interval = context_.settings.gc_interval;
+        if (interval == 0 || context_.settings.read_only || context_.clock.monotonic() - last < interval) continue;
+        last = context_.clock.monotonic();
+        auto collection = begin({});
+        Result<bool> more = collection.has_value();
+        while (more && *more && !stop.stop_requested()) more = (*collection)->step();
+        if (!collection || !more) {
+            log::warn("collection: {}", (collection ? more.error() : collection.error()).text());
+            continue;
+        }
+        const CollectionReport& report = (*collection)->report();
+        if (report.removed + report.uploads > 0)
+            log::info("collected {} objects with {} bytes, {} of them orphans, and {} abandoned uploads",
+                      report.removed, report.bytes, report.orphans, report.uploads);
+    }
+}
+
+}  // namespace dtr::registry

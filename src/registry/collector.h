@@ -1,0 +1,96 @@
+// The collector of garbage (law 3; docs/design/0008-collector.md): finds by leases what lost its last reference, takes
+// it away in two steps, and removes what interrupted processes left. Runs beside everything else and pauses nothing.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "base/mutex.h"
+#include "registry/batches.h"
+#include "registry/context.h"
+#include "registry/uploads.h"
+
+namespace dtr::registry {
+
+// Why nothing may be collected now; empty: it may.
+using HoldReason = std::function<Result<std::string>()>;
+
+struct CollectionOptions {
+    std::optional<Micros> grace = std::nullopt;  // instead of the setting
+    bool dry_run = false;                        // count what would go
+    bool all_orphans = false;                    // walk the whole image store instead of the next stretch of it
+};
+
+struct CollectionReport {
+    std::uint64_t condemned = 0;
+    std::uint64_t removed = 0;  // objects whose bytes are gone now; in a dry run, that would go
+    std::uint64_t bytes = 0;    // of those
+    std::uint64_t orphans = 0;  // among them those that nothing recorded
+    std::uint64_t uploads = 0;  // abandoned ones
+    std::uint64_t stuck = 0;    // tries to remove bytes that failed; the log says why, the next run tries again
+    std::string held;           // not empty: why nothing was condemned or removed
+    Micros waits_until = 0;  // not 0: nothing is condemned before, as leases may have been lost with the last process
+};
+
+class Collector;
+
+// One run, in steps that hold nobody up. One thread; ending it early is good at any step.
+class Collection {
+  public:
+    // False: it was the last one. After an error the next run goes on.
+    Result<bool> step();
+    [[nodiscard]] const CollectionReport& report() const { return report_; }
+
+  private:
+    friend class Collector;
+    enum class Phase { begin, uploads, condemn, unlink, orphans, unlink_orphans, done };
+    Collection(Collector& collector, CollectionOptions options);
+    Result<Phase> begin();
+    Result<Phase> survey();
+    Result<Phase> end_uploads();
+    Result<Phase> condemn();
+    Result<Phase> unlink();
+    Result<Phase> find_orphans();
+    Micros condemned_before() const;
+
+    Collector& collector_;
+    CollectionOptions options_;
+    CollectionReport report_;
+    Phase phase_ = Phase::begin;
+    std::uint64_t seen_ = 0;  // objects of the image store, by this run
+};
+
+// Thread-safe; several collections at once are good.
+class Collector {
+  public:
+    Collector(Context& context, Uploads& uploads, Batches& batches, HoldReason hold);
+    ~Collector() { stop(); }
+    Collector(const Collector&) = delete;
+    Collector& operator=(const Collector&) = delete;
+
+    // refused in read-only mode.
+    Result<std::unique_ptr<Collection>> begin(CollectionOptions options);
+    // To its end.
+    Result<CollectionReport> run(CollectionOptions options);
+
+    // The thread that collects every settings.gc_interval.
+    void start();
+    void stop();
+
+  private:
+    friend class Collection;
+    void collect_on_schedule(const std::stop_token& stop);
+
+    Context& context_;
+    Uploads& uploads_;
+    Batches& batches_;
+    HoldReason hold_;
+    Micros started_;    // monotonic
+    Mutex condemning_;  // between condemning and removing, no other collection of this process condemns
+    std::jthread thread_;
+};
+
+}  // namespace dtr::registry

@@ -1,0 +1,92 @@
+// Reads what is stored and compares it with its digest, before somebody needs it and it is too late.
+//
+// An object whose bytes are lost or wrong is quarantined: nobody is served it, a push is told to send it, and gets it a
+// new place. If its bytes turn out to be good after all (a volume came back), it is released.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "registry/context.h"
+
+namespace dtr::registry {
+
+struct BadObject {
+    meta::Object object;
+    std::string why;
+    std::vector<meta::Use> uses;  // some of them, if there are very many
+};
+
+struct ScrubReport {
+    std::uint64_t objects = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t released = 0;  // from quarantine
+    std::vector<BadObject> bad;  // at most kBadMax; the count is bad_objects
+    std::uint64_t bad_objects = 0;
+    bool finished = false;
+};
+
+// One walk over all objects, in steps of at most a few megabytes. One thread; ending it early is good at any step.
+class Scrub {
+  public:
+    static constexpr std::size_t kBadMax = 1000;
+    // From after `after` (a digest; empty: from the start) at that rate (0: unlimited).
+    Scrub(Context& context, std::string after, std::uint64_t bytes_per_s);
+    // False: it was the last one. refused: so many objects are bad, one after another, that the fault must lie
+    // elsewhere; these were not quarantined.
+    Result<bool> step();
+    [[nodiscard]] const ScrubReport& report() const { return report_; }
+    [[nodiscard]] const std::string& place() const { return place_; }  // the last digest that is done
+    // How long to wait before the next step to keep to the rate.
+    [[nodiscard]] Micros pause() const;
+
+  private:
+    Status next_page();
+    Status start_object();
+    Result<bool> read_some();  // false: the object is read to its end
+    Status settle(const std::string& why);
+    Status judge(const meta::ScrubObject& found, const std::string& why);
+    Status release_suspects();
+
+    Context& context_;
+    std::string place_;
+    std::uint64_t bytes_per_s_;
+    Micros started_;
+    ScrubReport report_;
+    std::vector<meta::ScrubObject> page_;
+    std::size_t index_ = 0;
+    std::unique_ptr<blob::BlobReader> reader_;
+    std::optional<Hasher> hasher_;
+    std::uint64_t offset_ = 0;
+    bool second_look_ = false;
+    // Bad ones since the last good one, not quarantined yet.
+    std::vector<std::pair<meta::ScrubObject, std::string>> suspects_;
+};
+
+// Thread-safe.
+class Scrubber {
+  public:
+    explicit Scrubber(Context& context) : context_(context) {}
+    ~Scrubber() { stop(); }
+    Scrubber(const Scrubber&) = delete;
+    Scrubber& operator=(const Scrubber&) = delete;
+
+    // A walk of its own, whatever the schedule does.
+    std::unique_ptr<Scrub> begin(std::optional<std::uint64_t> bytes_per_s);
+
+    // The thread that walks every settings.scrub_interval, and after a restart goes on where it was.
+    void start();
+    void stop() { thread_ = {}; }
+
+  private:
+    void scrub_on_schedule(const std::stop_token& stop);
+    Result<bool> due();
+
+    Context& context_;
+    std::jthread thread_;
+};
+
+}  // namespace dtr::registry
