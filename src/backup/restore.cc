@@ -274,6 +274,8 @@ class Restoration {
         // The images were copied into a store of its own, or it begins with an empty one.
         if (header.images == archive::ImageScope::include || options_.config_only)
             DTR_TRY(config_->apply({{kImageStoreKey, Secret(random_hex(random_, 16)), false, std::nullopt}}));
+        DTR_TRY(config_->apply(
+            {{kCollectorHeldKey, Secret("restored from backup " + header.backup_id), false, std::nullopt}}));
         if (!options_.external_url.empty())
             DTR_TRY(config_->apply({{"settings/external-url", Secret(options_.external_url), false, std::nullopt}}));
         report_.epoch = epoch.number;

@@ -16,6 +16,10 @@
 
 namespace dtr::backup {
 
+// In the configuration of a restored cluster, with the reason as its value: nothing is collected until an operator has
+// looked at what came back and removes the key. Not secret.
+inline constexpr const char* kCollectorHeldKey = "collector/held";
+
 struct RestoreOptions {
     bool config_only = false;      // settings and keys; no repositories, images or accounts
     bool without_secrets = false;  // all data, but new keys and a new administrator's password

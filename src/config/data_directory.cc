@@ -106,17 +106,22 @@ Result<std::optional<Current>> DataDirectory::current() {
     current.epoch = integer_field(fields, "epoch");
     current.generation = string_field(fields, "generation");
     current.restored_from = string_field(fields, "restored_from");
+    current.undo_generation = string_field(fields, "undo_generation");
     if (!is_generation(current.generation) || current.replica_id.empty() || current.cluster_id.empty() ||
-        current.epoch < 1)
+        current.epoch < 1 || (!current.undo_generation.empty() && !is_generation(current.undo_generation)))
         return fail(ErrorCode::corrupt, fmt::format("{} is damaged: it names no generation, replica or epoch", path),
                     kDamagedHint);
     return std::optional(std::move(current));
 }
 
 Status DataDirectory::flip(const Current& current) {
-    const json::object fields{{"format", current.format},         {"replica_id", current.replica_id},
-                              {"cluster_id", current.cluster_id}, {"epoch", current.epoch},
-                              {"generation", current.generation}, {"restored_from", current.restored_from}};
+    const json::object fields{{"format", current.format},
+                              {"replica_id", current.replica_id},
+                              {"cluster_id", current.cluster_id},
+                              {"epoch", current.epoch},
+                              {"generation", current.generation},
+                              {"restored_from", current.restored_from},
+                              {"undo_generation", current.undo_generation}};
     return write_file(disk_, path_ + "/config/CURRENT", json::serialize(fields) + "\n");
 }
 

@@ -26,6 +26,9 @@ struct Current {
     std::int64_t epoch = 1;
     std::string generation;     // names config/<gen>, ca/<gen> and metadata/<gen>
     std::string restored_from;  // backup id, or empty
+    // The generation that was live before the last restore over data, or before it was undone; empty: none. Kept whole,
+    // with its objects in registry/, so that one more rename brings it back.
+    std::string undo_generation = {};
 };
 
 struct Staging {

@@ -75,7 +75,23 @@ TEST_F(DataDirectoryTest, FlipsAndReadsBack) {
     EXPECT_EQ(read.epoch, 7);
     EXPECT_EQ(read.generation, current.generation);
     EXPECT_EQ(read.restored_from, current.restored_from);
+    EXPECT_EQ(read.undo_generation, "");
     EXPECT_FALSE(must(directory->empty()));
+    Current next = current;
+    next.undo_generation = "g-0000beef";
+    must(directory->flip(next));
+    EXPECT_EQ(must(directory->current())->undo_generation, "g-0000beef");
+    next.undo_generation = "../x";
+    must(directory->flip(next));
+    EXPECT_EQ(directory->current().error().code, ErrorCode::corrupt);
+}
+
+// As written before there was an undo.
+TEST_F(DataDirectoryTest, ACurrentWithoutUndoReadsAsNone) {
+    const auto directory = open();
+    put("config/CURRENT", R"({"format":1,"replica_id":"0123456789ab","cluster_id":"00112233445566778899aabbccddeeff",)"
+                          R"("epoch":1,"generation":"g-00000001","restored_from":""})");
+    EXPECT_EQ(must(directory->current())->undo_generation, "");
 }
 
 TEST_F(DataDirectoryTest, AFlipIsTheOldOrTheNewAtEveryStep) {

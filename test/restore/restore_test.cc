@@ -68,6 +68,9 @@ TEST_F(Restore, KnowsThatItWasRestored) {
     EXPECT_NE(keys.signer.public_key(), source.signer->public_key());
     ASSERT_EQ(keys.chain.size(), 2U);
     EXPECT_EQ(keys.chain[1].epoch, 2U);
+    const auto held = must(site->config().get(backup::kCollectorHeldKey));
+    EXPECT_EQ(held.value.expose(), "restored from backup " + report.backup_id);
+    EXPECT_FALSE(held.secret);
     for (const auto& entry : must(site->config().list("ca/token/")).entries)
         EXPECT_FALSE(must(open_replica(source.dir.path()))->config().get(entry.key) && entry.key.ends_with(".key"))
             << entry.key;

@@ -223,7 +223,7 @@ namespace {
 
 bool renewed_by_restore(const std::string& key) {
     return key.starts_with("ca/token/") || key == backup::kSignerKey || key == backup::kSignerChain ||
-           key == backup::kImageStoreKey;
+           key == backup::kImageStoreKey || key == backup::kCollectorHeldKey;
 }
 
 Result<Digest> hash_of(blob::BlobStore& blobs, const meta::Object& object) {
