@@ -30,6 +30,7 @@ struct Services {
     std::string ca_pem;                        // served at /ca
     std::string external_url;                  // "https://registry.example"; empty: taken from requests
     std::vector<std::string> trusted_proxies;  // addresses whose X-Forwarded-* are believed
+    std::string staged_restore = {};           // backup whose interrupted restore lies beside what is live, or empty
 };
 
 }  // namespace dtr::api

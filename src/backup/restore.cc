@@ -6,6 +6,8 @@
 #include "backup/contents.h"
 #include "backup/digest_set.h"
 #include "backup/seal_keys.h"
+#include "backup/settle.h"
+#include "backup/undo.h"
 #include "base/fault.h"
 #include "sys/log.h"
 
@@ -79,7 +81,7 @@ class Loader final : public ContentVisitor {
         const bool reuse = staged && staged->size == size;
         if (staged && !reuse) DTR_TRY(blobs_.remove(id));
         std::unique_ptr<blob::BlobWriter> writer;
-        const blob::UploadId upload = random_hex(random_, 16);
+        const blob::UploadId upload = staging_.object_generation + random_hex(random_, 8);
         if (!reuse) {
             DTR_ASSIGN(writer, blobs_.begin(upload));
         }
@@ -172,7 +174,7 @@ class Restoration {
           random_(random) {}
 
     Result<RestoreReport> run(archive::ByteSource& source) {
-        DTR_TRY(require_no_live_system());
+        DTR_TRY(look_at_live());
         DTR_ASSIGN(const auto reader, archive::ArchiveReader::open(source, options_.anchors));
         DTR_TRY(refuse_early(*reader, options_));
         report_.backup_id = reader->header().backup_id;
@@ -183,18 +185,29 @@ class Restoration {
         DTR_ASSIGN(const bool more, reader->next_archive());
         if (more) return fail(ErrorCode::unsupported, "an increment follows the backup", "give the full backup alone");
         DTR_TRY(fault_point("restore.sealed"));
+        open_live_config();
         DTR_TRY(make_own(reader->header()));
         DTR_TRY(flip());
         return report_;
     }
 
   private:
-    Status require_no_live_system() {
-        DTR_ASSIGN(const auto live, directory_.current());
-        if (!live) return {};
-        return fail(ErrorCode::refused,
-                    fmt::format("{} holds the live data of replica {}", directory_.path(), live->replica_id),
-                    "restore into an empty directory with --data-dir DIR, then serve from there");
+    // Live data is gone over only if asked to, and only if all of it is there: it becomes the undo state.
+    Status look_at_live() {
+        DTR_ASSIGN(live_, directory_.current());
+        if (!live_) return {};
+        if (!options_.rewind)
+            return fail(
+                ErrorCode::refused,
+                fmt::format("{} holds the live data of replica {}", directory_.path(), live_->replica_id),
+                "add --rewind to put the backup in its place (dtr restore --undo goes back), or restore into an "
+                "empty directory with --data-dir DIR");
+        if (const std::string missing = directory_.missing_of(live_->generation); !missing.empty())
+            return fail(ErrorCode::refused,
+                        fmt::format("{} of {}: the live generation {} is missing there", missing, directory_.path(),
+                                    live_->generation),
+                        "mount config/, ca/, metadata/ and registry/ as they were, or restore into an empty directory");
+        return finish_flip(directory_, openers_);
     }
 
     // Goes on with a staging of the same backup; anything else that was staged is given up.
@@ -204,18 +217,9 @@ class Restoration {
             staging_ = std::move(*staged);
             log::info("going on with the interrupted restore of backup {}", backup_id);
         } else {
-            if (staged) {
-                // Nothing is live, so whatever lies in the image store was staged too. The note of it goes last: without
-                // it nobody would know whose these are.
-                DTR_TRY(remove_tree(disk_, directory_.registry_path() + "/blobs"));
-                DTR_TRY(remove_tree(disk_, directory_.registry_path() + "/uploads"));
-                DTR_TRY(directory_.end_staging(true));
-            }
-            DTR_ASSIGN(const bool empty, directory_.empty());
-            if (!empty)
-                return fail(ErrorCode::refused,
-                            fmt::format("{} is not empty, but holds no registry", directory_.path()),
-                            "restore into an empty directory, or remount the folders that are missing");
+            DTR_TRY(discard_staged(directory_, openers_, disk_));
+            if (!live_) DTR_TRY(require_empty());
+            DTR_TRY(require_room());
             staging_ = {"restore", backup_id, config::DataDirectory::new_generation(random_), random_hex(random_, 8)};
             DTR_TRY(directory_.begin_staging(staging_));
         }
@@ -223,9 +227,26 @@ class Restoration {
         DTR_TRY(remove_tree(disk_, directory_.metadata_path(staging_.generation)));
         DTR_TRY(remove_tree(disk_, directory_.config_path(staging_.generation)));
         DTR_TRY(remove_tree(disk_, directory_.ca_path(staging_.generation)));
-        DTR_TRY(remove_tree(disk_, directory_.registry_path() + "/uploads"));
         DTR_TRY(directory_.take_back());
         return make_directories(disk_, directory_.metadata_path(staging_.generation));
+    }
+
+    Status require_empty() {
+        DTR_ASSIGN(const bool empty, directory_.empty());
+        if (empty) return {};
+        return fail(ErrorCode::refused, fmt::format("{} is not empty, but holds no registry", directory_.path()),
+                    "restore into an empty directory, or remount the folders that are missing");
+    }
+
+    // The header says nothing of sizes; an archive that lies in a file does.
+    Status require_room() {
+        if (options_.config_only || options_.archive_bytes == 0) return {};
+        DTR_ASSIGN(const DiskSpace space, disk_.space(directory_.registry_path()));
+        if (space.free_bytes >= options_.archive_bytes) return {};
+        return fail(ErrorCode::no_space,
+                    fmt::format("the backup has {} bytes, and {} has room for {}", options_.archive_bytes,
+                                directory_.registry_path(), space.free_bytes),
+                    live_ ? "make room; dtr restore --forget-undo gives up an older undo state" : "make room");
     }
 
     Status load(archive::ArchiveReader& reader) {
@@ -233,6 +254,7 @@ class Restoration {
         DTR_ASSIGN(config_, openers_.config(directory_.config_path(staging_.generation),
                                             directory_.ca_path(staging_.generation)));
         DTR_ASSIGN(const auto blobs, openers_.blobs(directory_.registry_path()));
+        DTR_TRY(discard_uploads(*blobs, staging_.object_generation));
         DTR_ASSIGN(const auto rows, openers_.loader(metadata));
         Loader loader(*rows, *blobs, staging_, random_, options_.config_only, report_);
         DTR_TRY(read_contents(reader, {options_.config_only, !options_.without_secrets, options_.keys}, loader));
@@ -257,12 +279,12 @@ class Restoration {
     // A restored cluster knows that it was restored (law 7): all of it staged, so that nothing is left to do after the
     // flip.
     Status make_own(const archive::Header& header) {
-        meta::Epoch epoch{static_cast<std::int64_t>(header.epoch) + 1, random_hex(random_, 16), random_hex(random_, 16),
-                          header.cluster_id, clock_.now()};
-        {
-            DTR_ASSIGN(const auto store, openers_.metadata(directory_.metadata_path(staging_.generation)));
-            DTR_TRY(store->set_epoch(epoch));
-        }
+        // Above whatever either of them ever was.
+        const std::int64_t highest = std::max(static_cast<std::int64_t>(header.epoch), live_ ? live_->epoch : 0);
+        const meta::Epoch epoch = next_epoch(highest + 1, header.cluster_id, clock_, random_);
+        current_ = {1, "", epoch.cluster_id, epoch.number, staging_.generation, report_.backup_id};
+        DTR_ASSIGN(const auto store, openers_.metadata(directory_.metadata_path(staging_.generation)));
+        DTR_TRY(store->set_epoch(epoch));
         if (options_.without_secrets) {
             StagedCluster cluster{*config_, epoch.number, epoch.cluster_id};
             DTR_TRY(hooks_.issue_keys(cluster));
@@ -271,20 +293,67 @@ class Restoration {
             DTR_TRY(config_->apply(
                 succeed_signer(keys.signer, keys.chain, archive::SigningKey::generate(random_), epoch.number)));
         }
-        // The images were copied into a store of its own, or it begins with an empty one.
+        std::vector<config::Change> own = {
+            {kCollectorHeldKey, Secret("restored from backup " + header.backup_id), false, std::nullopt}};
         if (header.images == archive::ImageScope::include || options_.config_only)
-            DTR_TRY(config_->apply({{kImageStoreKey, Secret(random_hex(random_, 16)), false, std::nullopt}}));
-        DTR_TRY(config_->apply(
-            {{kCollectorHeldKey, Secret("restored from backup " + header.backup_id), false, std::nullopt}}));
+            own.push_back({kImageStoreKey, Secret(image_store()), false, std::nullopt});
         if (!options_.external_url.empty())
-            DTR_TRY(config_->apply({{"settings/external-url", Secret(options_.external_url), false, std::nullopt}}));
+            own.push_back({"settings/external-url", Secret(options_.external_url), false, std::nullopt});
+        DTR_TRY(config_->apply(own));
         report_.epoch = epoch.number;
         report_.replica_id = options_.replica_id.empty() ? random_hex(random_, 6) : options_.replica_id;
-        current_ = {1, report_.replica_id, epoch.cluster_id, epoch.number, staging_.generation, report_.backup_id};
+        current_.replica_id = report_.replica_id;
+        DTR_TRY(note_position(*store, *config_, current_));
+        if (live_) DTR_TRY(look_back(*store));
         return fault_point("restore.hygiene");
     }
 
+    // The images were copied into the store of this directory, or it begins with an empty one.
+    std::string image_store() {
+        if (live_config_) {
+            if (const auto id = live_config_->get(kImageStoreKey); id) return std::string(id->value.expose());
+        }
+        return random_hex(random_, 16);
+    }
+
+    void open_live_config() {
+        if (!live_) return;
+        auto config = openers_.config(directory_.config_path(live_->generation), directory_.ca_path(live_->generation));
+        if (config) live_config_ = std::move(*config);
+    }
+
+    // What only the state before knows. That it cannot be read is no reason not to replace it.
+    Status look_back(meta::MetaStore& restored) {
+        const auto before = openers_.metadata(directory_.metadata_path(live_->generation));
+        if (!before) {
+            log::warn("what was pushed after the backup cannot be told: {}", before.error().text());
+            return {};
+        }
+        DTR_ASSIGN(const auto cut, (*before)->changes().cut());
+        return cut->each_object([&](const meta::Object& object) -> Status {
+            const auto found = restored.content().find_object(object.digest);
+            if (found) return {};
+            if (found.error().code != ErrorCode::not_found) return fail(found.error());
+            ++report_.left_behind;
+            report_.left_behind_bytes += object.size;
+            return {};
+        });
+    }
+
+    // What is to be done after the flip is written down before it.
+    Status note_the_rest() {
+        if (!live_) return {};
+        report_.undo_kept = true;
+        current_.undo_generation = live_->generation;
+        staging_.retired_generation = live_->undo_generation;
+        staging_.set_aside = files_to_set_aside(directory_, live_config_.get(), *config_, staging_.generation);
+        return directory_.begin_staging(staging_);
+    }
+
     Status flip() {
+        DTR_TRY(note_the_rest());
+        config_.reset();
+        live_config_.reset();
         DTR_TRY(fault_point("restore.before_flip"));
         if (auto flipped = directory_.flip(current_); !flipped) {
             const auto found = directory_.current();
@@ -296,7 +365,7 @@ class Restoration {
         }
         // The new state is live. What fails from here is tidied up by the next start.
         if (auto point = fault_point("restore.flipped"); !point) return {};
-        if (auto ended = directory_.end_staging(false); !ended) log::warn("{}", ended.error().text());
+        if (auto finished = finish_flip(directory_, openers_); !finished) log::warn("{}", finished.error().text());
         return {};
     }
 
@@ -307,6 +376,8 @@ class Restoration {
     Disk& disk_;
     Clock& clock_;
     Random& random_;
+    std::optional<config::Current> live_;
+    std::unique_ptr<config::ConfigStore> live_config_;
     config::Staging staging_;
     std::unique_ptr<config::ConfigStore> config_;
     config::Current current_;

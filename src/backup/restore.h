@@ -25,8 +25,10 @@ struct RestoreOptions {
     bool without_secrets = false;  // all data, but new keys and a new administrator's password
     archive::TrustAnchors anchors;
     archive::AgeKeys keys;
-    std::string replica_id;    // of the restored replica; empty: random
-    std::string external_url;  // empty: as in the archive
+    std::string replica_id;           // of the restored replica; empty: random
+    std::string external_url;         // empty: as in the archive
+    bool rewind = false;              // over live data, which is kept as the undo state
+    std::uint64_t archive_bytes = 0;  // 0: not known; more than there is room for is refused before anything is staged
 };
 
 // What the restored cluster gets anew when secrets are left behind, or had no rows to begin with. Given by the caller,
@@ -55,10 +57,14 @@ struct RestoreReport {
     std::uint64_t blobs = 0;
     std::uint64_t blob_bytes = 0;
     std::uint64_t blobs_reused = 0;  // staged by an earlier, interrupted run
+    bool undo_kept = false;          // it went over live data, which can be gone back to
+    // Objects that only the undo state has: pushed after the cut, or deleted from the archive's state.
+    std::uint64_t left_behind = 0;
+    std::uint64_t left_behind_bytes = 0;
 };
 
-// refused: the directory holds a live system; corrupt, untrusted, unsupported: the archive; no_space. On any error the
-// live state is as it was; if the very last sync failed the message says that the new one is in place.
+// refused: the directory holds a live system, and no `rewind`; corrupt, untrusted, unsupported: the archive; no_space. On
+// any error the live state is as it was; if the very last sync failed the message says that the new one is in place.
 Result<RestoreReport> restore(archive::ByteSource& source, config::DataDirectory& directory,
                               const StoreOpeners& openers, const RestoreOptions& options, const RestoreHooks& hooks,
                               Disk& disk, Clock& clock, Random& random);

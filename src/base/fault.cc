@@ -13,9 +13,11 @@ std::atomic<FaultInjector*> current{nullptr};
 
 // Disk operations are points by themselves ("disk.write", ...); the others mark transactions and the steps of restore.
 constexpr std::string_view kFaultPoints[] = {
-    "disk.create",    "disk.write",     "disk.sync",       "disk.sync_dir",       "disk.rename",     "disk.remove",
-    "disk.mkdir",     "disk.truncate",  "disk.link",       "meta.begin",          "meta.commit",     "meta.committed",
-    "restore.staged", "restore.sealed", "restore.hygiene", "restore.before_flip", "restore.flipped",
+    "disk.create",         "disk.write",         "disk.sync",       "disk.sync_dir",  "disk.rename",
+    "disk.remove",         "disk.mkdir",         "disk.truncate",   "disk.link",      "meta.begin",
+    "meta.commit",         "meta.committed",     "restore.staged",  "restore.sealed", "restore.hygiene",
+    "restore.before_flip", "restore.flipped",    "restore.retired", "undo.hygiene",   "undo.before_flip",
+    "undo.flipped",        "undo.before_forget",
 };
 
 class EnvironmentInjector final : public FaultInjector {

@@ -17,6 +17,12 @@ config::Change put(const char* key, std::string value, bool secret = false) {
     return {key, Secret(std::move(value)), secret, std::nullopt};
 }
 
+// Beside a live state it waits under the staged generation until that is live.
+Status hand_out(Environment& environment, const std::string& name, std::string_view contents) {
+    DTR_ASSIGN(const auto staged, environment.directory.staging());
+    return environment.directory.hand_out(name, contents, staged ? staged->generation : std::string());
+}
+
 // Authority, server certificate, seal signer and recovery key; the last is handed to the operator.
 Status issue_keys(Environment& environment, config::ConfigStore& config, std::int64_t epoch,
                   const std::string& cluster_id, const std::vector<std::string>& names) {
@@ -33,11 +39,11 @@ Status issue_keys(Environment& environment, config::ConfigStore& config, std::in
     const Secret file = archive::format_identity_file(
         recovery, {signer.public_key().text()},
         "recovery key of dtr cluster " + cluster_id + ": carry it away, it opens the secrets of every backup");
-    return environment.directory.hand_out("recovery-key", file.expose());
+    return hand_out(environment, "recovery-key", file.expose());
 }
 
 Status hand_out_password(Environment& environment, const Secret& password) {
-    return environment.directory.hand_out("admin-password", password.expose());
+    return hand_out(environment, "admin-password", password.expose());
 }
 
 // Sets everything up in a staged generation.

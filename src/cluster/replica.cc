@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backup/settle.h"
 #include "identity/certificates.h"
 #include "sys/log.h"
 
@@ -10,12 +11,31 @@ namespace {
 
 constexpr Micros kRenewBefore = 30 * identity::kDay;
 
-Result<config::Current> find_current(config::DataDirectory& directory) {
+// What is staged or left over beside a live state: a restore stays staged until it is run again or given up.
+Status settle(Environment& environment, const config::Current& current, const config::Staging& staged,
+              std::string& staged_restore) {
+    config::DataDirectory& directory = environment.directory;
+    if (staged.generation == current.generation) {
+        // A restore or an undo died right after its flip. It is live; what is left is tidying.
+        if (auto finished = backup::finish_flip(directory, environment.openers); !finished)
+            log::warn("cannot tidy up after the last restore: {}", finished.error().text());
+        return {};
+    }
+    if (staged.purpose != "restore") return directory.end_staging(staged.purpose == "install");
+    staged_restore = staged.backup_id;
+    log::warn(
+        "a restore of backup {} is staged in {}, not live: run dtr restore --rewind again with that backup, or "
+        "dtr restore --discard-staged",
+        staged.backup_id, directory.path());
+    return {};
+}
+
+Result<config::Current> find_current(Environment& environment, std::string& staged_restore) {
+    config::DataDirectory& directory = environment.directory;
     DTR_ASSIGN(auto current, directory.current());
     DTR_ASSIGN(const auto staged, directory.staging());
     if (current) {
-        // A restore died right after its flip: what it staged is live, only the note of it is left.
-        if (staged) DTR_TRY(directory.end_staging(staged->generation != current->generation));
+        if (staged) DTR_TRY(settle(environment, *current, *staged, staged_restore));
         return std::move(*current);
     }
     if (staged && staged->purpose == "restore")
@@ -30,28 +50,14 @@ Result<config::Current> find_current(config::DataDirectory& directory) {
                 "if these folders are mounts, mount them; for a new registry run dtr serve on an empty directory");
 }
 
-// The folders in which the live generation is missing or holds nothing: opening a store there would make an empty one.
-std::string missing_of(const config::DataDirectory& directory, Disk& disk, const std::string& generation) {
-    std::string missing;
-    const auto note = [&](const char* folder) { missing.append(missing.empty() ? "" : ", ").append(folder); };
-    const auto holds_something = [&](const std::string& path) {
-        const auto names = disk.list(path);
-        return names && !names->empty();
-    };
-    if (!holds_something(directory.ca_path(generation))) note("ca/");
-    if (!holds_something(directory.config_path(generation))) note("config/");
-    if (!holds_something(directory.metadata_path(generation))) note("metadata/");
-    if (!exists(disk, directory.registry_path() + "/blobs")) note("registry/");
-    return missing;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const ReplicaOptions& options) {
     config::DataDirectory& directory = environment.directory;
-    DTR_ASSIGN(config::Current current, find_current(directory));
+    std::string staged_restore;
+    DTR_ASSIGN(config::Current current, find_current(environment, staged_restore));
     const std::string generation = current.generation;
-    const std::string missing = missing_of(directory, environment.disk, generation);
+    const std::string missing = directory.missing_of(generation);
     if (!missing.empty())
         return fail(
             ErrorCode::refused,
@@ -61,6 +67,7 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     auto replica = std::unique_ptr<Replica>(new Replica(environment, std::move(current)));
     Replica& r = *replica;
     r.product_version_ = options.product_version;
+    r.staged_restore_ = std::move(staged_restore);
     DTR_ASSIGN(r.config_, environment.openers.config(directory.config_path(generation), directory.ca_path(generation)));
     DTR_ASSIGN(r.blobs_, environment.openers.blobs(directory.registry_path()));
     DTR_ASSIGN(r.meta_, environment.openers.metadata(directory.metadata_path(generation)));

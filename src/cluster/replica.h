@@ -32,6 +32,8 @@ class Replica {
     Replica& operator=(const Replica&) = delete;
 
     [[nodiscard]] const config::Current& current() const { return current_; }
+    // The backup whose interrupted restore lies beside the live state, or empty.
+    [[nodiscard]] const std::string& staged_restore() const { return staged_restore_; }
     config::ConfigStore& config() { return *config_; }
     meta::MetaStore& meta() { return *meta_; }
     registry::Registry& registry() { return *registry_; }
@@ -53,6 +55,7 @@ class Replica {
 
     Environment& environment_;
     config::Current current_;
+    std::string staged_restore_;
     std::string product_version_;
     std::unique_ptr<config::ConfigStore> config_;
     std::unique_ptr<blob::BlobStore> blobs_;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/random.h"
 #include "base/result.h"
@@ -29,13 +30,20 @@ struct Current {
     // The generation that was live before the last restore over data, or before it was undone; empty: none. Kept whole,
     // with its objects in registry/, so that one more rename brings it back.
     std::string undo_generation = {};
+    // Where the change log and the configuration stood when this generation went live: what is beyond was written since.
+    std::int64_t since_transaction = 0;
+    std::int64_t since_revision = 0;
 };
 
 struct Staging {
-    std::string purpose;            // "install" | "restore"
-    std::string backup_id;          // of the archive being restored; empty for an installation
+    std::string purpose;            // "install" | "restore" | "undo" | "forget"
+    std::string backup_id;          // of the archive being restored, else empty
     std::string generation;         // of the three folders
     std::string object_generation;  // of the blobs written into registry/
+    // Known right before a flip over live data, and done after it.
+    std::string retired_generation = {};  // the undo state that the flip replaces: to be removed
+    std::vector<std::string> set_aside =
+        {};  // files handed out by the old state, wrong for the new one, which has none
 };
 
 class DataDirectory {
@@ -49,6 +57,8 @@ class DataDirectory {
     Result<bool> empty();
     // Folders that are missing or empty, for the message when some are and some are not.
     Result<std::string> missing_folders();
+    // Folders in which a generation is missing or holds nothing: opening a store there would make an empty one.
+    std::string missing_of(const std::string& generation);
 
     // Nothing if there is no CURRENT; corrupt if it is damaged.
     Result<std::optional<Current>> current();
@@ -57,9 +67,11 @@ class DataDirectory {
 
     Result<std::optional<Staging>> staging();
     Status begin_staging(const Staging& staging);
-    // Forgets a staging; with `discard` its folders go too, and if nothing is live what it handed out (objects in
-    // registry/ stay for the collector).
+    // Forgets a staging; with `discard` its folders and what it handed out go too, unless they are live or kept for undo
+    // (objects in registry/ stay).
     Status end_staging(bool discard);
+    // Removes a generation's folders and what it handed out. Never the live one or the one kept for undo.
+    Status remove_generation(const std::string& generation);
 
     [[nodiscard]] const std::string& path() const { return path_; }
     [[nodiscard]] std::string config_path(const std::string& generation) const {
@@ -72,13 +84,23 @@ class DataDirectory {
     [[nodiscard]] std::string registry_path() const { return path_ + "/registry"; }
 
     // Writes config/<name> (0600) for the operator and links it as <dir>/<name>. refused if that is a file of somebody's.
-    Status hand_out(const std::string& name, std::string_view contents);
+    // For a staged `generation` beside a live one it is config/<name>.<generation> until take_over().
+    Status hand_out(const std::string& name, std::string_view contents, const std::string& generation = {});
+    [[nodiscard]] bool has_handed_out(const std::string& name, const std::string& generation);
+    // After a flip: what the generation that is live now has handed out takes its place, and what the one before has
+    // steps aside as config/<name>.<undo generation>. May be repeated.
+    Status take_over(const Staging& staging);
     // Removes what a staging that never went live has handed out, and its unfinished flip.
     Status take_back();
     static std::string new_generation(Random& random);
 
   private:
     DataDirectory(Disk& disk, std::string path, UniqueFd lock);
+    [[nodiscard]] std::string handed_out(const std::string& name, const std::string& generation) const {
+        return path_ + "/config/" + name + (generation.empty() ? "" : "." + generation);
+    }
+    Status link(const std::string& name);
+    Status remove_handed_out(const std::string& generation);
 
     Disk& disk_;
     std::string path_;

@@ -217,6 +217,11 @@ Result<backup::RestoreReport> restore_into(const std::string& path, std::string_
     return restore_into(path, source, options, disk);
 }
 
+Result<backup::UndoReport> undo_in(const std::string& path, bool rewind, Disk& disk) {
+    DTR_ASSIGN(Site site, open_site(path, disk));
+    return backup::undo_restore(*site.directory, *site.openers, {rewind, ""}, system_clock(), system_random());
+}
+
 // --- comparing ---
 
 namespace {

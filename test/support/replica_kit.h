@@ -14,6 +14,7 @@
 #include "backup/backup_job.h"
 #include "backup/restore.h"
 #include "backup/stores.h"
+#include "backup/undo.h"
 #include "cluster/install.h"
 #include "cluster/replica.h"
 #include "config/data_directory.h"
@@ -86,6 +87,8 @@ Result<backup::RestoreReport> restore_into(const std::string& path, archive::Byt
                                            const backup::RestoreOptions& options, Disk& disk = real_disk());
 Result<backup::RestoreReport> restore_into(const std::string& path, std::string_view archive,
                                            const backup::RestoreOptions& options, Disk& disk = real_disk());
+
+Result<backup::UndoReport> undo_in(const std::string& path, bool rewind = false, Disk& disk = real_disk());
 
 // --- comparing ---
 

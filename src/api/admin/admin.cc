@@ -46,6 +46,11 @@ bool from_another_site(const Services& services, const http::Request& request) {
     return !page.empty() && page != origin(services, request);
 }
 
+json::value staged_status(const std::string& backup_id) {
+    if (backup_id.empty()) return nullptr;
+    return json::string("restore " + backup_id + " staged, not live");
+}
+
 }  // namespace
 
 http::Reply handle_cluster_status(Services& services, const http::Request& request, const Caller& caller) {
@@ -61,6 +66,7 @@ http::Reply handle_cluster_status(Services& services, const http::Request& reque
                      {"gc_lock_holder", ""},
                      {"cluster_id", epoch->cluster_id},
                      {"epoch", epoch->number},
+                     {"staged_restore", staged_status(services.staged_restore)},
                      {"version", services.version}});
     return response;
 }

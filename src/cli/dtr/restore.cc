@@ -1,8 +1,10 @@
-// dtr restore: brings a cluster back from an archive, as one transaction.
+// dtr restore: brings a cluster back from an archive, as one transaction; or back to what it was before that.
 #include <boost/json.hpp>
 #include <cstdio>
 
 #include "backup/restore.h"
+#include "backup/settle.h"
+#include "backup/undo.h"
 #include "cli/connection.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
@@ -25,6 +27,10 @@ struct RestoreCommand {
     std::string external_url;
     bool config_only = false;
     bool without_secrets = false;
+    bool rewind = false;
+    bool undo = false;
+    bool discard_staged = false;
+    bool forget_undo = false;
     bool json_output = false;
     bool debug = false;
 };
@@ -45,8 +51,27 @@ Result<backup::RestoreReport> run(const RestoreCommand& command, const backup::S
     options.keys = std::move(keys.keys);
     options.replica_id = command.replica_id;
     options.external_url = command.external_url;
+    options.rewind = command.rewind;
+    options.archive_bytes = source->total();
     const auto hooks = cluster::restore_hooks(environment, cluster::default_server_names({}));
     return backup::restore(*source, *directory, openers, options, hooks, real_disk(), system_clock(), system_random());
+}
+
+int failed(const Error& error) {
+    const int code = report(error);
+    std::fprintf(stderr, "dtr: nothing live was changed\n");
+    return code;
+}
+
+void print_what_is_kept(const RestoreCommand& command, const backup::RestoreReport& report) {
+    std::fprintf(stderr, "dtr: what was live is kept: dtr restore --undo --data-dir %s goes back to it\n",
+                 command.data_dir.c_str());
+    if (report.left_behind != 0)
+        std::fprintf(stderr,
+                     "dtr: %llu objects (%s) of it are not in the backup: what was pushed after the cut must be pushed "
+                     "again, or undo\n",
+                     static_cast<unsigned long long>(report.left_behind),
+                     human_bytes(report.left_behind_bytes).c_str());
 }
 
 void print(const RestoreCommand& command, const backup::RestoreReport& report) {
@@ -58,7 +83,10 @@ void print(const RestoreCommand& command, const backup::RestoreReport& report) {
                                                          {"rows", report.rows},
                                                          {"blobs", report.blobs},
                                                          {"blobBytes", report.blob_bytes},
-                                                         {"blobsReused", report.blobs_reused}})
+                                                         {"blobsReused", report.blobs_reused},
+                                                         {"undoKept", report.undo_kept},
+                                                         {"leftBehind", report.left_behind},
+                                                         {"leftBehindBytes", report.left_behind_bytes}})
                                 .c_str());
         return;
     }
@@ -76,7 +104,43 @@ void print(const RestoreCommand& command, const backup::RestoreReport& report) {
                      command.data_dir.c_str());
     if (command.without_secrets)
         std::fprintf(stderr, "dtr: new keys were made; carry %s/recovery-key away\n", command.data_dir.c_str());
+    if (report.undo_kept) print_what_is_kept(command, report);
     std::fprintf(stderr, "dtr: next: dtr serve --data-dir %s\n", command.data_dir.c_str());
+}
+
+// --- without an archive ---
+
+int undo(const RestoreCommand& command, const backup::StoreOpeners& openers) {
+    const auto undone = [&]() -> Result<backup::UndoReport> {
+        DTR_ASSIGN(const auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
+        return backup::undo_restore(*directory, openers, {command.rewind, command.replica_id}, system_clock(),
+                                    system_random());
+    }();
+    if (!undone) return failed(undone.error());
+    if (command.json_output)
+        std::printf("%s\n", json::serialize(json::object{{"undone", undone->undone},
+                                                         {"epoch", undone->epoch},
+                                                         {"replica", undone->replica_id}})
+                                .c_str());
+    std::fprintf(stderr, "dtr: %s is live again as before the restore%s%s; epoch %lld, replica %s\n",
+                 command.data_dir.c_str(), undone->undone.empty() ? "" : " of backup ", undone->undone.c_str(),
+                 static_cast<long long>(undone->epoch), undone->replica_id.c_str());
+    std::fprintf(stderr, "dtr: what was live until now is kept: the same command goes back to it\n");
+    std::fprintf(stderr, "dtr: next: dtr serve --data-dir %s\n", command.data_dir.c_str());
+    return kGood;
+}
+
+int tidy(const RestoreCommand& command, const backup::StoreOpeners& openers) {
+    const auto tidied = [&]() -> Result<bool> {
+        DTR_ASSIGN(const auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
+        if (command.forget_undo) return backup::forget_undo(*directory, openers);
+        return backup::discard_staged(*directory, openers, real_disk());
+    }();
+    if (!tidied) return failed(tidied.error());
+    const char* what = command.forget_undo ? "the state kept for undo" : "the staged restore";
+    std::fprintf(stderr, *tidied ? "dtr: %s was removed from %s\n" : "dtr: %s: there is none in %s\n", what,
+                 command.data_dir.c_str());
+    return kGood;
 }
 
 }  // namespace
@@ -86,8 +150,8 @@ void add_restore(Program& program) {
     auto command = std::make_shared<RestoreCommand>();
     command->connection.add_options(*app);
     command->keys.add_options(*app);
-    app->add_option("FILE", command->files, "Archive; - or nothing: stdin");
-    app->add_option("--data-dir", command->data_dir, "Empty data directory")
+    auto* files = app->add_option("FILE", command->files, "Archive; - or nothing: stdin");
+    app->add_option("--data-dir", command->data_dir, "Data directory: empty, or with --rewind")
         ->envname("DTR_DATA_DIR")
         ->capture_default_str();
     app->add_option("--replica-id", command->replica_id, "Id of the restored replica: 12 hex digits")
@@ -98,24 +162,32 @@ void add_restore(Program& program) {
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_flag("--without-secrets", command->without_secrets,
                   "All data, but new keys and a new administrator's password");
+    auto* rewind = app->add_flag("--rewind", command->rewind, "Over live data, which is kept for --undo");
+    auto* undo_flag =
+        app->add_flag("--undo", command->undo, "Back to what was live before the last --rewind or --undo");
+    auto* discard = app->add_flag("--discard-staged", command->discard_staged, "Give up an interrupted restore");
+    auto* forget = app->add_flag("--forget-undo", command->forget_undo, "Remove what is kept for --undo");
+    for (CLI::Option* other : {discard, forget}) other->excludes(files)->excludes(rewind)->excludes(undo_flag);
+    discard->excludes(forget);
+    undo_flag->excludes(files);
     app->add_flag("--json", command->json_output, "Report as JSON on stdout");
     app->add_flag("--debug", command->debug, "Verbose log on stderr")->envname("DEBUG");
     app->callback([&program, command] {
         program.run = [&program, command] {
             if (command->debug) log::set_level(log::Level::debug);
+            if (command->undo) return undo(*command, program.openers);
+            if (command->discard_staged || command->forget_undo) return tidy(*command, program.openers);
             const auto restored = run(*command, program.openers);
-            if (!restored) {
-                const int code = report(restored.error());
-                std::fprintf(stderr, "dtr: nothing live was changed\n");
-                return code;
-            }
+            if (!restored) return failed(restored.error());
             print(*command, *restored);
             return static_cast<int>(kGood);
         };
     });
     app->footer(
         "Examples:\n  dtr restore --data-dir /var/lib/dtr --identity recovery-key < backup.tar\n"
-        "  dtr restore --data-dir b --without-secrets --trust 0123456789ABCDEF backup.tar");
+        "  dtr restore --data-dir b --without-secrets --trust 0123456789ABCDEF backup.tar\n"
+        "  dtr restore --data-dir /var/lib/dtr --rewind --identity recovery-key < backup.tar\n"
+        "  dtr restore --data-dir /var/lib/dtr --undo");
 }
 
 }  // namespace dtr::cli
