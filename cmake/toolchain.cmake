@@ -15,6 +15,7 @@ if(MOLD_PROGRAM)
 endif()
 
 option(DTR_WERROR "Treat warnings as errors" ON)
+option(DTR_FUZZ "Add the fuzz entries (clang only)" OFF)
 set(DTR_SANITIZE "" CACHE STRING "Value of -fsanitize= for every object, or empty")
 
 add_compile_options(-Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor)

@@ -84,10 +84,12 @@ def without_comments_and_strings(text):
 class Source:
     """Where a C++ file stands: its top folder under src/, its level, and what it is."""
 
+    TEST_FOLDERS = ("test", "bench", "fuzz")
+
     def __init__(self, path):
         self.path = path
         parts = path.split("/")
-        self.test = bool(re.search(r"_test\.(cc|h)$|/(test_[a-z_]+|testing)\.h$", path)) or parts[0] in ("test", "bench")
+        self.test = bool(re.search(r"_test\.(cc|h)$|/(test_[a-z_]+|testing)\.h$", path)) or parts[0] in self.TEST_FOLDERS
         self.main = len(parts) == 2 and parts[0] == "src" and parts[1].endswith("_main.cc")
         self.folder = "mains" if self.main else parts[1] if parts[0] == "src" and len(parts) > 2 else None
         self.subfolder = "/".join(parts[1:3]) if parts[0] == "src" and len(parts) > 3 else None
@@ -105,7 +107,7 @@ def check_include(source, number, kind, target):
         if TEST_ONLY.match(target) and not source.test:
             offend(source.path, number, f"<{target}> outside of a test")
         return
-    if top in ("test", "bench"):
+    if top in Source.TEST_FOLDERS:
         if not source.test:
             offend(source.path, number, f'"{target}" outside of a test')
         return
@@ -210,7 +212,7 @@ def check_presets():
     presets = json.loads(read(path))
     for kind in ("configurePresets", "buildPresets"):
         names = {p["name"] for p in presets.get(kind, [])}
-        for name in ("dev", "release", "asan", "tsan", "tidy"):
+        for name in ("dev", "release", "asan", "tsan", "tidy", "fuzz"):
             if name not in names:
                 offend(path, 0, f"no {kind[:-1]} {name}")
 
