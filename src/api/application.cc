@@ -12,7 +12,9 @@ namespace dtr::api {
 
 http::Work Application::classify(const http::Request& request) {
     const bool bytes = request.path.find("/blobs/") != std::string::npos && request.method != "HEAD";
-    return bytes || request.path.starts_with("/api/v0/backup") ? http::Work::long_transfer : http::Work::short_lookup;
+    const bool work =
+        request.path.starts_with("/api/v0/backup") || request.path == "/api/v0/gc" || request.path == "/api/v0/scrub";
+    return bytes || work ? http::Work::long_transfer : http::Work::short_lookup;
 }
 
 http::Reply Application::handle(http::Request request) {

@@ -80,6 +80,7 @@ class BrokenRepositories final : public meta::MetaStore, public meta::Repository
     meta::FenceStore& fences() override { return real_.fences(); }
     meta::ChangeLog& changes() override { return real_.changes(); }
     meta::CollectorStore& collector() override { return real_.collector(); }
+    meta::ScrubStore& scrub() override { return real_.scrub(); }
     Result<meta::Epoch> epoch() override { return broken(); }
     Status set_epoch(const meta::Epoch&) override { return broken(); }
     [[nodiscard]] int schema_version() const override { return real_.schema_version(); }

@@ -1,11 +1,13 @@
 // What the HTTP API stands on; made by the composition root, and outlives the API.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "backup/backup_service.h"
 #include "base/clock.h"
+#include "cluster/settings.h"
 #include "config/config_store.h"
 #include "identity/accounts.h"
 #include "identity/authenticator.h"
@@ -23,6 +25,8 @@ struct Services {
     identity::Policy& policy;
     config::ConfigStore& config;
     backup::BackupService& backups;
+    cluster::SettingsService& settings;
+    std::function<Status()> confirm_restore;  // ends the hold on the collector
     Clock& clock;
 
     std::string version;

@@ -207,8 +207,9 @@ class World {
     // Everything else as it is.
     Services services_over(registry::Registry& registry) {
         const Services& s = *services_;
-        return {registry, s.accounts, s.authenticator, s.tokens, s.policy,       s.config,         s.backups,
-                s.clock,  s.version,  s.replica_id,    s.ca_pem, s.external_url, s.trusted_proxies};
+        return {registry,  s.accounts,   s.authenticator, s.tokens,          s.policy,
+                s.config,  s.backups,    s.settings,      s.confirm_restore, s.clock,
+                s.version, s.replica_id, s.ca_pem,        s.external_url,    s.trusted_proxies};
     }
 
     const std::string admin = basic("admin", kAdminPassword);
@@ -236,6 +237,7 @@ class World {
         must(accounts_.create_user({"admin", "Administrator", Secret(kAdminPassword), true}, "install"));
         for (const char* name : {"alice", "bob"})
             must(accounts_.create_user({name, name, Secret(std::string(name) + "'s password"), false}, "admin"));
+        settings_ = must(cluster::SettingsService::open(*config_, {}));
         services_.reset(new Services{*registry_,
                                      accounts_,
                                      authenticator_,
@@ -243,6 +245,8 @@ class World {
                                      policy_,
                                      *config_,
                                      *backups_,
+                                     *settings_,
+                                     [] { return Status(); },
                                      system_clock(),
                                      "0.1.0-test",
                                      kReplicaId,
@@ -266,6 +270,7 @@ class World {
     identity::Authenticator authenticator_{meta_->accounts(), version_, passwords_, system_clock(), system_random()};
     std::unique_ptr<identity::TokenService> tokens_;
     identity::OwnerPolicy policy_;
+    std::unique_ptr<cluster::SettingsService> settings_;
     std::unique_ptr<backup::BackupService> backups_;
     std::unique_ptr<Services> services_;
     std::unique_ptr<Application> application_;

@@ -84,7 +84,7 @@ Result<bool> discard_staged(config::DataDirectory& directory, const StoreOpeners
 
 Status discard_uploads(blob::BlobStore& blobs, const std::string& object_generation) {
     DTR_ASSIGN(const auto uploads, blobs.list_uploads());
-    for (const blob::UploadId& upload : uploads)
+    for (const auto& [upload, written_at] : uploads)
         if (upload.starts_with(object_generation)) DTR_TRY(blobs.discard(upload));
     return {};
 }

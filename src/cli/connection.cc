@@ -83,6 +83,12 @@ Result<HttpCall> Connection::call(std::string method, const std::string& path) {
     return call;
 }
 
+ErrorCode error_code_of(std::string_view name) {
+    for (int code = 0; code < static_cast<int>(ErrorCode::internal); ++code)
+        if (name == to_string(static_cast<ErrorCode>(code))) return static_cast<ErrorCode>(code);
+    return ErrorCode::internal;
+}
+
 Error answer_error(const HttpAnswer& answer, std::string_view doing) {
     std::string message = fmt::format("{}: HTTP status {}", doing, answer.status);
     std::string hint;

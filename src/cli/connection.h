@@ -31,6 +31,9 @@ struct Connection {
 // The error that an answer outside 2xx means; `doing` begins its message.
 Error answer_error(const HttpAnswer& answer, std::string_view doing);
 
+// The code whose name a server gave; internal if it is none.
+ErrorCode error_code_of(std::string_view name);
+
 // Reads a password file: its first line without the line end.
 Result<Secret> read_password_file(const std::string& path);
 // Asks on /dev/tty without echo; refused if there is no terminal.

@@ -77,8 +77,11 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
                     fmt::format("metadata/ of {} is of another cluster than config/ (epoch {}, not {})",
                                 directory.path(), epoch.number, r.current_.epoch),
                     "mount the folders that belong together; if one is lost, run dtr restore into an empty directory");
+    DTR_ASSIGN(r.settings_, SettingsService::open(*r.config_, options.settings));
     r.registry_ = std::make_unique<registry::Registry>(
-        registry::Context{*r.meta_, *r.blobs_, environment.clock, environment.random, options.settings});
+        registry::Context{*r.meta_, *r.blobs_, environment.clock, environment.random, r.settings_->effective()},
+        r.collector_guards());
+    r.settings_->attach(*r.registry_);
     r.account_version_ = std::make_unique<identity::AccountVersion>(r.meta_->accounts(), environment.clock);
     r.accounts_ = std::make_unique<identity::Accounts>(r.meta_->accounts(), *r.account_version_, r.passwords_,
                                                        environment.clock, environment.random);
@@ -90,6 +93,36 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
                                                        &r.meta_->accounts(), r.account_version_.get()));
     r.backups_ = std::make_unique<backup::BackupService>(r.backup_source());
     return replica;
+}
+
+registry::CollectorGuards Replica::collector_guards() {
+    registry::CollectorGuards guards;
+    guards.held = [this]() -> Result<std::string> {
+        const auto entry = config_->get(backup::kCollectorHeldKey);
+        if (entry) return std::string(entry->value.expose());
+        if (entry.error().code == ErrorCode::not_found) return std::string();
+        return fail(entry.error());
+    };
+    guards.not_kept = [this](std::vector<meta::Object> objects) { return not_kept(std::move(objects)); };
+    return guards;
+}
+
+Result<std::vector<meta::Object>> Replica::not_kept(std::vector<meta::Object> objects) {
+    DTR_ASSIGN(const auto staged, environment_.directory.staging());
+    if (staged && !staged->object_generation.empty())
+        std::erase_if(objects, [&](const meta::Object& o) { return o.generation == staged->object_generation; });
+    if (current_.undo_generation.empty() || objects.empty()) return objects;
+    MutexLock lock(undo_mutex_);
+    if (undo_ == nullptr) {
+        DTR_ASSIGN(undo_,
+                   environment_.openers.metadata(environment_.directory.metadata_path(current_.undo_generation)));
+    }
+    return undo_->collector().unrecorded(std::move(objects));
+}
+
+Status Replica::confirm_restore() {
+    DTR_TRY(config_->apply({{backup::kCollectorHeldKey, std::nullopt, false, std::nullopt}}));
+    return {};
 }
 
 backup::BackupSource Replica::backup_source() const {

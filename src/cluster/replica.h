@@ -8,6 +8,7 @@
 #include "backup/backup_service.h"
 #include "backup/stores.h"
 #include "cluster/install.h"
+#include "cluster/settings.h"
 #include "config/data_directory.h"
 #include "identity/accounts.h"
 #include "identity/authenticator.h"
@@ -19,7 +20,7 @@
 namespace dtr::cluster {
 
 struct ReplicaOptions {
-    registry::Settings settings;
+    SettingValues settings = {};  // of this replica: its command line and file
     std::string product_version;
 };
 
@@ -36,6 +37,7 @@ class Replica {
     [[nodiscard]] const std::string& staged_restore() const { return staged_restore_; }
     config::ConfigStore& config() { return *config_; }
     meta::MetaStore& meta() { return *meta_; }
+    SettingsService& settings() { return *settings_; }
     registry::Registry& registry() { return *registry_; }
     identity::Accounts& accounts() { return *accounts_; }
     identity::Authenticator& authenticator() { return *authenticator_; }
@@ -43,6 +45,8 @@ class Replica {
     identity::Policy& policy() { return policy_; }
     backup::BackupService& backups() { return *backups_; }
     [[nodiscard]] backup::BackupSource backup_source() const;
+    // The restored state is what was wanted: garbage may be collected again.
+    Status confirm_restore();
 
     // A certificate for these names that will hold for a while: the stored one, or a new one if it would not do.
     Result<identity::KeyAndCertificate> server_certificate(const std::vector<std::string>& names);
@@ -53,6 +57,9 @@ class Replica {
     Replica(Environment& environment, config::Current current)
         : environment_(environment), current_(std::move(current)) {}
 
+    registry::CollectorGuards collector_guards();
+    Result<std::vector<meta::Object>> not_kept(std::vector<meta::Object> objects);
+
     Environment& environment_;
     config::Current current_;
     std::string staged_restore_;
@@ -60,6 +67,10 @@ class Replica {
     std::unique_ptr<config::ConfigStore> config_;
     std::unique_ptr<blob::BlobStore> blobs_;
     std::unique_ptr<meta::MetaStore> meta_;
+    std::unique_ptr<SettingsService> settings_;
+    Mutex undo_mutex_;
+    // Of the state that an undo would bring back; opened when asked.
+    std::unique_ptr<meta::MetaStore> undo_ GUARDED_BY(undo_mutex_);
     std::unique_ptr<registry::Registry> registry_;
     identity::Passwords passwords_;
     std::unique_ptr<identity::AccountVersion> account_version_;

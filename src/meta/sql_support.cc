@@ -33,7 +33,7 @@ const Sql kSomeReferencesOf(
     "SELECT position FROM manifest_references WHERE repository_id = ?1 AND manifest_digest = ?2 LIMIT 500");
 // What the manifest needed may be waste now.
 const Sql kWatchReferences("have the collector look at what the manifest needed",
-                           "INSERT INTO leases (digest, leased_until) SELECT DISTINCT digest, CAST(?3 AS BIGINT)"
+                           "INSERT INTO leases (digest, leased_until) SELECT digest, CAST(?3 AS BIGINT)"
                            " FROM manifest_references WHERE repository_id = ?1 AND manifest_digest = ?2"
                            " ON CONFLICT (digest) DO NOTHING");
 const Sql kReadState("read the state", "SELECT value FROM state WHERE name = ?1");

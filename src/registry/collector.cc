@@ -58,9 +58,7 @@ Result<bool> Collection::step() {
 
 Result<Collection::Phase> Collection::begin() {
     Context& context = collector_.context_;
-    if (collector_.hold_) {
-        DTR_ASSIGN(report_.held, collector_.hold_());
-    }
+    DTR_ASSIGN(report_.held, collector_.held());
     const Micros ready = collector_.started_ + context.settings.lease;
     const Micros now = context.clock.monotonic();
     if (now < ready) report_.waits_until = context.clock.now() + (ready - now);
@@ -140,6 +138,9 @@ Result<Collection::Phase> Collection::find_orphans() {
     std::vector<meta::Object> found;
     for (const blob::ObjectId& id : page.objects) found.push_back({id.digest, id.generation, 0});
     DTR_ASSIGN(found, store.unrecorded(std::move(found)));
+    if (!found.empty() && collector_.guards_.not_kept) {
+        DTR_ASSIGN(found, collector_.guards_.not_kept(std::move(found)));
+    }
     std::vector<meta::Object> orphans;
     for (meta::Object& object : found) {
         const auto info = context.blobs.stat({object.digest, object.generation});
@@ -155,16 +156,20 @@ Result<Collection::Phase> Collection::find_orphans() {
     return more ? Phase::orphans : Phase::unlink_orphans;
 }
 
-Collector::Collector(Context& context, Uploads& uploads, Batches& batches, HoldReason hold)
+Collector::Collector(Context& context, Uploads& uploads, Batches& batches, CollectorGuards guards)
     : context_(context),
       uploads_(uploads),
       batches_(batches),
-      hold_(std::move(hold)),
+      guards_(std::move(guards)),
       started_(context.clock.monotonic()) {}
 
 Result<std::unique_ptr<Collection>> Collector::begin(CollectionOptions options) {
     if (!options.dry_run) DTR_TRY(admit_change(context_));
     return std::unique_ptr<Collection>(new Collection(*this, options));
+}
+
+Result<std::string> Collector::held() {
+    return guards_.held ? guards_.held() : std::string();
 }
 
 Result<CollectionReport> Collector::run(CollectionOptions options) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/mutex.h"
 #include "registry/batches.h"
@@ -15,8 +16,14 @@
 
 namespace dtr::registry {
 
-// Why nothing may be collected now; empty: it may.
-using HoldReason = std::function<Result<std::string>()>;
+// What the collector has to ask somebody else. Either may be left out.
+struct CollectorGuards {
+    // Why nothing may be collected now; empty: it may.
+    std::function<Result<std::string>()> held;
+    // Of objects that the metadata does not record, those that nothing else keeps: a restore that is staged, the state
+    // that an undo would bring back.
+    std::function<Result<std::vector<meta::Object>>(std::vector<meta::Object>)> not_kept;
+};
 
 struct CollectionOptions {
     std::optional<Micros> grace = std::nullopt;  // instead of the setting
@@ -66,13 +73,15 @@ class Collection {
 // Thread-safe; several collections at once are good.
 class Collector {
   public:
-    Collector(Context& context, Uploads& uploads, Batches& batches, HoldReason hold);
+    Collector(Context& context, Uploads& uploads, Batches& batches, CollectorGuards guards);
     ~Collector() { stop(); }
     Collector(const Collector&) = delete;
     Collector& operator=(const Collector&) = delete;
 
     // refused in read-only mode.
     Result<std::unique_ptr<Collection>> begin(CollectionOptions options);
+    // Why nothing is collected until an operator says so; empty: nothing holds it.
+    Result<std::string> held();
     // To its end.
     Result<CollectionReport> run(CollectionOptions options);
 
@@ -87,7 +96,7 @@ class Collector {
     Context& context_;
     Uploads& uploads_;
     Batches& batches_;
-    HoldReason hold_;
+    CollectorGuards guards_;
     Micros started_;    // monotonic
     Mutex condemning_;  // between condemning and removing, no other collection of this process condemns
     std::jthread thread_;

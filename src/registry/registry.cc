@@ -13,12 +13,12 @@ constexpr std::chrono::seconds kFlushEvery{2};
 
 }  // namespace
 
-Registry::Registry(Context context, HoldReason hold)
+Registry::Registry(Context context, CollectorGuards guards)
     : context_(std::move(context)),
       uploads_(context_),
       manifests_(context_),
       batches_(context_),
-      collector_(context_, uploads_, batches_, std::move(hold)),
+      collector_(context_, uploads_, batches_, std::move(guards)),
       scrubber_(context_) {}
 
 Registry::~Registry() {

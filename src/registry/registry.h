@@ -16,8 +16,7 @@ namespace dtr::registry {
 // Thread-safe.
 class Registry {
   public:
-    // `hold` says why garbage must not be collected, if so.
-    explicit Registry(Context context, HoldReason hold = {});
+    explicit Registry(Context context, CollectorGuards guards = {});
     ~Registry();  // flushes
 
     Uploads& uploads() { return uploads_; }

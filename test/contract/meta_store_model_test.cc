@@ -137,6 +137,7 @@ class ModelTest : public MetaHistoryTest {
         if (pick(2) == 0) {
             const auto gone = store_->collector().retire(now + 1, 100, now);
             ASSERT_GOOD(gone);
+            ASSERT_GOOD(store_->collector().removed(gone->removals));  // these tests use a generation again
             for (const Object& object : gone->removals)
                 for (const auto& [name, repository] : model_.repositories)
                     EXPECT_FALSE(repository.manifests.contains(object.digest.to_string()) ||

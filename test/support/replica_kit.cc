@@ -55,7 +55,7 @@ Status open_in(Site& site, Disk& disk) {
         new cluster::Environment{*site.directory, *site.openers, disk, system_clock(), system_random()});
     cluster::ReplicaOptions options;
     options.product_version = "0.1.0-test";
-    options.settings.free_bytes_reserve = 0;
+    options.settings["storage.reserve"] = "0";
     DTR_ASSIGN(site.replica, cluster::Replica::open(*site.environment, options));
     return {};
 }

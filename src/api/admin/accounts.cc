@@ -8,7 +8,6 @@ namespace dtr::api::admin {
 namespace {
 
 namespace json = boost::json;
-constexpr std::size_t kBodyMax = 64U << 10;
 constexpr std::size_t kPage = 1000;
 
 json::object describe(const meta::Account& account) {
@@ -18,14 +17,6 @@ json::object describe(const meta::Account& account) {
             {"isOrg", account.kind == meta::AccountKind::organization},
             {"isAdmin", account.is_admin},
             {"isActive", account.is_active}};
-}
-
-http::Response json_response(int status, const json::value& body) {
-    http::Response response;
-    response.status = status;
-    response.set("Content-Type", "application/json");
-    response.body = json::serialize(body);
-    return response;
 }
 
 http::Response no_content() {
@@ -42,21 +33,6 @@ std::string text_field(const json::object& fields, std::string_view name) {
 bool flag_field(const json::object& fields, std::string_view name) {
     const auto* value = fields.if_contains(name);
     return value != nullptr && value->is_bool() && value->as_bool();
-}
-
-using WithFields = std::function<http::Response(const json::object&)>;
-
-http::Reply with_json_body(const http::Request& request, WithFields done) {
-    if (!request.has_body) return error_response(400, "INVALID", "a JSON body is needed");
-    return http::collect_body(
-        kBodyMax,
-        [done = std::move(done)](const std::string& text) {
-            boost::system::error_code error;
-            const json::value document = json::parse(text, error);
-            if (error || !document.is_object()) return error_response(400, "INVALID", "the body is not a JSON object");
-            return done(document.as_object());
-        },
-        [] { return error_response(413, "SIZE_INVALID", "the body is too large"); });
 }
 
 http::Response list(Services& services, const http::Request& request) {

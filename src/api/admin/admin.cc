@@ -1,12 +1,31 @@
 #include "api/admin/admin.h"
 
-#include <boost/json.hpp>
-
-#include "api/errors.h"
-
 namespace dtr::api::admin {
 
 namespace json = boost::json;
+
+constexpr std::size_t kBodyMax = 64U << 10;
+
+http::Response json_response(int status, const json::value& body) {
+    http::Response response;
+    response.status = status;
+    response.set("Content-Type", "application/json");
+    response.body = json::serialize(body);
+    return response;
+}
+
+http::Reply with_json_body(const http::Request& request, WithFields done) {
+    if (!request.has_body) return error_response(400, "INVALID", "a JSON body is needed");
+    return http::collect_body(
+        kBodyMax,
+        [done = std::move(done)](const std::string& text) {
+            boost::system::error_code error;
+            const json::value document = json::parse(text, error);
+            if (error || !document.is_object()) return error_response(400, "INVALID", "the body is not a JSON object");
+            return done(document.as_object());
+        },
+        [] { return error_response(413, "SIZE_INVALID", "the body is too large"); });
+}
 
 std::vector<std::string> path_parts(std::string_view text) {
     std::vector<std::string> parts;
@@ -57,18 +76,20 @@ http::Reply handle_cluster_status(Services& services, const http::Request& reque
     if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
     const auto epoch = services.registry.meta().epoch();
     if (!epoch) return error_response(epoch.error());
-    http::Response response;
-    response.set("Content-Type", "application/json");
-    response.body = json::serialize(
+    const auto held = services.registry.collector().held();
+    const auto quarantined = services.registry.meta().scrub().list_quarantined(1000);
+    return json_response(
+        200,
         json::object{{"replica_health", json::object{{services.replica_id, "OK"}}},
                      {"replica_timestamp", json::object{{services.replica_id, format_rfc3339(services.clock.now())}}},
                      {"replica_readonly", json::object{{services.replica_id, services.registry.settings().read_only}}},
                      {"gc_lock_holder", ""},
+                     {"gc_held", held ? *held : held.error().message},
+                     {"quarantined_blobs", quarantined ? quarantined->size() : 0},
                      {"cluster_id", epoch->cluster_id},
                      {"epoch", epoch->number},
                      {"staged_restore", staged_status(services.staged_restore)},
                      {"version", services.version}});
-    return response;
 }
 
 http::Reply handle(Services& services, const http::Request& request) {
@@ -86,6 +107,9 @@ http::Reply handle(Services& services, const http::Request& request) {
     if (request.path == "/api/v0/meta/cluster_status") return handle_cluster_status(services, request, *caller);
     if (request.path == "/api/v0/events") return handle_events(services, request, *caller);
     if (request.path.starts_with("/api/v0/repositories")) return handle_repositories(services, request, *caller);
+    if (request.path == "/api/v0/gc" || request.path == "/api/v0/scrub")
+        return handle_maintenance(services, request, *caller);
+    if (request.path == "/api/v0/settings") return handle_settings(services, request, *caller);
     if (request.path.starts_with("/api/v0/backup")) return handle_backup(services, request, *caller);
     return error_response(404, "NOT_FOUND", fmt::format("nothing is served at {}", request.path.substr(0, 200)));
 }

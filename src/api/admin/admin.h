@@ -1,7 +1,11 @@
 // /api/v0 and /enzi/v0: what administrators and the command line ask of a replica.
 #pragma once
 
+#include <boost/json.hpp>
+#include <functional>
+
 #include "api/caller.h"
+#include "api/errors.h"
 #include "api/services.h"
 #include "http/message.h"
 
@@ -14,6 +18,8 @@ http::Reply handle_accounts(Services& services, const http::Request& request, co
 http::Reply handle_repositories(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_events(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_backup(Services& services, const http::Request& request, const Caller& caller);
+http::Reply handle_maintenance(Services& services, const http::Request& request, const Caller& caller);
+http::Reply handle_settings(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_cluster_status(Services& services, const http::Request& request, const Caller& caller);
 
 // 401 or 403 unless the caller is an administrator who showed a password.
@@ -21,6 +27,10 @@ std::optional<http::Response> require_administrator(Services& services, const ht
                                                     const Caller& caller);
 // 401 with the challenge that makes curl and browsers ask for a name and a password.
 http::Response ask_for_password(std::string_view why);
+http::Response json_response(int status, const boost::json::value& body);
+// Collects a body that must be a JSON object of at most 64 KiB.
+using WithFields = std::function<http::Response(const boost::json::object&)>;
+http::Reply with_json_body(const http::Request& request, WithFields done);
 // `text` split at '/', without empty parts.
 std::vector<std::string> path_parts(std::string_view text);
 

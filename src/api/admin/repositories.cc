@@ -22,14 +22,6 @@ json::object describe(const meta::Repository& repository) {
             {"visibility", repository.is_public ? "public" : "private"}};
 }
 
-http::Response json_response(int status, const json::value& body) {
-    http::Response response;
-    response.status = status;
-    response.set("Content-Type", "application/json");
-    response.body = json::serialize(body);
-    return response;
-}
-
 http::Response refuse_admin_access(const Caller& caller) {
     if (caller.principal.anonymous || caller.claims) return ask_for_password("a name and a password are needed");
     return error_response(403, "NOT_AUTHORIZED",

@@ -122,11 +122,9 @@ Error explain(BackupCommand& command, const std::string& id, Error fallback) {
     const auto* message = fields == nullptr ? nullptr : fields->if_contains("message");
     const auto* code = fields == nullptr ? nullptr : fields->if_contains("error");
     if (message == nullptr || code == nullptr || !message->is_string() || !code->is_string()) return fallback;
-    Error found{ErrorCode::internal, "the server stopped the backup: " + std::string(message->as_string()), {}};
-    for (const ErrorCode known : {ErrorCode::corrupt, ErrorCode::lost, ErrorCode::no_space, ErrorCode::unavailable,
-                                  ErrorCode::conflict, ErrorCode::cancelled})
-        if (code->as_string() == to_string(known)) found.code = known;
-    return found;
+    return {error_code_of(std::string_view(code->as_string())),
+            "the server stopped the backup: " + std::string(message->as_string()),
+            {}};
 }
 
 Result<Outcome> backup_online(BackupCommand& command) {

@@ -23,6 +23,9 @@ void add_dtr_commands(Program& program) {
     add_user(program);
     add_repo(program);
     add_status(program);
+    add_gc(program);
+    add_scrub(program);
+    add_reconfigure(program);
     add_version(program);
 }
 

@@ -14,6 +14,9 @@ void add_verify(Program& program);
 void add_user(Program& program);
 void add_repo(Program& program);
 void add_status(Program& program);
+void add_gc(Program& program);
+void add_scrub(Program& program);
+void add_reconfigure(Program& program);
 void add_version(Program& program);
 
 }  // namespace dtr::cli

@@ -7,6 +7,7 @@
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/keys.h"
+#include "cli/settings_text.h"
 #include "cli/streams.h"
 #include "cluster/replica.h"
 #include "http/server.h"
@@ -27,6 +28,8 @@ struct ServeOptions {
     std::string replica_id;
     std::string log_level = "info";
     std::vector<std::string> trusted_proxies;
+    std::string settings_file;
+    std::vector<std::string> settings;  // KEY=VALUE
     bool no_install = false;
     bool read_only = false;
     bool debug = false;
@@ -102,6 +105,20 @@ Result<identity::KeyAndCertificate> find_certificate(cluster::Replica& replica, 
     return pair;
 }
 
+// What this replica's file and command line set, the latter above the former.
+Result<cluster::SettingValues> own_settings(const ServeOptions& options) {
+    cluster::SettingValues values;
+    if (!options.settings_file.empty()) {
+        DTR_ASSIGN(values, read_settings_file(options.settings_file));
+    }
+    for (const std::string& text : options.settings) {
+        DTR_ASSIGN(auto pair, split_setting(text));
+        values[pair.first] = pair.second;
+    }
+    if (options.read_only) values["read-only"] = "true";
+    return values;
+}
+
 void wait_for_signal() {
     sigset_t set;
     sigemptyset(&set);
@@ -126,7 +143,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     DTR_TRY(install_if_empty(environment, options, cluster::default_server_names(more)));
     cluster::ReplicaOptions replica_options;
     replica_options.product_version = kProductVersion;
-    replica_options.settings.read_only = options.read_only;
+    DTR_ASSIGN(replica_options.settings, own_settings(options));
     DTR_ASSIGN(auto replica, cluster::Replica::open(environment, replica_options));
     DTR_ASSIGN(std::string external_url, replica->external_url());
     if (!options.external_url.empty()) {
@@ -141,8 +158,9 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
 
     api::Application application(api::Services{
         replica->registry(), replica->accounts(), replica->authenticator(), replica->tokens(), replica->policy(),
-        replica->config(), replica->backups(), system_clock(), kProductVersion, replica->current().replica_id,
-        std::move(ca_pem), external_url, options.trusted_proxies, replica->staged_restore()});
+        replica->config(), replica->backups(), replica->settings(), [&replica] { return replica->confirm_restore(); },
+        system_clock(), kProductVersion, replica->current().replica_id, std::move(ca_pem), external_url,
+        options.trusted_proxies, replica->staged_restore()});
     DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
     application.set_connection_count([&server] { return server->open_connections(); });
     replica->registry().start();
@@ -192,6 +210,9 @@ void add_serve(Program& program) {
         ->allow_extra_args(false);
     command->add_flag("--no-install", options->no_install, "Never make a new registry");
     command->add_flag("--read-only", options->read_only, "Refuse pushes and deletes");
+    command->add_option("--set", options->settings, "Setting KEY=VALUE of this replica; may be repeated")
+        ->allow_extra_args(false);
+    command->add_option("--config", options->settings_file, "File of settings (TOML)")->envname("DTR_CONFIG");
     command->add_option("--log-level", options->log_level, "debug, info, warn, error")->envname("LOG_LEVEL");
     command->add_flag("--debug", options->debug, "Log everything")->envname("DEBUG");
     command->callback([&program, options] {

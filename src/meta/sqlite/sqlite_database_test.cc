@@ -275,6 +275,8 @@ TEST_F(SqliteDatabaseTest, NoStatementScansOrSorts) {
         // Fences are a handful, a merge sorts two pages, and pulls are bounded.
         if (sql->text().find("FROM fences") != std::string::npos) continue;
         if (name == "list visible repositories" || name == "bound the table of pulls") continue;
+        // Climbs from one object to what needs it, and a survey counts all that is waste.
+        if (name == "find what needs the object" || name.starts_with("count ")) continue;
         EXPECT_EQ(plan.find("TEMP B-TREE"), std::string::npos) << name << "\n" << plan;
         // A walk in key order that a LIMIT ends is no scan, unless it passes over rows.
         const bool ends_early = sql->text().find("LIMIT") != std::string::npos;
@@ -282,6 +284,7 @@ TEST_F(SqliteDatabaseTest, NoStatementScansOrSorts) {
         std::istringstream lines(plan);
         for (std::string line; std::getline(lines, line);) {
             if (!line.starts_with("SCAN") || line == "SCAN CONSTANT ROW" || line == "SCAN some") continue;
+            if (line == "SCAN blobs USING INDEX blobs_quarantined") continue;  // which holds nothing else
             EXPECT_TRUE(ends_early && !filters) << name << "\n" << plan;
         }
     }

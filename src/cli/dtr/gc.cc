@@ -1,0 +1,86 @@
+// dtr gc: collects what nothing needs any more, now.
+#include <cstdio>
+
+#include "base/encoding.h"
+#include "base/units.h"
+#include "cli/dtr/commands.h"
+#include "cli/exit_code.h"
+#include "cli/streams.h"
+#include "cli/work_stream.h"
+
+namespace dtr::cli {
+namespace {
+
+struct GcCommand {
+    Connection connection;
+    std::string grace;
+    bool dry_run = false;
+    bool orphans = false;
+    bool confirm = false;
+    bool json_output = false;
+};
+
+void describe(const boost::json::object& line, bool dry_run) {
+    const std::string freed = human_bytes(number_in(line, "bytes"));
+    if (dry_run) {
+        std::fprintf(stderr, "dtr: %llu objects would go, %s\n",
+                     static_cast<unsigned long long>(number_in(line, "removed")), freed.c_str());
+    } else {
+        std::fprintf(stderr, "dtr: removed %llu objects (%llu of them orphans) and %llu abandoned uploads, freed %s\n",
+                     static_cast<unsigned long long>(number_in(line, "removed")),
+                     static_cast<unsigned long long>(number_in(line, "orphans")),
+                     static_cast<unsigned long long>(number_in(line, "uploads")), freed.c_str());
+    }
+    if (const std::uint64_t condemned = number_in(line, "condemned"); condemned > 0 && !dry_run)
+        std::fprintf(stderr, "dtr: found %llu objects that nothing needs; each goes when its grace is over\n",
+                     static_cast<unsigned long long>(condemned));
+    if (const std::uint64_t stuck = number_in(line, "stuck"); stuck > 0)
+        std::fprintf(stderr, "dtr: warning: %llu objects could not be removed, the server's log says why\n",
+                     static_cast<unsigned long long>(stuck));
+    if (const std::string when = text_in(line, "waitsUntil"); !when.empty())
+        std::fprintf(stderr, "dtr: nothing is condemned before %s, one lease (gc.lease) after the server's start\n",
+                     when.c_str());
+}
+
+int run_gc(GcCommand& command) {
+    std::string query;
+    if (!command.grace.empty()) {
+        if (const auto grace = parse_duration(command.grace); !grace) return report(grace.error().in("--grace"));
+        query += "&grace=" + percent_encode(command.grace);
+    }
+    if (command.dry_run) query += "&dry-run=true";
+    if (command.orphans) query += "&orphans=true";
+    if (command.confirm) query += "&confirm=true";
+    if (!query.empty()) query[0] = '?';
+    const auto last = follow_work(command.connection, "/api/v0/gc" + query, "cannot collect garbage",
+                                  [](const boost::json::object&) {});
+    if (!last) return report(last.error());
+    if (command.json_output) std::printf("%s\n", boost::json::serialize(*last).c_str());
+    describe(*last, command.dry_run);
+    const std::string held = text_in(*last, "held");
+    if (held.empty()) return kGood;
+    if (held.starts_with("a backup")) {
+        std::fprintf(stderr, "dtr: %s; the rest goes with the next collection\n", held.c_str());
+        return kGood;
+    }
+    return report({ErrorCode::refused, "collection is held: " + held,
+                   "if the restored state is what you want, run dtr gc --confirm"});
+}
+
+}  // namespace
+
+void add_gc(Program& program) {
+    auto* app = program.app.add_subcommand("gc", "Collect what nothing needs any more, now; pushes go on");
+    auto command = std::make_shared<GcCommand>();
+    command->connection.add_options(*app);
+    app->add_flag("--dry-run", command->dry_run, "Only say what would go");
+    app->add_option("--grace", command->grace, "Instead of the setting gc.grace, for example 0s");
+    app->add_flag("--orphans", command->orphans, "Look through the whole image store for what nothing records");
+    app->add_flag("--confirm", command->confirm, "After a restore: it is what was wanted, collect again");
+    app->add_flag("--json", command->json_output, "Report as JSON on stdout");
+    app->callback([&program, command] { program.run = [command] { return run_gc(*command); }; });
+    app->footer(
+        "Examples:\n  dtr gc --dry-run --ucp-url 127.0.0.1:8443 --ucp-ca \"$(cat ca.pem)\" --ucp-username admin");
+}
+
+}  // namespace dtr::cli

@@ -1,0 +1,51 @@
+#include "cli/settings_text.h"
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include "cli/streams.h"
+
+namespace dtr::cli {
+namespace {
+
+Status flatten(const toml::table& table, const std::string& prefix, cluster::SettingValues& values) {
+    for (const auto& [key, node] : table) {
+        const std::string name = prefix + std::string(key.str());
+        if (const auto* inner = node.as_table()) {
+            DTR_TRY(flatten(*inner, name + ".", values));
+        } else if (const auto* text = node.as_string()) {
+            values[name] = text->get();
+        } else if (const auto* number = node.as_integer()) {
+            values[name] = std::to_string(number->get());
+        } else if (const auto* flag = node.as_boolean()) {
+            values[name] = flag->get() ? "true" : "false";
+        } else {
+            return fail(ErrorCode::invalid, fmt::format("line {}: {} is neither a text, a whole number, true nor false",
+                                                        node.source().begin.line, name));
+        }
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<std::pair<std::string, std::string>> split_setting(const std::string& text) {
+    const std::size_t sign = text.find('=');
+    if (sign == std::string::npos || sign == 0)
+        return fail(ErrorCode::invalid, fmt::format("'{}' is not KEY=VALUE", text.substr(0, 80)),
+                    "for example --set gc.lease=2h");
+    return std::pair(text.substr(0, sign), text.substr(sign + 1));
+}
+
+Result<cluster::SettingValues> read_settings_file(const std::string& path) {
+    DTR_ASSIGN(const std::string text, read_named_file(path));
+    const toml::parse_result parsed = toml::parse(text);
+    if (!parsed)
+        return fail(ErrorCode::invalid, fmt::format("{}: line {}: {}", path, parsed.error().source().begin.line,
+                                                    parsed.error().description()));
+    cluster::SettingValues values;
+    if (auto done = flatten(parsed.table(), "", values); !done) return fail(done.error().in(path));
+    return values;
+}
+
+}  // namespace dtr::cli
