@@ -83,8 +83,8 @@ Result<int> parse_work_factor(std::string_view text) {
     if (!digits) return malformed("a scrypt work factor that is no number");
     for (const char c : text) value = value * 10 + (c - '0');
     if (value > kScryptWorkFactorMax)
-        return fail(ErrorCode::exhausted, fmt::format("the scrypt work factor is {}, and at most {} is allowed", value,
-                                                      kScryptWorkFactorMax));
+        return fail(ErrorCode::corrupt, fmt::format("the scrypt work factor is {}, and at most {} is allowed", value,
+                                                    kScryptWorkFactorMax));
     return value;
 }
 
@@ -146,6 +146,17 @@ std::uint64_t age_encrypted_size(std::uint64_t plain_size, std::size_t recipient
     const std::uint64_t header = kVersion.size() + 1 + recipients * (10 + 43 + 1 + 43 + 1) + 4 + 43 + 1;
     const std::uint64_t chunks = std::max<std::uint64_t>(1, (plain_size + kAgeChunkBytes - 1) / kAgeChunkBytes);
     return header + kPayloadNonceBytes + plain_size + chunks * age::kTagBytes;
+}
+
+std::optional<std::uint64_t> age_plain_size(std::uint64_t encrypted_size, std::size_t recipients) {
+    const std::uint64_t least = age_encrypted_size(0, recipients);
+    if (encrypted_size < least) return std::nullopt;
+    const std::uint64_t payload = encrypted_size - least + age::kTagBytes;
+    const std::uint64_t chunks = (payload + kSealedChunkBytes - 1) / kSealedChunkBytes;
+    if (payload < chunks * age::kTagBytes) return std::nullopt;
+    const std::uint64_t plain = payload - chunks * age::kTagBytes;
+    if (age_encrypted_size(plain, recipients) != encrypted_size) return std::nullopt;
+    return plain;
 }
 
 struct AgeEncryptor::State {

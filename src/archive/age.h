@@ -4,7 +4,6 @@
 // only one, nothing after the end.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -64,6 +63,9 @@ Secret format_identity_file(const AgeIdentity& identity, const std::vector<std::
 
 // Bytes of the encrypted form.
 std::uint64_t age_encrypted_size(std::uint64_t plain_size, std::size_t recipients);
+// The other way; nothing if no file for so many recipients has that size.
+std::optional<std::uint64_t> age_plain_size(std::uint64_t encrypted_size, std::size_t recipients);
+inline constexpr std::string_view kAgeMagic = "age-encryption.org/v1\n";  // how every age file begins
 
 // Encrypts into `sink`; give all bytes to write(), then finish(). At least one recipient, at most
 // 200.

@@ -30,6 +30,24 @@ TEST(Age, RoundTripsAtEveryEdgeWithTheFormulasSize) {
     }
 }
 
+TEST(Age, SizesGoBothWays) {
+    for (const std::size_t recipients : {1U, 3U}) {
+        const std::uint64_t least = age_encrypted_size(0, recipients);
+        std::uint64_t last = 0;
+        for (const std::uint64_t plain : {0ULL, 1ULL, 65535ULL, 65536ULL, 65537ULL, 131072ULL, 1ULL << 40}) {
+            EXPECT_EQ(age_plain_size(age_encrypted_size(plain, recipients), recipients), plain);
+            last = plain;
+        }
+        EXPECT_EQ(last, 1ULL << 40);
+        EXPECT_FALSE(age_plain_size(0, recipients));
+        EXPECT_FALSE(age_plain_size(least - 1, recipients));
+        // Between a full chunk and one byte more no file ends.
+        const std::uint64_t full = age_encrypted_size(65536, recipients);
+        for (std::uint64_t size = full + 1; size <= full + 16; ++size) EXPECT_FALSE(age_plain_size(size, recipients));
+        EXPECT_EQ(age_plain_size(full + 17, recipients), 65537U);
+    }
+}
+
 TEST(Age, StreamsInAnyPieces) {
     SeededRandom random(1);
     const AgeIdentity one = AgeIdentity::generate(random);

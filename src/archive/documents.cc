@@ -274,6 +274,10 @@ Status validate(const Header& h) {
         return bad("tables: a name is malformed or twice there");
     if (h.recipients.size() > kTablesMax) return bad("recipients: too many");
     for (const auto& recipient : h.recipients) DTR_TRY(AgeRecipient::parse(recipient));
+    if (h.passphrase_key.size() > kPassphraseKeyBytesMax || (!h.passphrase_key.empty() && h.recipients.empty()))
+        return bad("passphrase_key: larger than 1 KiB, or without a recipient");
+    if (h.encryption == Encryption::entries && (h.recipients.empty() || h.secrets == SecretPolicy::plaintext))
+        return bad("encryption: without recipients, or with secrets in clear");
     DTR_TRY(validate_limits(h.limits));
     return validate_signers(h.signers);
 }
@@ -308,8 +312,10 @@ std::string to_json(const Header& h) {
         {"signer", h.signers.empty() ? std::string() : h.signer().key_id()},
         {"signers", std::move(signers)},
         {"recipients", strings(h.recipients)},
+        {"passphrase_key", text_or_null(base64_encode(h.passphrase_key))},
         {"secrets", to_string(h.secrets)},
         {"encryption", to_string(h.encryption)},
+        {"missing_blobs", h.missing_blobs},
         {"limits",
          {{"entry_bytes_max", h.limits.entry_bytes_max},
           {"expansion_max", h.limits.expansion_max},
@@ -355,8 +361,14 @@ Result<Header> parse_header(std::string_view text) {
         h.signers.push_back(std::move(*signer));
     }
     h.recipients = all.texts("recipients");
+    if (const std::string sealed = all.text("passphrase_key"); !sealed.empty()) {
+        auto bytes = base64_decode(sealed);
+        if (!bytes) return fail(ErrorCode::corrupt, "HEADER.json: passphrase_key is no base64");
+        h.passphrase_key = std::move(*bytes);
+    }
     h.secrets = all.choice("secrets", {SecretPolicy::sealed, SecretPolicy::plaintext, SecretPolicy::omitted});
     h.encryption = all.choice("encryption", {Encryption::none, Encryption::entries});
+    h.missing_blobs = all.number("missing_blobs");
     const Fields limits = all.object("limits");
     h.limits.entry_bytes_max = limits.number("entry_bytes_max");
     h.limits.expansion_max = limits.number("expansion_max");

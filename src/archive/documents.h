@@ -20,6 +20,7 @@ inline constexpr std::size_t kHeaderBytesMax = 64 * 1024;
 inline constexpr std::size_t kSealBytesMax = 64 * 1024;
 inline constexpr std::size_t kSignatureBytesMax = 1024;
 inline constexpr std::size_t kSignersMax = 100;
+inline constexpr std::size_t kPassphraseKeyBytesMax = 1024;
 inline constexpr std::size_t kIndexBytesMax = 4 * 1024 * 1024;        // index.json
 inline constexpr std::size_t kSmallEntryBytesMax = 64 * 1024 * 1024;  // every entry but blobs
 inline constexpr std::size_t kPartBytesMax = 4 * 1024 * 1024;         // what a writer puts into one part
@@ -80,9 +81,11 @@ struct Header {
     std::vector<std::string> tables;          // db/<table>/, in this order; [a-z_][a-z0-9_]*
     std::vector<std::string> account_tables;  // accounts/<table>/
     std::vector<Signer> signers;              // at least one
-    std::vector<std::string> recipients;      // age1…
+    std::vector<std::string> recipients;      // age1…, of everything that is encrypted
+    std::string passphrase_key;  // age file: the key of the last recipient, sealed to a passphrase; empty if none
     SecretPolicy secrets = SecretPolicy::sealed;
     Encryption encryption = Encryption::none;
+    std::uint64_t missing_blobs = 0;  // left out with --allow-missing, named in the inventory
     Limits limits;
 
     [[nodiscard]] const PublicKey& signer() const { return signers.back().key; }

@@ -18,6 +18,11 @@ TEST(Documents, RoundTrip) {
     header.schema_version = -1;
     header.epoch = UINT64_MAX;
     EXPECT_EQ(must(parse_header(to_json(header))), header);
+    header = sample_header(keys);
+    header.passphrase_key = std::string("any bytes \0", 11);
+    header.missing_blobs = 12;
+    header.encryption = Encryption::entries;
+    EXPECT_EQ(must(parse_header(to_json(header))), header);
 
     Seal seal;
     seal.backup_id = header.backup_id;

@@ -10,6 +10,7 @@
 #include "archive/documents.h"
 #include "archive/stream.h"
 #include "archive/writer.h"
+#include "backup/backup_options.h"
 #include "backup/seal_keys.h"
 #include "base/clock.h"
 #include "base/random.h"
@@ -36,15 +37,6 @@ struct BackupSource {
     std::string image_engine = "fs";
 };
 
-enum class ImageChoice { automatic, include, inventory };
-
-struct BackupOptions {
-    bool config_only = false;
-    ImageChoice images = ImageChoice::automatic;  // automatic: include if the image store is local
-    archive::SecretPolicy secrets = archive::SecretPolicy::sealed;
-    std::vector<archive::AgeRecipient> recipients;  // besides the cluster's recovery key
-};
-
 struct Progress {
     std::uint64_t bytes = 0;        // written to the stream so far
     std::uint64_t bytes_total = 0;  // estimate: blobs and spooled parts
@@ -58,12 +50,17 @@ class BackupJob {
 
     [[nodiscard]] const std::string& id() const;
     [[nodiscard]] std::uint64_t bytes_total() const;
-    // corrupt: a blob does not match its digest or is gone; lost: the fence fell; whatever the sink fails with.
+    [[nodiscard]] bool encrypted_stream() const;  // what write() gives is an age file, not a tar
+    // After write(): what allow_missing left out.
+    [[nodiscard]] const MissingBlobs& missing() const;
+    // corrupt: a blob does not match its digest or is gone, and the message names the tags that need it; lost: the fence
+    // fell; whatever the sink fails with.
     Result<archive::WrittenSeal> write(archive::ByteSink& sink);
 
   private:
     struct State;
     explicit BackupJob(std::unique_ptr<State> state);
+    Result<archive::WrittenSeal> write_tar(archive::ByteSink& sink);
     std::unique_ptr<State> state_;
 };
 

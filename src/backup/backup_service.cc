@@ -1,5 +1,6 @@
 #include "backup/backup_service.h"
 
+#include "backup/reference_graph.h"
 #include "sys/log.h"
 
 namespace dtr::backup {
@@ -10,15 +11,20 @@ constexpr std::size_t kReportsMax = 64;
 
 class ChannelSink final : public archive::ByteSink {
   public:
-    explicit ChannelSink(ByteChannel& channel) : channel_(channel) {}
+    ChannelSink(ByteChannel& channel, bool hashed) : channel_(channel) {
+        if (hashed) hasher_.emplace();
+    }
     Status write(std::string_view bytes) override {
         written_ += bytes.size();
+        if (hasher_) hasher_->update(bytes);
         return channel_.write(bytes);
     }
     [[nodiscard]] std::uint64_t written() const { return written_; }
+    std::string digest() { return hasher_ ? hasher_->finish().hex() : std::string(); }
 
   private:
     ByteChannel& channel_;
+    std::optional<Hasher> hasher_;
     std::uint64_t written_ = 0;
 };
 
@@ -40,11 +46,16 @@ BackupStream::~BackupStream() {
 }
 
 void BackupStream::run(BackupJob& job) {
-    ChannelSink sink(channel_);
+    ChannelSink sink(channel_, job.encrypted_stream());
     auto seal = job.write(sink);
-    BackupReport report{id_, service_.source_.clock.now(), true, std::nullopt, {}, sink.written()};
+    BackupReport report{id_, service_.source_.clock.now(), true, std::nullopt, {}, {}, sink.written(), {}};
     if (seal) {
         report.seal_digest = seal->digest;
+        report.stream_digest = sink.digest();
+        report.missing = job.missing();
+        if (!report.missing.digests.empty())
+            log::warn("backup {} lacks {} blobs; these suffer: {}", id_, report.missing.digests.size(),
+                      describe_sufferers(report.missing.sufferers));
         log::info("backup {} sealed: {} bytes, seal {}", id_, report.bytes, seal->digest);
         service_.record(std::move(report));
         channel_.close();
@@ -59,6 +70,8 @@ void BackupStream::run(BackupJob& job) {
 Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options) {
     {
         MutexLock lock(mutex_);
+        if (reports_.contains(options.id))
+            return fail(ErrorCode::already_exists, fmt::format("there was a backup {} already", options.id));
         if (running_ >= kRunningMax)
             return fail(ErrorCode::exhausted, fmt::format("{} backups are running", running_), "wait for one to end");
         ++running_;
@@ -69,7 +82,7 @@ Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options
         --running_;
         return fail(job.error());
     }
-    record({(*job)->id(), source_.clock.now(), false, std::nullopt, {}, 0});
+    record({(*job)->id(), source_.clock.now(), false, std::nullopt, {}, {}, 0, {}});
     return std::unique_ptr<BackupStream>(new BackupStream(*this, std::move(*job)));
 }
 

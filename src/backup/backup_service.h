@@ -22,7 +22,9 @@ struct BackupReport {
     bool finished = false;
     std::optional<Error> error;  // of a finished one; none: sealed
     std::string seal_digest;
+    std::string stream_digest;  // SHA-256 of all that was sent, hex; of an age stream only, whose seal is out of sight
     std::uint64_t bytes = 0;
+    MissingBlobs missing;  // of a sealed one, if it was allowed to leave blobs out
 };
 
 class BackupService;
@@ -56,7 +58,7 @@ class BackupService {
   public:
     explicit BackupService(BackupSource source) : source_(std::move(source)) {}
 
-    // Takes the cut before it returns. exhausted: too many at once.
+    // Takes the cut before it returns. exhausted: too many at once; already_exists: a remembered one has that id.
     Result<std::unique_ptr<BackupStream>> start(BackupOptions options);
     // Of the last few backups; not_found for others.
     Result<BackupReport> report(const std::string& id);

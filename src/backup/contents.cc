@@ -6,6 +6,7 @@
 
 #include "archive/copy_text.h"
 #include "archive/names.h"
+#include "archive/unlock.h"
 #include "archive/zstd.h"
 
 namespace dtr::backup {
@@ -30,6 +31,35 @@ bool is_integer(std::string_view text) {
     return error == std::errc() && end == text.data() + text.size();
 }
 
+// Passes plaintext on, and its end only if it is what the blob's name and size say.
+class HashedBlob final : public archive::ByteSource {
+  public:
+    HashedBlob(archive::ByteSource& plain, const archive::Entry& entry, const Digest& digest, std::uint64_t size)
+        : plain_(plain), entry_(entry), digest_(digest), left_(size), hasher_(digest.algorithm()) {}
+
+    Result<std::size_t> read(char* buffer, std::size_t size) override {
+        if (ended_) return std::size_t{0};
+        auto got = plain_.read(buffer, size);
+        if (!got) return fail(got.error().in(entry_.name.text));
+        if (*got > left_) return malformed(entry_, "it holds more bytes than its size allows");
+        left_ -= *got;
+        hasher_.update({buffer, *got});
+        if (*got != 0) return got;
+        ended_ = true;
+        if (left_ != 0 || hasher_.finish() != digest_)
+            return malformed(entry_, "its plaintext does not hash to its name");
+        return got;
+    }
+
+  private:
+    archive::ByteSource& plain_;
+    const archive::Entry& entry_;
+    const Digest& digest_;
+    std::uint64_t left_;
+    Hasher hasher_;
+    bool ended_ = false;
+};
+
 class ContentReader {
   public:
     ContentReader(archive::ArchiveReader& archive, const ContentOptions& options, ContentVisitor& visitor)
@@ -37,8 +67,6 @@ class ContentReader {
 
     Status run() {
         DTR_TRY(require_known_schema(archive_.header()));
-        if (archive_.header().encryption != archive::Encryption::none)
-            return fail(ErrorCode::unsupported, "this archive's entries are encrypted, which this release cannot read");
         while (true) {
             DTR_ASSIGN(const auto entry, archive_.next());
             if (!entry) break;
@@ -70,9 +98,9 @@ class ContentReader {
             case EntryKind::fingerprints:
                 return take_fingerprints(entry);
             case EntryKind::blob_sha256:
-                return visitor_.blob(Digest::from_hex(DigestAlgorithm::sha256, entry.name.part), entry.size, archive_);
+                return take_blob(entry, Digest::from_hex(DigestAlgorithm::sha256, entry.name.part));
             case EntryKind::blob_sha512:
-                return visitor_.blob(Digest::from_hex(DigestAlgorithm::sha512, entry.name.part), entry.size, archive_);
+                return take_blob(entry, Digest::from_hex(DigestAlgorithm::sha512, entry.name.part));
             case EntryKind::inventory:
                 return take_inventory(entry);
             default:
@@ -81,7 +109,8 @@ class ContentReader {
     }
 
     Result<std::string> decompressed(const archive::Entry& entry) {
-        DTR_ASSIGN(const std::string bytes, archive_.read_entry());
+        DTR_ASSIGN(const Secret plain, opened(entry));
+        const std::string_view bytes = plain.expose();
         auto text = archive::zstd_decompress(
             bytes, archive::expansion_limit(bytes.size(), archive_.header().limits.expansion_max, kPartTextMax));
         if (!text) return fail(ErrorCode::corrupt, fmt::format("{}: {}", entry.name.text, text.error().message));
@@ -119,6 +148,7 @@ class ContentReader {
         return compare_fingerprints();
     }
 
+    // The plaintext of a small entry.
     Result<Secret> opened(const archive::Entry& entry) {
         DTR_ASSIGN(std::string bytes, archive_.read_entry());
         if (!entry.name.encrypted) return Secret(std::move(bytes));
@@ -127,9 +157,20 @@ class ContentReader {
         Error error = plain.error().in("cannot open " + entry.name.text);
         if (error.code == ErrorCode::untrusted) {
             error.message += "; it is sealed to";
-            for (const std::string& recipient : archive_.header().recipients) error.message += " " + recipient;
+            error.message += " " + archive::describe_recipients(archive_.header());
         }
         return fail(std::move(error));
+    }
+
+    // The archive checks the name of a plain blob; that of an encrypted one says what its plaintext hashes to.
+    Status take_blob(const archive::Entry& entry, const Digest& digest) {
+        if (!entry.name.encrypted) return visitor_.blob(digest, entry.size, archive_);
+        const auto size = archive::age_plain_size(entry.size, archive_.header().recipients.size());
+        if (!size) return malformed(entry, "its size is not that of an age file for the recipients of this backup");
+        auto decryptor = archive::AgeDecryptor::open(archive_, options_.keys);
+        if (!decryptor) return fail(decryptor.error().in("cannot open " + entry.name.text));
+        HashedBlob content(**decryptor, entry, digest, *size);
+        return visitor_.blob(digest, *size, content);
     }
 
     // "config.<n>.<key>", or "<table>.<n>.copy": rows of a secret table.
@@ -189,9 +230,9 @@ class ContentReader {
         return {};
     }
 
-    Status take_fingerprints(const archive::Entry&) {
-        DTR_ASSIGN(const std::string text, archive_.read_entry());
-        DTR_ASSIGN(expected_, archive::parse_fingerprints(text));
+    Status take_fingerprints(const archive::Entry& entry) {
+        DTR_ASSIGN(const Secret text, opened(entry));
+        DTR_ASSIGN(expected_, archive::parse_fingerprints(text.expose()));
         return {};
     }
 
@@ -247,6 +288,10 @@ class ContentReader {
         if (place == "archive") return visitor_.inventory_entry(*digest, size, Place::archive);
         if (place == "store") return visitor_.inventory_entry(*digest, size, Place::store);
         if (place == "synthetic") return visitor_.inventory_entry(*digest, size, Place::synthetic);
+        if (place == "missing") {
+            ++missing_;
+            return visitor_.inventory_entry(*digest, size, Place::missing);
+        }
         return malformed(entry, "a line names an unknown place");
     }
 
@@ -258,6 +303,9 @@ class ContentReader {
             return fail(ErrorCode::corrupt, fmt::format("the archive has {} rows, its seal says {}", rows_, seal.rows));
         if (inventory_entries_ != seal.inventory_entries || inventory_.hex() != seal.inventory_sum)
             return fail(ErrorCode::corrupt, "the inventory does not match what the seal says of it");
+        if (missing_ != seal.missing_blobs || missing_ != archive_.header().missing_blobs)
+            return fail(ErrorCode::corrupt, fmt::format("the inventory lacks {} blobs, the header says {}, the seal {}",
+                                                        missing_, archive_.header().missing_blobs, seal.missing_blobs));
         return {};
     }
 
@@ -274,6 +322,7 @@ class ContentReader {
     std::vector<archive::TableFingerprint> expected_;
     archive::Fingerprint inventory_;
     std::uint64_t inventory_entries_ = 0;
+    std::uint64_t missing_ = 0;
 };
 
 }  // namespace

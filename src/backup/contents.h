@@ -22,16 +22,16 @@ class ContentVisitor {
     // `value` is absent if the entry is secret and secrets are not read.
     virtual Status config_entry(const ConfigLine& line, const std::optional<Secret>& value) = 0;
     virtual Status row(const meta::Table& table, const meta::Cut::Row& row) = 0;
-    // All of `content` must be read; the reader checks that it hashes to `digest`.
+    // All of `content` must be read; that it hashes to `digest` is checked at its end.
     virtual Status blob(const Digest& digest, std::uint64_t size, archive::ByteSource& content) = 0;
-    enum class Place { archive, store, synthetic };
+    enum class Place { archive, store, synthetic, missing };
     virtual Status inventory_entry(const Digest& digest, std::uint64_t size, Place place) = 0;
 };
 
 struct ContentOptions {
     bool config_only = false;  // pass over everything but the configuration and its secrets
     bool with_secrets = true;  // else secrets/ is passed over
-    archive::AgeKeys keys;     // to open secrets/ with
+    archive::AgeKeys keys;     // of archive::unlock(): open secrets/, and all entries if they are encrypted
 };
 
 // unsupported if the rows are of a schema newer than this program's; the hint names the release that reads them.

@@ -92,11 +92,20 @@ Status spool_objects(meta::Cut& snapshot, CutSpool& cut) {
         cut.object_lists.push_back(std::move(spooled));
         return {};
     });
+    DTR_TRY(snapshot.each_lost([&](const Digest& digest) -> Status {
+        cut.lost.push_back(digest);
+        return {};
+    }));
+    std::sort(cut.lost.begin(), cut.lost.end());
+    std::size_t lost = 0;
+    const auto add_lost = [&]() { return buffer.add(fmt::format("{} - 0\n", cut.lost[lost++].to_string())); };
     DTR_TRY(snapshot.each_object([&](const meta::Object& object) -> Status {
+        while (lost < cut.lost.size() && cut.lost[lost] < object.digest) DTR_TRY(add_lost());
         ++cut.objects;
         cut.object_bytes += object.size;
         return buffer.add(fmt::format("{} {} {}\n", object.digest.to_string(), object.generation, object.size));
     }));
+    while (lost < cut.lost.size()) DTR_TRY(add_lost());
     return buffer.end();
 }
 
@@ -200,6 +209,8 @@ Status each_cut_object(const CutSpool& cut, const std::function<Status(const Cut
             CutObject object;
             DTR_ASSIGN(object.digest, Digest::parse(line.substr(0, first)));
             object.generation = line.substr(first + 1, second - first - 1);
+            object.lost = object.generation == "-";
+            if (object.lost) object.generation.clear();
             std::from_chars(line.data() + second + 1, line.data() + line.size(), object.size);
             while (before(object.digest)) DTR_TRY(callback(cut.synthetic[synthetic++]));
             // Somebody pushed the very bytes that we would make up: then they are his.

@@ -14,9 +14,10 @@ namespace dtr::backup {
 // An object of the cut, as it lies in the spool.
 struct CutObject {
     Digest digest;
-    std::string generation;  // empty: a synthetic index, whose bytes are `synthetic`
+    std::string generation;  // empty: a synthetic index, whose bytes are `synthetic`, or lost
     std::uint64_t size = 0;
     SpooledPart synthetic;
+    bool lost = false;  // rows refer to it, and the image store has no object of it
 };
 
 struct CutSpool {
@@ -29,11 +30,12 @@ struct CutSpool {
     std::vector<SpooledPart> tables;        // db/<table>/<n>.copy.zst
     std::vector<SpooledPart> accounts;      // accounts/<table>/<n>.copy.zst
     std::vector<SpooledPart> secrets;       // secrets/..., as the policy has them, ascending by name
-    std::vector<SpooledPart> object_lists;  // "<digest> <generation> <size>\n" lines, ascending by digest
+    std::vector<SpooledPart> object_lists;  // "<digest> <generation, - if lost> <size>\n" lines, ascending by digest
     std::vector<archive::TableFingerprint> fingerprints;
     std::uint64_t rows = 0;
     std::uint64_t objects = 0;
     std::uint64_t object_bytes = 0;
+    std::vector<Digest> lost;  // ascending; among the objects, too
 
     std::string index_json;            // of the OCI layout
     std::vector<CutObject> synthetic;  // nested indexes, ascending by digest

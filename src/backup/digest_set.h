@@ -64,6 +64,20 @@ class DigestSet {
     std::vector<Raw<64>> sha512_;
 };
 
+// Short texts that were said, to ask later whether one of them was: 8 bytes each. Good for finding mistakes; a text that
+// was never said may pass for one that was, if somebody takes the trouble to look for it.
+class FactSet {
+  public:
+    void add(std::string_view fact) { facts_.push_back(std::hash<std::string_view>()(fact)); }
+    void sort() { std::sort(facts_.begin(), facts_.end()); }
+    [[nodiscard]] bool contains(std::string_view fact) const {
+        return std::binary_search(facts_.begin(), facts_.end(), std::hash<std::string_view>()(fact));
+    }
+
+  private:
+    std::vector<std::size_t> facts_;
+};
+
 // Sizes that descriptors claim, to be held against what is there. All claims come before the first question.
 class SizeClaims {
   public:

@@ -13,23 +13,6 @@ constexpr std::string_view kOpening =
     R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[)";
 constexpr std::string_view kClosing = "]}";
 
-// org.opencontainers.image.ref.name: alphanumerics joined by single separators out of "-._:@+" or "--", components by '/'.
-bool fits_ref_grammar(std::string_view name) {
-    bool open = false;
-    for (std::size_t i = 0; i < name.size(); ++i) {
-        const char c = name[i];
-        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) {
-            open = true;
-            continue;
-        }
-        const bool dashes = c == '-' && i > 0 && name[i - 1] == '-' && (i < 2 || name[i - 2] != '-');
-        if (!open && !dashes) return false;
-        if (std::string_view("-._:@+/").find(c) == std::string_view::npos) return false;
-        open = false;
-    }
-    return open;
-}
-
 std::string descriptor(std::string_view media_type, std::string_view digest, std::uint64_t size, std::string_view ref) {
     json::object annotations;
     annotations[fits_ref_grammar(ref) ? "org.opencontainers.image.ref.name" : "dtr.ref"] = ref;
@@ -42,12 +25,8 @@ struct ManifestFacts {
     std::uint64_t size = 0;
 };
 
-// Where a table's columns stand, by name.
 std::size_t column(std::string_view table, std::string_view name) {
-    const auto& columns = meta::find_table(table)->columns;
-    for (std::size_t i = 0; i < columns.size(); ++i)
-        if (columns[i].name == name) return i;
-    return 0;
+    return meta::column_index(*meta::find_table(table), name);
 }
 
 // Walks repositories, manifests and tags side by side: all three are ordered by repository.
@@ -182,6 +161,23 @@ Status build_nested(CutSpool& cut, std::size_t index_bytes_max) {
 }
 
 }  // namespace
+
+// org.opencontainers.image.ref.name: alphanumerics joined by single separators out of "-._:@+" or "--", components by '/'.
+bool fits_ref_grammar(std::string_view name) {
+    bool open = false;
+    for (std::size_t i = 0; i < name.size(); ++i) {
+        const char c = name[i];
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) {
+            open = true;
+            continue;
+        }
+        const bool dashes = c == '-' && i > 0 && name[i - 1] == '-' && (i < 2 || name[i - 2] != '-');
+        if (!open && !dashes) return false;
+        if (std::string_view("-._:@+/").find(c) == std::string_view::npos) return false;
+        open = false;
+    }
+    return open;
+}
 
 Status build_layout_index(CutSpool& cut, std::size_t index_bytes_max) {
     Walk walk(cut);

@@ -12,4 +12,7 @@ inline constexpr std::size_t kIndexBytesMax = 4U << 20;
 // returned.
 Status build_layout_index(CutSpool& cut, std::size_t index_bytes_max = kIndexBytesMax);
 
+// Whether an org.opencontainers.image.ref.name may say this.
+bool fits_ref_grammar(std::string_view name);
+
 }  // namespace dtr::backup

@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "archive/copy_text.h"
+#include "archive/unlock.h"
 #include "backup/contents.h"
 #include "backup/digest_set.h"
+#include "backup/reference_graph.h"
 #include "backup/seal_keys.h"
 #include "backup/settle.h"
 #include "backup/undo.h"
@@ -17,10 +19,11 @@ namespace {
 constexpr std::size_t kCopyBytes = 1U << 20;
 constexpr std::string_view kFirstAdministrator = "admin";
 
-std::size_t column(const meta::Table& table, std::string_view name) {
-    for (std::size_t i = 0; i < table.columns.size(); ++i)
-        if (table.columns[i].name == name) return i;
-    return 0;
+// The keys that open what is to be read; untrusted if none of those given does.
+Result<archive::AgeKeys> opening_keys(const archive::Header& header, const RestoreOptions& options) {
+    const bool secrets = header.secrets == archive::SecretPolicy::sealed && !options.without_secrets;
+    if (!secrets && header.encryption == archive::Encryption::none) return archive::AgeKeys{};
+    return archive::unlock(header, options.keys);
 }
 
 // All that can be refused from HEADER.json, before anything is touched.
@@ -37,27 +40,28 @@ Status refuse_early(const archive::ArchiveReader& reader, const RestoreOptions& 
                     "restore the full backup it builds on first");
     if (header.kind == archive::BackupKind::config && !options.config_only)
         return fail(ErrorCode::invalid, "this backup holds the configuration only", "restore it with --config-only");
-    if (options.without_secrets) return {};
-    if (header.secrets == archive::SecretPolicy::omitted)
+    if (header.missing_blobs != 0 && !options.allow_missing && !options.config_only)
+        return fail(ErrorCode::corrupt,
+                    fmt::format("{} blobs were missing when this backup was made", header.missing_blobs),
+                    "dtr verify --level 3 lists the tags that need them; --allow-missing restores the rest");
+    if (!options.without_secrets && header.secrets == archive::SecretPolicy::omitted)
         return fail(ErrorCode::untrusted, "this backup was made with --secrets omit: it holds no keys and passwords",
                     "restore it with --without-secrets; new ones are made");
-    if (header.secrets != archive::SecretPolicy::sealed || options.keys.passphrase) return {};
-    std::string names;
-    for (const std::string& recipient : header.recipients) {
-        for (const archive::AgeIdentity& identity : options.keys.identities)
-            if (identity.recipient().text() == recipient) return {};
-        names += (names.empty() ? "" : ", ") + recipient;
-    }
-    return fail(ErrorCode::untrusted, fmt::format("no identity given opens this backup; it is sealed to {}", names),
-                "give the recovery key with --identity FILE, or --without-secrets to make new keys");
+    return {};
 }
 
 // Loads what passes into the staged stores.
 class Loader final : public ContentVisitor {
   public:
     Loader(meta::BulkLoader& rows, blob::BlobStore& blobs, const config::Staging& staging, Random& random,
-           bool config_only, RestoreReport& report)
-        : rows_(rows), blobs_(blobs), staging_(staging), random_(random), config_only_(config_only), report_(report) {}
+           bool config_only, bool keep_graph, RestoreReport& report)
+        : rows_(rows),
+          blobs_(blobs),
+          staging_(staging),
+          random_(random),
+          config_only_(config_only),
+          keep_graph_(keep_graph),
+          report_(report) {}
 
     Status config_entry(const ConfigLine& line, const std::optional<Secret>& value) override {
         if (value) config_.push_back({line.key, *value, !line.secret.empty(), std::nullopt});
@@ -67,8 +71,9 @@ class Loader final : public ContentVisitor {
     Status row(const meta::Table& table, const meta::Cut::Row& row) override {
         if (config_only_) return {};
         ++report_.rows;
+        if (keep_graph_) DTR_TRY(graph_.add(table, row));
         if (table.name == "manifests" || table.name == "repository_blobs") {
-            DTR_ASSIGN(const Digest digest, Digest::parse(*row[column(table, "digest")]));
+            DTR_ASSIGN(const Digest digest, Digest::parse(*row[meta::column_index(table, "digest")]));
             referenced_.add(digest);
         }
         if (table.name == "accounts") note_administrator(table, row);
@@ -99,7 +104,8 @@ class Loader final : public ContentVisitor {
     }
 
     Status inventory_entry(const Digest& digest, std::uint64_t size, Place place) override {
-        if (place != Place::store) listed_.add(fmt::format("{} {}", digest.to_string(), size));
+        if (place == Place::archive || place == Place::synthetic)
+            listed_.add(fmt::format("{} {}", digest.to_string(), size));
         if (place == Place::synthetic) {
             // An index that only the archive's layout needed.
             return blobs_.remove({digest, staging_.object_generation});
@@ -108,6 +114,10 @@ class Loader final : public ContentVisitor {
             return fail(ErrorCode::unsupported, "this backup holds an inventory of the images, not the images",
                         "restore it where its image store is, or use a backup made with --images include");
         present_.add(digest);
+        if (place == Place::missing) {
+            report_.missing.digests.push_back(digest);
+            return {};  // no object: a pull answers that it is unknown, and a push brings it back
+        }
         return rows_.add_object({digest, staging_.object_generation, size});
     }
 
@@ -117,6 +127,10 @@ class Loader final : public ContentVisitor {
             return fail(ErrorCode::corrupt, "the inventory does not list the blobs that are in the archive");
         referenced_.sort();
         present_.sort();
+        if (!report_.missing.digests.empty()) {
+            graph_.close();
+            report_.missing.sufferers = graph_.sufferers(report_.missing.digests);
+        }
         return referenced_.each([this](const Digest& digest) -> Status {
             if (present_.contains(digest)) return {};
             return fail(ErrorCode::corrupt,
@@ -130,10 +144,11 @@ class Loader final : public ContentVisitor {
   private:
     // Whom a new password goes to, if secrets stay behind: `admin`, else the first active administrator.
     void note_administrator(const meta::Table& table, const meta::Cut::Row& row) {
-        if (*row[column(table, "is_admin")] != "1" || *row[column(table, "is_active")] != "1") return;
-        const std::string& name = *row[column(table, "name")];
+        if (*row[meta::column_index(table, "is_admin")] != "1" || *row[meta::column_index(table, "is_active")] != "1")
+            return;
+        const std::string& name = *row[meta::column_index(table, "name")];
         if (!administrator_.empty() && name != kFirstAdministrator) return;
-        administrator_ = *row[column(table, "id")];
+        administrator_ = *row[meta::column_index(table, "id")];
         report_.administrator = name;
     }
 
@@ -151,6 +166,8 @@ class Loader final : public ContentVisitor {
     const config::Staging& staging_;
     Random& random_;
     bool config_only_;
+    bool keep_graph_;  // to say what suffers from missing blobs
+    ReferenceGraph graph_;
     RestoreReport& report_;
     std::vector<config::Change> config_;
     std::string administrator_;
@@ -175,8 +192,10 @@ class Restoration {
 
     Result<RestoreReport> run(archive::ByteSource& source) {
         DTR_TRY(look_at_live());
-        DTR_ASSIGN(const auto reader, archive::ArchiveReader::open(source, options_.anchors));
+        DTR_ASSIGN(const auto input, archive::open_stream(source, options_.keys));
+        DTR_ASSIGN(const auto reader, archive::ArchiveReader::open(*input, options_.anchors));
         DTR_TRY(refuse_early(*reader, options_));
+        DTR_ASSIGN(keys_, opening_keys(reader->header(), options_));
         report_.backup_id = reader->header().backup_id;
         report_.cut_at = reader->header().cut_at;
         report_.trust = reader->trust();
@@ -256,8 +275,9 @@ class Restoration {
         DTR_ASSIGN(const auto blobs, openers_.blobs(directory_.registry_path()));
         DTR_TRY(discard_uploads(*blobs, staging_.object_generation));
         DTR_ASSIGN(const auto rows, openers_.loader(metadata));
-        Loader loader(*rows, *blobs, staging_, random_, options_.config_only, report_);
-        DTR_TRY(read_contents(reader, {options_.config_only, !options_.without_secrets, options_.keys}, loader));
+        Loader loader(*rows, *blobs, staging_, random_, options_.config_only, reader.header().missing_blobs != 0,
+                      report_);
+        DTR_TRY(read_contents(reader, {options_.config_only, !options_.without_secrets, keys_}, loader));
         if (!options_.config_only) DTR_TRY(loader.check_references());
         DTR_TRY(fault_point("restore.staged"));
         if (options_.without_secrets || options_.config_only)
@@ -378,6 +398,7 @@ class Restoration {
     Random& random_;
     std::optional<config::Current> live_;
     std::unique_ptr<config::ConfigStore> live_config_;
+    archive::AgeKeys keys_;
     config::Staging staging_;
     std::unique_ptr<config::ConfigStore> config_;
     config::Current current_;

@@ -9,6 +9,7 @@
 
 #include "archive/age.h"
 #include "archive/reader.h"
+#include "backup/backup_options.h"
 #include "backup/stores.h"
 #include "base/clock.h"
 #include "base/random.h"
@@ -23,6 +24,7 @@ inline constexpr const char* kCollectorHeldKey = "collector/held";
 struct RestoreOptions {
     bool config_only = false;      // settings and keys; no repositories, images or accounts
     bool without_secrets = false;  // all data, but new keys and a new administrator's password
+    bool allow_missing = false;  // also a backup that lacks blobs: what needs them cannot be pulled until pushed again
     archive::TrustAnchors anchors;
     archive::AgeKeys keys;
     std::string replica_id;           // of the restored replica; empty: random
@@ -61,6 +63,7 @@ struct RestoreReport {
     // Objects that only the undo state has: pushed after the cut, or deleted from the archive's state.
     std::uint64_t left_behind = 0;
     std::uint64_t left_behind_bytes = 0;
+    MissingBlobs missing;            // only with allow_missing
 };
 
 // refused: the directory holds a live system, and no `rewind`; corrupt, untrusted, unsupported: the archive; no_space. On

@@ -4,6 +4,29 @@
 
 namespace dtr::backup {
 
+namespace {
+
+// How to get at the key, and at what is encrypted besides the secrets.
+std::string keys_text(const archive::Header& header) {
+    std::string text;
+    if (!header.passphrase_key.empty())
+        text +=
+            "   This backup also opens with a passphrase: it opens the key in HEADER.json, which opens the rest. Use\n"
+            "   PASSPHRASE-KEY in the place of RECOVERY-KEY below, if you have the passphrase and not the recovery "
+            "key.\n"
+            "     sed -n 's/^  \"passphrase_key\": \"\\(.*\\)\",$/\\1/p' HEADER.json | base64 -d > sealed-key\n"
+            "     age -d -o PASSPHRASE-KEY sealed-key\n";
+    if (header.encryption == archive::Encryption::entries)
+        text +=
+            "   Everything but this text, sums and seal is encrypted. Open it with the recovery key, in its place:\n"
+            "     for f in $(find . -name '*.age' ! -path './secrets/*'); do age -d -i RECOVERY-KEY -o \"${f%.age}\" "
+            "\"$f\"; "
+            "done\n";
+    return text;
+}
+
+}  // namespace
+
 std::string restore_text(const archive::Header& header) {
     const std::string key = header.signer().text();
     std::string text = fmt::format(
@@ -22,6 +45,7 @@ std::string restore_text(const archive::Header& header) {
         "     minisign -V -P {} -m SEAL.json -x SEAL.json.minisig\n"
         "     minisign -V -P {} -m HEADER.json -x HEADER.json.minisig\n",
         format_rfc3339(header.cut_at), archive::prefix_directory(header), key, key);
+    text += keys_text(header);
     if (header.kind == archive::BackupKind::config)
         return text +
                "\nThis backup holds the configuration only.\n"

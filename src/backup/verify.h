@@ -8,6 +8,7 @@
 
 #include "archive/age.h"
 #include "archive/reader.h"
+#include "backup/backup_options.h"
 #include "base/result.h"
 
 namespace dtr::backup {
@@ -32,10 +33,12 @@ struct VerifyReport {
     std::uint64_t blobs = 0;
     std::uint64_t manifests = 0;  // parsed at level 3
     bool secrets_opened = false;
+    std::uint64_t missing_blobs = 0;  // left out when the backup was made, as it was allowed to
+    MissingBlobs missing;             // which, from level 2; and at level 3 what suffers from it
 };
 
 // Reads `source` to its end. corrupt: not sound, the message says where and up to what it is; untrusted: sound, but not
-// by a signer the anchors stand behind, or no key opens it; unsupported.
+// by a signer the anchors stand behind, or encrypted and no key opens it; unsupported.
 Result<VerifyReport> verify(archive::ByteSource& source, const VerifyOptions& options);
 
 }  // namespace dtr::backup

@@ -1,5 +1,6 @@
 #include "cli/keys.h"
 
+#include "cli/connection.h"
 #include "cli/streams.h"
 
 namespace dtr::cli {
@@ -13,6 +14,8 @@ void KeyOptions::add_options(CLI::App& command) {
     command
         .add_option("--identity", identity_files, "Recovery key: an age identity file, with the signer as a comment")
         ->allow_extra_args(false);
+    command.add_option("--passphrase-file", passphrase_file,
+                       "File with the passphrase that the backup was sealed to in its first line");
     command.add_option("--trust", trusted_ids, "Accept a backup signed by this key (16 hex digits)")
         ->allow_extra_args(false);
 }
@@ -33,6 +36,9 @@ Result<ArchiveKeys> read_keys(const KeyOptions& options) {
                 return fail(ErrorCode::untrusted, fmt::format("{}: the signer in its comment is malformed", path));
             result.anchors.keys.push_back(std::move(*key));
         }
+    }
+    if (!options.passphrase_file.empty()) {
+        DTR_ASSIGN(result.keys.passphrase, read_password_file(options.passphrase_file));
     }
     result.anchors.key_ids = options.trusted_ids;
     return result;

@@ -1,4 +1,4 @@
-// Flags by which archives are trusted and opened: --identity, --trust.
+// Flags by which archives are trusted and opened: --identity, --passphrase-file, --trust.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -17,6 +17,7 @@ std::string check_replica_id(const std::string& id);
 struct KeyOptions {
     std::vector<std::string> identity_files;
     std::vector<std::string> trusted_ids;
+    std::string passphrase_file;
 
     void add_options(CLI::App& command);
 };
@@ -24,6 +25,7 @@ struct KeyOptions {
 struct ArchiveKeys {
     archive::AgeKeys keys;
     archive::TrustAnchors anchors;
+    [[nodiscard]] bool opens_something() const { return !keys.identities.empty() || keys.passphrase.has_value(); }
 };
 
 // Reads the files. untrusted if one holds no identity.

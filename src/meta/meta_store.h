@@ -146,6 +146,9 @@ class Cut {
     virtual Status each_row(const Table& table, const std::function<Status(const Row&)>& callback) = 0;
     // Every object that a manifest, a link or a tag of this view refers to, by digest in byte order.
     virtual Status each_object(const std::function<Status(const Object&)>& callback) = 0;
+    // Every digest that this view refers to and has no object for, by digest in byte order: blobs that a restore had to
+    // leave out and that nobody has pushed again.
+    virtual Status each_lost(const std::function<Status(const Digest&)>& callback) = 0;
     // Every change of a transaction after `after_transaction` up to position(), in an order in which they can be
     // applied. lost if the log was trimmed past it: only a full backup helps then.
     virtual Status each_change(std::int64_t after_transaction,

@@ -6,6 +6,8 @@
 
 #include <array>
 
+#include "base/check.h"
+
 namespace dtr::meta {
 namespace {
 
@@ -152,6 +154,13 @@ const Table* find_table(std::string_view name) {
     for (const Table& table : all())
         if (table.name == name) return &table;
     return nullptr;
+}
+
+std::size_t column_index(const Table& table, std::string_view column) {
+    for (std::size_t i = 0; i < table.columns.size(); ++i)
+        if (table.columns[i].name == column) return i;
+    DTR_CHECK(false);
+    return 0;
 }
 
 std::string create_tables(const Dialect& dialect) {

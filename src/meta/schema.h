@@ -59,6 +59,8 @@ const Table& table(TableId id);
 // In an order in which rows can be loaded (references point backwards), as in TableId.
 std::span<const Table> tables();
 const Table* find_table(std::string_view name);
+// Where a column stands in a row; it must be there.
+std::size_t column_index(const Table& table, std::string_view column);
 
 // What a dialect calls things; the statements are otherwise the same text.
 struct Dialect {

@@ -43,6 +43,11 @@ const Sql kObjects("list the objects of the cut",
                    "SELECT b.digest, b.generation, b.size FROM blobs b WHERE"
                    " EXISTS (SELECT 1 FROM repository_blobs l WHERE l.digest = b.digest)"
                    " OR EXISTS (SELECT 1 FROM manifests m WHERE m.digest = b.digest) ORDER BY b.digest");
+const Sql kLost(
+    "list the digests without an object",
+    "SELECT l.digest FROM repository_blobs l WHERE NOT EXISTS (SELECT 1 FROM blobs b WHERE b.digest = l.digest)"
+    " UNION SELECT m.digest FROM manifests m WHERE NOT EXISTS"
+    " (SELECT 1 FROM blobs b WHERE b.digest = m.digest) ORDER BY 1");
 
 Result<Change> change_at(const sql::Rows& rows) {
     Change change;
@@ -81,6 +86,16 @@ class SqlCut final : public Cut {
             if (!more) return {};
             DTR_ASSIGN(const Object object, object_at(rows, 0));
             DTR_TRY(callback(object));
+        }
+    }
+
+    Status each_lost(const std::function<Status(const Digest&)>& callback) override {
+        DTR_ASSIGN(auto rows, snapshot_->query(kLost, {}));
+        while (true) {
+            DTR_ASSIGN(const bool more, rows.next());
+            if (!more) return {};
+            DTR_ASSIGN(const Digest digest, Digest::parse(rows.text(0)));
+            DTR_TRY(callback(digest));
         }
     }
 

@@ -95,6 +95,47 @@ TEST_P(MetaHistoryTest, ACutTellsObjectsInUseOnlyAndEndsAtTheCallersError) {
     EXPECT_EQ(rows_of(*now).at("repositories").size(), 1U);  // and can be read again
 }
 
+// What a restore that had to leave blobs out makes: rows whose digests have no object, until somebody pushes them.
+TEST_P(MetaHistoryTest, ACutTellsDigestsThatHaveNoObject) {
+    const auto lost_of = [](Cut& cut) {
+        std::vector<Digest> lost;
+        EXPECT_TRUE(cut.each_lost([&](const Digest& digest) -> Status {
+            lost.push_back(digest);
+            return {};
+        }));
+        return lost;
+    };
+    push("a/one", {"config", "layer"});
+    put(put_of("a/one", "m", {"config", "layer"}, {"v1"}));
+    auto source = cut();
+    EXPECT_TRUE(lost_of(*source).empty());
+    test::TempDir target;
+    {
+        auto loader = GetParam().load(target.path(), clock_);
+        ASSERT_GOOD(loader);
+        for (const Table& table : tables())
+            if (table.part != Part::local)
+                ASSERT_GOOD(source->each_row(table, [&](const Row& row) { return (*loader)->add_row(table, row); }));
+        ASSERT_GOOD(source->each_object([&](const Object& object) -> Status {
+            return object.digest == digest_of("config") ? (*loader)->add_object(object) : Status{};
+        }));
+        ASSERT_GOOD((*loader)->finish());
+    }
+    auto loaded = GetParam().open(target.path(), clock_, random_);
+    ASSERT_GOOD(loaded);
+    std::vector<Digest> expected = {digest_of("layer"), digest_of("m")};
+    std::sort(expected.begin(), expected.end());
+    EXPECT_EQ(lost_of(**(*loaded)->changes().cut()), expected);
+    EXPECT_FAILS(ErrorCode::cancelled, (*(*loaded)->changes().cut())->each_lost([](const Digest&) -> Status {
+        return fail(ErrorCode::cancelled, "stop");
+    }));
+    EXPECT_FAILS(ErrorCode::not_found, (*loaded)->content().find_blob("a/one", digest_of("layer")));
+    EXPECT_FAILS(ErrorCode::not_found, (*loaded)->content().find_tagged("a/one", "v1"));
+    ASSERT_GOOD((*loaded)->content().add_blob("a/one", {digest_of("layer"), "00000000000000cc", 5}, 0, "", ""));
+    EXPECT_GOOD((*loaded)->content().find_blob("a/one", digest_of("layer")));
+    EXPECT_EQ(lost_of(**(*loaded)->changes().cut()), std::vector{digest_of("m")});
+}
+
 TEST_P(MetaHistoryTest, OneTransactionHasOneNumberAndItsActor) {
     push("a/one", {"layer"});
     const auto before = log();

@@ -3,11 +3,13 @@
 
 #include "api/admin/admin.h"
 #include "api/errors.h"
+#include "base/encoding.h"
 
 namespace dtr::api::admin {
 namespace {
 
 namespace json = boost::json;
+constexpr std::size_t kBodyMax = 16U << 10;
 
 class BackupSource final : public http::BodySource {
   public:
@@ -18,24 +20,20 @@ class BackupSource final : public http::BodySource {
     std::unique_ptr<backup::BackupStream> stream_;
 };
 
-// Options from the query: config-only, images, secrets, recipient (repeated).
+// Options from the query: id, config-only, images, secrets, encrypt, allow-missing, recipient (repeated).
 Result<backup::BackupOptions> read_options(const http::Request& request) {
     backup::BackupOptions options;
+    options.id = request.query_value("id").value_or("");
+    if (!options.id.empty() && (options.id.size() != 32 || !is_lower_hex(options.id)))
+        return fail(ErrorCode::invalid, "id must be 32 lower-case hex digits");
     options.config_only = request.query_value("config-only").value_or("") == "true";
-    const std::string images = request.query_value("images").value_or("auto");
-    if (images == "include")
-        options.images = backup::ImageChoice::include;
-    else if (images == "inventory")
-        options.images = backup::ImageChoice::inventory;
-    else if (images != "auto")
-        return fail(ErrorCode::invalid, "images must be auto, include or inventory");
-    const std::string secrets = request.query_value("secrets").value_or("sealed");
-    if (secrets == "plaintext")
-        options.secrets = archive::SecretPolicy::plaintext;
-    else if (secrets == "omit")
-        options.secrets = archive::SecretPolicy::omitted;
-    else if (secrets != "sealed")
-        return fail(ErrorCode::invalid, "secrets must be sealed, plaintext or omit");
+    DTR_ASSIGN(options.images, backup::parse_image_choice(request.query_value("images").value_or("auto")));
+    DTR_ASSIGN(options.secrets, backup::parse_secret_policy(request.query_value("secrets").value_or("sealed")));
+    DTR_ASSIGN(options.encryption, backup::parse_encryption_choice(request.query_value("encrypt").value_or("none")));
+    options.allow_missing = request.query_value("allow-missing").value_or("") == "true";
+    if (request.query_value("passphrase"))
+        return fail(ErrorCode::invalid, "a passphrase does not belong into a URL, where logs see it",
+                    "send it in the body: {\"passphrase\": \"...\"}");
     for (const std::string& text : request.query_values("recipient")) {
         DTR_ASSIGN(archive::AgeRecipient recipient, archive::AgeRecipient::parse(text));
         options.recipients.push_back(std::move(recipient));
@@ -43,19 +41,47 @@ Result<backup::BackupOptions> read_options(const http::Request& request) {
     return options;
 }
 
-http::Response start(Services& services, const http::Request& request) {
-    auto options = read_options(request);
-    if (!options) return error_response(options.error(), "NOT_FOUND", "INVALID");
-    auto stream = services.backups.start(std::move(*options));
-    if (!stream) return error_response(stream.error());
+http::Response stream_backup(Services& services, backup::BackupOptions options) {
+    const bool encrypted = options.encryption == backup::EncryptionChoice::stream;
+    auto stream = services.backups.start(std::move(options));
+    if (!stream) return error_response(stream.error(), "NOT_FOUND", "INVALID");
     http::Response response;
-    response.set("Content-Type", "application/x-tar");
+    response.set("Content-Type", encrypted ? "application/octet-stream" : "application/x-tar");
     response.set("Dtr-Backup-Id", (*stream)->id());
     response.set("Dtr-Backup-Bytes", std::to_string((*stream)->bytes_total()));
     response.set("Dtr-Replica-Id", services.replica_id);
     response.patience = backup::kReaderPatience;
     response.source = std::make_unique<BackupSource>(std::move(*stream));
     return response;
+}
+
+// A passphrase comes in the body, as the one member of a JSON object.
+Result<Secret> read_passphrase(std::string& body) {
+    json::parse_options strict;
+    strict.max_depth = 2;
+    boost::system::error_code error;
+    const json::value document = json::parse(body, error, {}, strict);
+    wipe(body);
+    const auto* fields = error ? nullptr : document.if_object();
+    const auto* passphrase = fields == nullptr || fields->size() != 1 ? nullptr : fields->if_contains("passphrase");
+    if (passphrase == nullptr || !passphrase->is_string())
+        return fail(ErrorCode::invalid, "the body must be {\"passphrase\": \"...\"}, or empty");
+    return Secret(std::string(passphrase->as_string()));
+}
+
+http::Reply start(Services& services, const http::Request& request) {
+    auto options = read_options(request);
+    if (!options) return error_response(options.error(), "NOT_FOUND", "INVALID");
+    if (!request.has_body) return stream_backup(services, std::move(*options));
+    return http::collect_body(
+        kBodyMax,
+        [&services, options = std::move(*options)](std::string body) mutable {
+            auto passphrase = read_passphrase(body);
+            if (!passphrase) return error_response(passphrase.error(), "NOT_FOUND", "INVALID");
+            options.passphrase = std::move(*passphrase);
+            return stream_backup(services, std::move(options));
+        },
+        [] { return error_response(413, "SIZE_INVALID", "the body is too large"); });
 }
 
 http::Response report(Services& services, const std::string& id) {
@@ -67,6 +93,13 @@ http::Response report(Services& services, const std::string& id) {
                         {"sealed", found->finished && !found->error},
                         {"bytes", found->bytes},
                         {"seal", found->seal_digest}};
+    if (!found->stream_digest.empty()) fields["streamDigest"] = found->stream_digest;
+    if (!found->missing.digests.empty()) {
+        json::array digests;
+        for (const Digest& digest : found->missing.digests) digests.emplace_back(digest.to_string());
+        fields["missing"] = std::move(digests);
+        fields["sufferers"] = json::array(found->missing.sufferers.begin(), found->missing.sufferers.end());
+    }
     if (found->error) {
         fields["error"] = to_string(found->error->code);
         fields["message"] = found->error->message;

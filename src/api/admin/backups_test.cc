@@ -1,5 +1,6 @@
 #include "api/test_api.h"
 #include "archive/reader.h"
+#include "archive/unlock.h"
 
 namespace dtr::api::admin {
 namespace {
@@ -101,6 +102,43 @@ TEST_F(BackupsApiTest, ItsOptionsAreChecked) {
     const Answer right = ask("POST", "/api/v0/backup?config-only=true&replica-id=" + std::string(kReplicaId), admin);
     EXPECT_EQ(right.status, 200);
     EXPECT_TRUE(read_all(right.body, {}));
+}
+
+// A passphrase comes in the body, where no log sees it; an age stream is vouched for by the digest of all its bytes.
+TEST_F(BackupsApiTest, EncryptedToAPassphrase) {
+    const std::string body = R"({"passphrase":"kept out of every log"})";
+    const Answer answer = send("POST", "/api/v0/backup?encrypt=stream", admin, body);
+    ASSERT_EQ(answer.status, 200) << answer.body;
+    EXPECT_EQ(answer.header("Content-Type"), "application/octet-stream");
+    EXPECT_TRUE(answer.body.starts_with(archive::kAgeMagic));
+    const auto report = ask("GET", "/api/v0/backups/" + answer.header("Dtr-Backup-Id"), admin).parsed().as_object();
+    EXPECT_TRUE(report.at("sealed").as_bool());
+    EXPECT_EQ(report.at("streamDigest").as_string(), Digest::of(answer.body).hex());
+    Text source(answer.body);
+    const auto plain = archive::open_stream(source, {{}, Secret("kept out of every log")});
+    ASSERT_TRUE(plain) << plain.error().text();
+    const auto reader = must(archive::ArchiveReader::open(**plain, {}));
+    EXPECT_FALSE(reader->header().passphrase_key.empty());
+    while (must(reader->next())) {
+    }
+
+    EXPECT_EQ(send("POST", "/api/v0/backup?encrypt=none&secrets=plaintext", admin, body).status, 400);
+    EXPECT_EQ(ask("POST", "/api/v0/backup?encrypt=all", admin).status, 400);
+    EXPECT_EQ(ask("POST", "/api/v0/backup?id=0123", admin).status, 400);
+    EXPECT_EQ(ask("POST", "/api/v0/backup?encrypt=stream&passphrase=seen", admin).status, 400);
+    for (const char* bad :
+         {"{}", "[]", "x", R"({"passphrase":1})", R"({"passphrase":"a","more":1})", R"({"passphrase":""})"})
+        EXPECT_EQ(send("POST", "/api/v0/backup", admin, bad).status, 400) << bad;
+    EXPECT_EQ(send("POST", "/api/v0/backup", admin, std::string(20'000, ' ')).status, 413);
+}
+
+// Who asks may choose the id, once, so that a lost answer can be asked for.
+TEST_F(BackupsApiTest, UnderAChosenId) {
+    const std::string id = "00112233445566778899aabbccddeeff";
+    EXPECT_EQ(ask("GET", "/api/v0/backups/" + id, admin).status, 404);
+    EXPECT_EQ(ask("POST", "/api/v0/backup?id=" + id, admin).header("Dtr-Backup-Id"), id);
+    EXPECT_TRUE(ask("GET", "/api/v0/backups/" + id, admin).parsed().as_object().at("sealed").as_bool());
+    EXPECT_EQ(ask("POST", "/api/v0/backup?id=" + id, admin).status, 409);
 }
 
 TEST_F(BackupsApiTest, GivingUpIsReported) {

@@ -9,7 +9,9 @@
 #include "cli/connection.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
+#include "cli/missing.h"
 #include "cli/streams.h"
+#include "cli/work_stream.h"
 #include "cluster/replica.h"
 #include "sys/byte_channel.h"
 #include "sys/log.h"
@@ -19,16 +21,21 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr std::int64_t kCheckPatienceMs = 24LL * 3600 * 1000;
+
 struct BackupCommand {
     Connection connection;
     std::string output;
     std::string replica_id;
     std::string images = "auto";
     std::string secrets = "sealed";
+    std::string encrypt = "none";
+    std::string passphrase_file;
     std::vector<std::string> recipients;
     std::string data_dir = kDefaultDataDir;
     bool config_only = false;
     bool offline = false;
+    bool allow_missing = false;
     bool json_output = false;
     bool debug = false;
 };
@@ -37,6 +44,9 @@ struct Outcome {
     std::string backup_id;
     std::string seal_digest;
     std::uint64_t bytes = 0;
+    std::uint64_t missing = 0;  // blobs that were left out
+    std::vector<std::string> missing_digests;
+    std::vector<std::string> sufferers;
 };
 
 // Checks an archive as it passes, on a thread of its own: a backup counts only if its seal was seen and holds.
@@ -83,7 +93,12 @@ class Witness {
         }
         DTR_ASSIGN(const bool more, reader->next_archive());
         if (more) return fail(ErrorCode::corrupt, "the server sent more than one archive");
-        return Outcome{reader->header().backup_id, reader->seal_digest(), reader->bytes_read()};
+        return Outcome{reader->header().backup_id,
+                       reader->seal_digest(),
+                       reader->bytes_read(),
+                       reader->header().missing_blobs,
+                       {},
+                       {}};
     }
 
     ByteChannel channel_;
@@ -91,66 +106,151 @@ class Witness {
     std::jthread thread_;
 };
 
-Status check_options(const BackupCommand& command) {
-    if (command.images != "auto" && command.images != "include" && command.images != "inventory")
-        return fail(ErrorCode::invalid, "--images must be auto, include or inventory");
-    if (command.secrets != "sealed" && command.secrets != "plaintext" && command.secrets != "omit")
-        return fail(ErrorCode::invalid, "--secrets must be sealed, plaintext or omit");
-    if (command.secrets == "plaintext")
+Result<backup::BackupOptions> read_options(const BackupCommand& command) {
+    backup::BackupOptions options;
+    options.config_only = command.config_only;
+    options.allow_missing = command.allow_missing;
+    DTR_ASSIGN(options.images, backup::parse_image_choice(command.images));
+    DTR_ASSIGN(options.secrets, backup::parse_secret_policy(command.secrets));
+    DTR_ASSIGN(options.encryption, backup::parse_encryption_choice(command.encrypt));
+    for (const std::string& text : command.recipients) {
+        DTR_ASSIGN(archive::AgeRecipient recipient, archive::AgeRecipient::parse(text));
+        options.recipients.push_back(std::move(recipient));
+    }
+    if (!command.passphrase_file.empty()) {
+        DTR_ASSIGN(options.passphrase, read_password_file(command.passphrase_file));
+    }
+    DTR_TRY(check(options));
+    const bool stream = options.encryption == backup::EncryptionChoice::stream;
+    if (options.secrets == archive::SecretPolicy::plaintext && !stream)
         std::fprintf(stderr, "dtr: warning: this backup holds private keys and password hashes in clear\n");
-    return {};
+    if (stream && options.passphrase)
+        std::fprintf(
+            stderr,
+            "dtr: warning: with a passphrase the stream opens with that passphrase alone, not with the recovery "
+            "key\n");
+    return options;
 }
 
-std::string query_of(const BackupCommand& command) {
-    std::string query = fmt::format("?images={}&secrets={}", command.images, command.secrets);
+std::string query_of(const BackupCommand& command, const std::string& id) {
+    std::string query =
+        fmt::format("?id={}&images={}&secrets={}&encrypt={}", id, command.images, command.secrets, command.encrypt);
     if (command.config_only) query += "&config-only=true";
+    if (command.allow_missing) query += "&allow-missing=true";
     if (!command.replica_id.empty()) query += "&replica-id=" + percent_encode(command.replica_id);
     for (const std::string& recipient : command.recipients) query += "&recipient=" + percent_encode(recipient);
     return query;
 }
 
-// After a broken stream: the server may know better why.
-Error explain(BackupCommand& command, const std::string& id, Error fallback) {
-    if (id.empty()) return fallback;
-    auto call = command.connection.call("GET", "/api/v0/backups/" + id);
-    if (!call) return fallback;
-    const auto answer = curl_http_client().call(*call);
-    if (!answer || answer->status != 200) return fallback;
+// What the server says of a backup that it sent.
+Result<json::object> report_of(BackupCommand& command, const std::string& id) {
+    DTR_ASSIGN(const HttpCall call, command.connection.call("GET", "/api/v0/backups/" + id));
+    DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
+    if (answer.status != 200) return fail(answer_error(answer, "cannot ask how the backup ended"));
     boost::system::error_code error;
-    const json::value document = json::parse(answer->body, error);
-    const auto* fields = error ? nullptr : document.if_object();
-    const auto* message = fields == nullptr ? nullptr : fields->if_contains("message");
-    const auto* code = fields == nullptr ? nullptr : fields->if_contains("error");
-    if (message == nullptr || code == nullptr || !message->is_string() || !code->is_string()) return fallback;
-    return {error_code_of(std::string_view(code->as_string())),
-            "the server stopped the backup: " + std::string(message->as_string()),
-            {}};
+    json::value document = json::parse(answer.body, error);
+    if (error || !document.is_object()) return fail(ErrorCode::internal, "the server's report is malformed");
+    return std::move(document.as_object());
 }
 
-Result<Outcome> backup_online(BackupCommand& command) {
+std::vector<std::string> texts_of(const json::object& fields, std::string_view name) {
+    std::vector<std::string> out;
+    const auto* list = fields.if_contains(name);
+    if (list == nullptr || !list->is_array()) return out;
+    for (const json::value& one : list->as_array())
+        if (one.is_string()) out.emplace_back(one.as_string());
+    return out;
+}
+
+void add_missing(const json::object& report, Outcome& outcome) {
+    outcome.missing_digests = texts_of(report, "missing");
+    outcome.sufferers = texts_of(report, "sufferers");
+}
+
+// After a broken stream: the server may know better why.
+Error explain(BackupCommand& command, const std::string& id, Error fallback) {
+    const auto report = report_of(command, id);
+    if (!report || text_in(*report, "error").empty()) return fallback;
+    return {error_code_of(text_in(*report, "error")),
+            "the server stopped the backup: " + text_in(*report, "message"), text_in(*report, "hint")};
+}
+
+// Sees a backup pass whose seal it can read.
+class TarProof {
+  public:
+    Status see(std::string_view bytes) { return witness_.see(bytes); }
+    Error complaint() { return witness_.complaint(); }
+    Result<Outcome> verdict(BackupCommand& command, const std::string& id) {
+        DTR_ASSIGN(Outcome outcome, witness_.verdict());
+        if (outcome.missing == 0) return outcome;
+        // Sealed it is, whatever the server says now; only the names are still to be had.
+        if (const auto report = report_of(command, id)) add_missing(*report, outcome);
+        return outcome;
+    }
+
+  private:
+    Witness witness_;
+};
+
+// Nobody on the way can look into an age stream: it is sealed if the server says so of the very bytes that came.
+class StreamProof {
+  public:
+    Status see(std::string_view bytes) {
+        hasher_.update(bytes);
+        bytes_ += bytes.size();
+        return {};
+    }
+    static Error complaint() { return {}; }
+    Result<Outcome> verdict(BackupCommand& command, const std::string& id) {
+        DTR_ASSIGN(const json::object report, report_of(command, id));
+        const auto* sealed = report.if_contains("sealed");
+        if (sealed == nullptr || !sealed->is_bool() || !sealed->as_bool())
+            return fail(ErrorCode::corrupt, "the server did not seal this backup");
+        if (text_in(report, "streamDigest") != hasher_.finish().hex())
+            return fail(ErrorCode::corrupt, "what arrived is not what the server sent");
+        Outcome outcome{id, text_in(report, "seal"), bytes_, 0, {}, {}};
+        add_missing(report, outcome);
+        outcome.missing = outcome.missing_digests.size();
+        return outcome;
+    }
+
+  private:
+    Hasher hasher_;
+    std::uint64_t bytes_ = 0;
+};
+
+template <class Proof>
+Result<Outcome> backup_online(BackupCommand& command, const backup::BackupOptions& options) {
     DTR_ASSIGN(auto sink, OutputSink::open(command.output));
-    DTR_ASSIGN(HttpCall call, command.connection.call("POST", "/api/v0/backup" + query_of(command)));
-    Witness witness;
+    // Our own choice: so we can ask about it even if the answer is lost.
+    const std::string id = random_hex(system_random(), 16);
+    DTR_ASSIGN(HttpCall call, command.connection.call("POST", "/api/v0/backup" + query_of(command, id)));
+    if (options.passphrase) {
+        call.body = json::serialize(json::object{{"passphrase", options.passphrase->expose()}});
+        call.headers.emplace_back("Content-Type", "application/json");
+    }
+    // Nothing comes while all blobs are read for the first time.
+    if (options.allow_missing) call.idle_timeout_ms = kCheckPatienceMs;
+    Proof proof;
     ProgressLine progress("backup:", 0);
     Status written;
     Status seen;
-    std::string id;
     call.on_header = [&](std::string_view name, std::string_view value) {
-        if (name == "dtr-backup-id" && value.size() == 32 && is_lower_hex(value)) id = value;
         if (name == "dtr-backup-bytes") progress.set_total(std::strtoull(std::string(value).c_str(), nullptr, 10));
     };
     call.on_body = [&](std::string_view bytes) {
         written = sink->write(bytes);
-        if (written) seen = witness.see(bytes);
+        if (written) seen = proof.see(bytes);
         progress.add(bytes.size());
         return written && seen;
     };
     const auto answer = curl_http_client().call(call);
+    wipe(call.body);
     if (!written) return fail(written.error());
-    if (!seen) return fail(witness.complaint());
+    if (!seen) return fail(proof.complaint());
     if (!answer) return fail(explain(command, id, answer.error()));
     if (answer->status != 200) return fail(answer_error(*answer, "the server refused the backup"));
-    DTR_ASSIGN(Outcome outcome, witness.verdict());
+    DTR_ASSIGN(Outcome outcome, proof.verdict(command, id));
     DTR_TRY(sink->finish());
     return outcome;
 }
@@ -168,7 +268,8 @@ class CountingSink final : public archive::ByteSink {
     ProgressLine& progress_;
 };
 
-Result<Outcome> backup_offline(const BackupCommand& command, const backup::StoreOpeners& openers) {
+Result<Outcome> backup_offline(const BackupCommand& command, backup::BackupOptions options,
+                               const backup::StoreOpeners& openers) {
     DTR_ASSIGN(auto sink, OutputSink::open(command.output));
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
@@ -176,29 +277,32 @@ Result<Outcome> backup_offline(const BackupCommand& command, const backup::Store
     if (!command.replica_id.empty() && command.replica_id != replica->current().replica_id)
         return fail(ErrorCode::invalid, fmt::format("{} is replica {}, not {}", command.data_dir,
                                                     replica->current().replica_id, command.replica_id));
-    backup::BackupOptions options;
-    options.config_only = command.config_only;
-    if (command.images == "include") options.images = backup::ImageChoice::include;
-    if (command.images == "inventory") options.images = backup::ImageChoice::inventory;
-    if (command.secrets == "plaintext") options.secrets = archive::SecretPolicy::plaintext;
-    if (command.secrets == "omit") options.secrets = archive::SecretPolicy::omitted;
-    for (const std::string& text : command.recipients) {
-        DTR_ASSIGN(archive::AgeRecipient recipient, archive::AgeRecipient::parse(text));
-        options.recipients.push_back(std::move(recipient));
-    }
     DTR_ASSIGN(auto job, backup::BackupJob::prepare(replica->backup_source(), std::move(options)));
     ProgressLine progress("backup:", job->bytes_total());
     CountingSink counting(*sink, progress);
     DTR_ASSIGN(const archive::WrittenSeal seal, job->write(counting));
     DTR_TRY(sink->finish());
-    return Outcome{job->id(), seal.digest, sink->written()};
+    return Outcome{job->id(),
+                   seal.digest,
+                   sink->written(),
+                   job->missing().digests.size(),
+                   texts(job->missing().digests),
+                   job->missing().sufferers};
+}
+
+Result<Outcome> make_backup(BackupCommand& command, const backup::BackupOptions& options,
+                            const backup::StoreOpeners& openers) {
+    if (command.offline) return backup_offline(command, options, openers);
+    if (options.encryption == backup::EncryptionChoice::stream) return backup_online<StreamProof>(command, options);
+    return backup_online<TarProof>(command, options);
 }
 
 int run_backup(BackupCommand& command, const backup::StoreOpeners& openers) {
     if (command.debug) log::set_level(log::Level::debug);
-    if (auto good = check_options(command); !good) return report(good.error());
+    const auto options = read_options(command);
+    if (!options) return report(options.error());
     const Micros started = system_clock().monotonic();
-    const auto outcome = command.offline ? backup_offline(command, openers) : backup_online(command);
+    const auto outcome = make_backup(command, *options, openers);
     if (!outcome) {
         const int code = report(outcome.error());
         std::fprintf(stderr, "dtr: no backup was made; whatever was written has no seal\n");
@@ -210,13 +314,16 @@ int run_backup(BackupCommand& command, const backup::StoreOpeners& openers) {
                      json::serialize(json::object{{"backup", outcome->backup_id},
                                                   {"seal", outcome->seal_digest},
                                                   {"bytes", outcome->bytes},
+                                                  {"missingBlobs", outcome->missing},
                                                   {"seconds", seconds}})
                          .c_str());
     } else {
         std::fprintf(stderr, "dtr: backup %s sealed: %s in %.1f s, seal %s\n", outcome->backup_id.c_str(),
                      human_bytes(outcome->bytes).c_str(), seconds, outcome->seal_digest.c_str());
     }
-    return kGood;
+    if (outcome->missing == 0) return kGood;
+    print_missing(outcome->missing_digests, outcome->sufferers);
+    return kDegraded;
 }
 
 }  // namespace
@@ -232,8 +339,14 @@ void add_backup(Program& program) {
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_option("--images", command->images, "auto, include or inventory")->capture_default_str();
     app->add_option("--secrets", command->secrets, "sealed, plaintext or omit")->capture_default_str();
-    app->add_option("--recipient", command->recipients, "age public key that may open the secrets, too")
+    app->add_option("--encrypt", command->encrypt, "none, entries (all but seal and sums) or stream (one age file)")
+        ->capture_default_str();
+    app->add_option("--passphrase-file", command->passphrase_file,
+                    "Seal to the passphrase in the first line of FILE, too; a stream: to it alone");
+    app->add_option("--recipient", command->recipients, "age public key that may open what is sealed, too")
         ->allow_extra_args(false);
+    app->add_flag("--allow-missing", command->allow_missing,
+                  "Leave out blobs that are gone or damaged, and list them; exit code 4");
     app->add_flag("--offline,--offline-backup", command->offline,
                   "Read the data directory; no replica may be running on it")
         ->envname("DTR_OFFLINE_BACKUP");

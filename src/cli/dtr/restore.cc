@@ -9,6 +9,7 @@
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/keys.h"
+#include "cli/missing.h"
 #include "cli/streams.h"
 #include "cluster/install.h"
 #include "sys/log.h"
@@ -31,6 +32,7 @@ struct RestoreCommand {
     bool undo = false;
     bool discard_staged = false;
     bool forget_undo = false;
+    bool allow_missing = false;
     bool json_output = false;
     bool debug = false;
 };
@@ -47,6 +49,7 @@ Result<backup::RestoreReport> run(const RestoreCommand& command, const backup::S
     backup::RestoreOptions options;
     options.config_only = command.config_only;
     options.without_secrets = command.without_secrets;
+    options.allow_missing = command.allow_missing;
     options.anchors = std::move(keys.anchors);
     options.keys = std::move(keys.keys);
     options.replica_id = command.replica_id;
@@ -86,7 +89,9 @@ void print(const RestoreCommand& command, const backup::RestoreReport& report) {
                                                          {"blobsReused", report.blobs_reused},
                                                          {"undoKept", report.undo_kept},
                                                          {"leftBehind", report.left_behind},
-                                                         {"leftBehindBytes", report.left_behind_bytes}})
+                                                         {"leftBehindBytes", report.left_behind_bytes},
+                                                         {"missing", json::value_from(texts(report.missing.digests))},
+                                                         {"sufferers", json::value_from(report.missing.sufferers)}})
                                 .c_str());
         return;
     }
@@ -170,6 +175,8 @@ void add_restore(Program& program) {
     for (CLI::Option* other : {discard, forget}) other->excludes(files)->excludes(rewind)->excludes(undo_flag);
     discard->excludes(forget);
     undo_flag->excludes(files);
+    app->add_flag("--allow-missing", command->allow_missing,
+                  "Also a backup that lacks blobs; lists the tags that suffer, exit code 4");
     app->add_flag("--json", command->json_output, "Report as JSON on stdout");
     app->add_flag("--debug", command->debug, "Verbose log on stderr")->envname("DEBUG");
     app->callback([&program, command] {
@@ -180,7 +187,9 @@ void add_restore(Program& program) {
             const auto restored = run(*command, program.openers);
             if (!restored) return failed(restored.error());
             print(*command, *restored);
-            return static_cast<int>(kGood);
+            if (restored->missing.digests.empty()) return static_cast<int>(kGood);
+            print_missing(texts(restored->missing.digests), restored->missing.sufferers);
+            return static_cast<int>(kDegraded);
         };
     });
     app->footer(

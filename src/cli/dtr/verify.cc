@@ -6,6 +6,7 @@
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/keys.h"
+#include "cli/missing.h"
 #include "cli/streams.h"
 
 namespace dtr::cli {
@@ -23,7 +24,7 @@ struct VerifyCommand {
 Result<backup::VerifyReport> run(const VerifyCommand& command) {
     DTR_ASSIGN(ArchiveKeys keys, read_keys(command.keys));
     backup::VerifyOptions options;
-    const bool has_key = !keys.keys.identities.empty();
+    const bool has_key = keys.opens_something();
     options.level = command.level != 0 ? command.level : has_key ? 3 : 1;
     options.anchors = std::move(keys.anchors);
     options.keys = std::move(keys.keys);
@@ -48,6 +49,8 @@ void print(const backup::VerifyReport& report, bool as_json) {
                                                          {"blobs", report.blobs},
                                                          {"manifests", report.manifests},
                                                          {"bytes", report.bytes},
+                                                         {"missingBlobs", report.missing_blobs},
+                                                         {"sufferers", json::value_from(report.missing.sufferers)},
                                                          {"seal", report.seal_digest}})
                                 .c_str());
         return;
@@ -62,6 +65,9 @@ void print(const backup::VerifyReport& report, bool as_json) {
                     static_cast<unsigned long long>(report.manifests),
                     report.secrets_opened ? "opened" : "not opened (no key)");
     std::printf("signer %s, seal %s\n", report.signer.c_str(), report.seal_digest.c_str());
+    if (report.missing_blobs != 0)
+        std::printf("%llu blobs were missing when it was made, and are not in it\n",
+                    static_cast<unsigned long long>(report.missing_blobs));
     if (!verified)
         std::printf("nobody vouches for the signer: give the recovery key with --identity FILE, or --trust %s\n",
                     report.signer.c_str());
@@ -84,10 +90,14 @@ void add_verify(Program& program) {
             const auto report_or = run(*command);
             if (!report_or) return report(report_or.error());
             print(*report_or, command->json_output);
-            return static_cast<int>(kGood);
+            if (report_or->level < 3 || report_or->missing_blobs == 0) return static_cast<int>(kGood);
+            print_missing(texts(report_or->missing.digests), report_or->missing.sufferers);
+            return static_cast<int>(kDegraded);
         };
     });
-    app->footer("Examples:\n  dtr verify backup.tar\n  dtr verify --level 3 --identity recovery-key backup.tar");
+    app->footer(
+        "Examples:\n  dtr verify backup.tar\n  dtr verify --level 3 --identity recovery-key backup.tar\n"
+        "  dtr verify --passphrase-file FILE backup.tar.age");
 }
 
 }  // namespace dtr::cli
