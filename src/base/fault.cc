@@ -17,7 +17,7 @@ constexpr std::string_view kFaultPoints[] = {
     "disk.remove",         "disk.mkdir",         "disk.truncate",   "disk.link",      "meta.begin",
     "meta.commit",         "meta.committed",     "restore.staged",  "restore.sealed", "restore.hygiene",
     "restore.before_flip", "restore.flipped",    "restore.retired", "undo.hygiene",   "undo.before_flip",
-    "undo.flipped",        "undo.before_forget",
+    "undo.flipped",        "undo.before_forget", "rekey.written",   "rekey.replaced",
 };
 
 class EnvironmentInjector final : public FaultInjector {

@@ -236,6 +236,26 @@ for f in secrets/*.age; do age -d -i {opened.key} "$f" > /dev/null; done
         assert {"admin", "alice"} <= set(file.read().split())
 
 
+def test_layout_of_one_repository(opened, space):
+    """dtr layout: one repository of an extracted backup, for clients that want a layout of its own."""
+    root = space.file("copy")
+    shutil.copytree(opened.root, root)
+    path = dtr("layout", root, "admin/team/app", check=0).text.strip()
+    assert path == os.path.join(root, "layouts", "admin+team+app")
+    assert set(tool("umoci", "ls", "--layout", path).text.split()) == {"1.0", "multi"}
+    for tag, item, flags in (("1.0", opened.image, []), ("multi", opened.index, ["--all"])):
+        out = space.file(tag)
+        tool("skopeo", "copy", *flags, f"oci:{path}:{tag}", f"oci:{out}")
+        assert layout_digest(out) == item.digest
+    # What was extracted is as it was; a second run is good; other names are refused.
+    for name in ["SHA256SUMS", *(f"sums/{n}" for n in os.listdir(root + "/sums"))]:
+        tool("sha256sum", "--strict", "--quiet", "-c", name, cwd=root)
+    dtr("layout", root, "admin/team/app", check=0)
+    assert "no tag of admin/other" in dtr("layout", root, "admin/other", check=2).err
+    for directory, repository in ((root, "../x"), (root, ""), (space.file("nowhere"), "admin/team/app"), ("/", "admin/a")):
+        assert dtr("layout", directory, repository).code == 2
+
+
 def test_layout_of_ours_is_what_stock_tools_make(space):
     """Guards the helper of these tests itself."""
     layout = write_layout(space.dir("image"), Image())

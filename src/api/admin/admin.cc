@@ -105,6 +105,7 @@ http::Reply handle(Services& services, const http::Request& request) {
     }
     if (!api) return handle_accounts(services, request, *caller);
     if (request.path == "/api/v0/meta/cluster_status") return handle_cluster_status(services, request, *caller);
+    if (request.path == "/api/v0/recovery-key") return handle_recovery_key(services, request, *caller);
     if (request.path == "/api/v0/events") return handle_events(services, request, *caller);
     if (request.path.starts_with("/api/v0/repositories")) return handle_repositories(services, request, *caller);
     if (request.path == "/api/v0/gc" || request.path == "/api/v0/scrub")

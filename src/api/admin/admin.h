@@ -20,6 +20,7 @@ http::Reply handle_events(Services& services, const http::Request& request, cons
 http::Reply handle_backup(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_maintenance(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_settings(Services& services, const http::Request& request, const Caller& caller);
+http::Reply handle_recovery_key(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_cluster_status(Services& services, const http::Request& request, const Caller& caller);
 
 // 401 or 403 unless the caller is an administrator who showed a password.

@@ -20,6 +20,8 @@ void add_dtr_commands(Program& program) {
     add_backup(program);
     add_restore(program);
     add_verify(program);
+    add_layout(program);
+    add_rekey(program);
     add_user(program);
     add_repo(program);
     add_status(program);

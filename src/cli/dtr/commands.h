@@ -11,6 +11,8 @@ void add_serve(Program& program);
 void add_backup(Program& program);
 void add_restore(Program& program);
 void add_verify(Program& program);
+void add_layout(Program& program);
+void add_rekey(Program& program);
 void add_user(Program& program);
 void add_repo(Program& program);
 void add_status(Program& program);

@@ -1,0 +1,81 @@
+#include "backup/rekey.h"
+
+#include "backup/seal_keys.h"
+#include "base/fault.h"
+
+namespace dtr::backup {
+namespace {
+
+// Names the key that was in force when this one was made: only then may an interrupted change go on with it.
+std::string replaces_line(const archive::AgeRecipient& from) {
+    return "# replaces: " + from.text() + "\n";
+}
+
+tl::unexpected<Error> in_the_way(const KeyPlace& place, std::string_view what) {
+    return fail(ErrorCode::refused, fmt::format("{} is in the way: {}", place.name, what),
+                "carry it away to a safe place (backups that are sealed to it need it), or name another file with "
+                "--output; then try again");
+}
+
+// The identity of a change that was interrupted; nothing if the place is free.
+Result<std::optional<archive::AgeIdentity>> left_over(const RecoveryState& state, const KeyPlace& place) {
+    const auto text = place.read();
+    if (!text && text.error().code == ErrorCode::not_found) return std::optional<archive::AgeIdentity>();
+    if (!text) return fail(text.error());
+    const Secret secret(*text);
+    auto file = archive::parse_identity_file(secret);
+    if (!file || file->identities.size() != 1)
+        return in_the_way(place, "it is no recovery key, and is not overwritten");
+    archive::AgeIdentity& identity = file->identities.front();
+    if (identity.recipient() == state.recipient) return in_the_way(place, "it holds the key that is in force");
+    if (secret.expose().find(replaces_line(state.recipient)) == std::string_view::npos)
+        return in_the_way(place, "it holds another recovery key, and is not overwritten");
+    return std::optional(std::move(identity));
+}
+
+}  // namespace
+
+Result<RecoveryState> recovery_state(config::ConfigStore& config, const std::string& cluster_id) {
+    DTR_ASSIGN(SealKeys keys, load_seal_keys(config));
+    return RecoveryState{cluster_id, std::move(keys.recipient), keys.signer.public_key().text()};
+}
+
+Status replace_recipient(config::ConfigStore& config, const archive::AgeRecipient& from,
+                         const archive::AgeRecipient& to) {
+    DTR_ASSIGN(const config::Entry entry, config.get(kRecipientKey));
+    if (entry.value.expose() == to.text()) return {};  // it was done, and the answer was lost
+    if (entry.value.expose() != from.text())
+        return fail(ErrorCode::conflict,
+                    fmt::format("backups are sealed to {} by now, not to {}", entry.value.expose(), from.text()),
+                    "somebody else changed the recovery key");
+    DTR_TRY(config.apply({{kRecipientKey, Secret(to.text()), false, entry.modified}}));
+    return {};
+}
+
+KeyPlace file_place(Disk& disk, const std::string& path) {
+    return {path, [&disk, path] { return read_file(disk, path, 64U << 10); },
+            [&disk, path](std::string_view contents) { return write_file(disk, path, contents); }};
+}
+
+Result<archive::AgeRecipient> rekey(
+    const RecoveryState& state, const KeyPlace& place,
+    const std::function<Status(const archive::AgeRecipient& from, const archive::AgeRecipient& to)>& replace,
+    Random& random) {
+    DTR_ASSIGN(auto identity, left_over(state, place));
+    if (!identity) identity = archive::AgeIdentity::generate(random);
+    const Secret file = archive::format_identity_file(
+        *identity, {state.signer},
+        "recovery key of dtr cluster " + state.cluster_id + ": carry it away, it opens the secrets of every backup");
+    DTR_TRY(place.write(replaces_line(state.recipient) + std::string(file.expose())));
+    DTR_TRY(fault_point("rekey.written"));
+    if (auto replaced = replace(state.recipient, identity->recipient()); !replaced) {
+        Error error = replaced.error();
+        error.message += fmt::format("; the new key lies in {}, and is perhaps not in force", place.name);
+        error.hint = "run the same command again: it goes on with that key";
+        return fail(std::move(error));
+    }
+    DTR_TRY(fault_point("rekey.replaced"));
+    return identity->recipient();
+}
+
+}  // namespace dtr::backup

@@ -1,0 +1,102 @@
+// dtr rekey: a new recovery key. Made here; a running registry learns its public half only.
+#include <boost/json.hpp>
+#include <cstdio>
+
+#include "backup/rekey.h"
+#include "cli/connection.h"
+#include "cli/dtr/commands.h"
+#include "cli/exit_code.h"
+#include "cluster/rekey.h"
+
+namespace dtr::cli {
+namespace {
+
+namespace json = boost::json;
+
+struct RekeyCommand {
+    Connection connection;
+    std::string output;
+    std::string data_dir = kDefaultDataDir;
+    bool offline = false;
+};
+
+std::string text_of(const json::object& fields, std::string_view name) {
+    const auto* value = fields.if_contains(name);
+    return value == nullptr || !value->is_string() ? std::string() : std::string(value->as_string());
+}
+
+Result<backup::RecoveryState> ask(Connection& connection) {
+    DTR_ASSIGN(const HttpCall call, connection.call("GET", "/api/v0/recovery-key"));
+    DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
+    if (answer.status != 200) return fail(answer_error(answer, "cannot read what backups are sealed to"));
+    boost::system::error_code error;
+    const json::value document = json::parse(answer.body, error);
+    if (error || !document.is_object()) return fail(ErrorCode::internal, "the server's answer is malformed");
+    const json::object& fields = document.as_object();
+    backup::RecoveryState state;
+    state.cluster_id = text_of(fields, "clusterId");
+    DTR_ASSIGN(state.recipient, archive::AgeRecipient::parse(text_of(fields, "recipient")));
+    DTR_ASSIGN(const archive::PublicKey signer, archive::PublicKey::parse(text_of(fields, "signer")));
+    state.signer = signer.text();
+    if (state.cluster_id.find_first_not_of("0123456789abcdef") != std::string::npos)
+        return fail(ErrorCode::internal, "the server's answer is malformed");
+    return state;
+}
+
+Status tell(Connection& connection, const archive::AgeRecipient& from, const archive::AgeRecipient& to) {
+    DTR_ASSIGN(HttpCall call, connection.call("PUT", "/api/v0/recovery-key"));
+    call.headers.emplace_back("Content-Type", "application/json");
+    call.body = json::serialize(json::object{{"from", from.text()}, {"to", to.text()}});
+    DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
+    if (answer.status != 204) return fail(answer_error(answer, "cannot change the recovery key"));
+    return {};
+}
+
+Result<archive::AgeRecipient> rekey_online(RekeyCommand& command) {
+    if (command.output.empty())
+        return fail(ErrorCode::invalid, "nothing says where the new key is to go", "use --output FILE");
+    DTR_ASSIGN(const backup::RecoveryState state, ask(command.connection));
+    return backup::rekey(
+        state, backup::file_place(real_disk(), command.output),
+        [&](const archive::AgeRecipient& from, const archive::AgeRecipient& to) {
+            return tell(command.connection, from, to);
+        },
+        system_random());
+}
+
+Result<archive::AgeRecipient> rekey_offline(const RekeyCommand& command, const backup::StoreOpeners& openers) {
+    DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
+    cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
+    return cluster::rekey(environment, command.output);
+}
+
+int run_rekey(RekeyCommand& command, const backup::StoreOpeners& openers) {
+    const auto key = command.offline ? rekey_offline(command, openers) : rekey_online(command);
+    if (!key) return report(key.error());
+    const std::string file = command.output.empty() ? command.data_dir + "/recovery-key" : command.output;
+    std::fprintf(stderr, "dtr: backups are sealed to %s from now on\n", key->text().c_str());
+    std::fprintf(stderr, "dtr: its key is %s: carry it away\n", file.c_str());
+    std::fprintf(stderr, "dtr: backups made so far still need the old key: keep it as long as them\n");
+    return kGood;
+}
+
+}  // namespace
+
+void add_rekey(Program& program) {
+    auto* app = program.app.add_subcommand("rekey", "Make a new recovery key, to which backups are sealed from now on");
+    auto command = std::make_shared<RekeyCommand>();
+    command->connection.add_options(*app);
+    app->add_option("--output,-o", command->output,
+                    "File for the new key, 0600; never overwritten. With --offline: DIR/recovery-key by default");
+    app->add_flag("--offline", command->offline, "Change the data directory; no replica may be running on it");
+    app->add_option("--data-dir", command->data_dir, "Data directory for --offline")
+        ->envname("DTR_DATA_DIR")
+        ->capture_default_str();
+    app->callback(
+        [&program, command] { program.run = [&program, command] { return run_rekey(*command, program.openers); }; });
+    app->footer(
+        "Examples:\n  dtr rekey --ucp-url 127.0.0.1:8443 --ucp-ca \"$(cat ca.pem)\" --ucp-username admin --output "
+        "new-recovery-key\n  dtr rekey --offline --data-dir /var/lib/dtr");
+}
+
+}  // namespace dtr::cli

@@ -1,0 +1,34 @@
+#include "cluster/rekey.h"
+
+#include "cluster/replica.h"
+
+namespace dtr::cluster {
+namespace {
+
+// As an installation hands it out: config/recovery-key, linked as DIR/recovery-key.
+backup::KeyPlace handed_out(Environment& environment) {
+    backup::KeyPlace place =
+        backup::file_place(environment.disk, environment.directory.path() + "/config/recovery-key");
+    place.write = [&environment](std::string_view contents) {
+        return environment.directory.hand_out("recovery-key", contents);
+    };
+    return place;
+}
+
+}  // namespace
+
+Result<archive::AgeRecipient> rekey(Environment& environment, const std::string& output) {
+    DTR_ASSIGN(const auto replica, Replica::open(environment, {}));
+    DTR_ASSIGN(const backup::RecoveryState state,
+               backup::recovery_state(replica->config(), replica->current().cluster_id));
+    const backup::KeyPlace place =
+        output.empty() ? handed_out(environment) : backup::file_place(environment.disk, output);
+    return backup::rekey(
+        state, place,
+        [&](const archive::AgeRecipient& from, const archive::AgeRecipient& to) {
+            return backup::replace_recipient(replica->config(), from, to);
+        },
+        environment.random);
+}
+
+}  // namespace dtr::cluster

@@ -1,0 +1,14 @@
+// A new recovery key for a data directory that no replica runs on (backup/rekey.h).
+#pragma once
+
+#include <string>
+
+#include "backup/rekey.h"
+#include "cluster/install.h"
+
+namespace dtr::cluster {
+
+// Writes the key to `output`, or hands it out as DIR/recovery-key if that is empty. Answers its public half.
+Result<archive::AgeRecipient> rekey(Environment& environment, const std::string& output);
+
+}  // namespace dtr::cluster
