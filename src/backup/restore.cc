@@ -26,7 +26,8 @@ Result<archive::AgeKeys> opening_keys(const archive::Header& header, const Resto
     return archive::unlock(header, options.keys);
 }
 
-// All that can be refused from HEADER.json, before anything is touched.
+}  // namespace
+
 Status refuse_early(const archive::ArchiveReader& reader, const RestoreOptions& options) {
     const archive::Header& header = reader.header();
     if (options.anchors.empty())
@@ -49,6 +50,48 @@ Status refuse_early(const archive::ArchiveReader& reader, const RestoreOptions& 
                     "restore it with --without-secrets; new ones are made");
     return {};
 }
+
+Status require_rewindable(config::DataDirectory& directory, const std::optional<config::Current>& live,
+                          const RestoreOptions& options) {
+    if (!live) return {};
+    if (!options.rewind)
+        return fail(ErrorCode::refused,
+                    fmt::format("{} holds the live data of replica {}", directory.path(), live->replica_id),
+                    "add --rewind to put the backup in its place (dtr restore --undo goes back), or restore into an "
+                    "empty directory with --data-dir DIR");
+    if (const std::string missing = directory.missing_of(live->generation); !missing.empty())
+        return fail(ErrorCode::refused,
+                    fmt::format("{} of {}: the live generation {} is missing there", missing, directory.path(),
+                                live->generation),
+                    "mount config/, ca/, metadata/ and registry/ as they were, or restore into an empty directory");
+    return {};
+}
+
+Status require_empty(config::DataDirectory& directory) {
+    DTR_ASSIGN(const bool empty, directory.empty());
+    if (empty) return {};
+    return fail(ErrorCode::refused, fmt::format("{} is not empty, but holds no registry", directory.path()),
+                "restore into an empty directory, or remount the folders that are missing");
+}
+
+// The header says nothing of sizes; an archive that lies in a file does.
+Status require_room(config::DataDirectory& directory, const RestoreOptions& options, Disk& disk) {
+    if (options.config_only || options.archive_bytes == 0) return {};
+    DTR_ASSIGN(const DiskSpace space, disk.space(directory.registry_path()));
+    if (space.free_bytes >= options.archive_bytes) return {};
+    return fail(ErrorCode::no_space,
+                fmt::format("the backup has {} bytes, and {} has room for {}", options.archive_bytes,
+                            directory.registry_path(), space.free_bytes),
+                "make room; dtr restore --forget-undo gives up what is kept of an earlier --rewind");
+}
+
+Status require_restorable(ContentVisitor::Place place) {
+    if (place != ContentVisitor::Place::store) return {};
+    return fail(ErrorCode::unsupported, "this backup holds an inventory of the images, not the images",
+                "restore it where its image store is, or use a backup made with --images include");
+}
+
+namespace {
 
 // Loads what passes into the staged stores.
 class Loader final : public ContentVisitor {
@@ -110,9 +153,7 @@ class Loader final : public ContentVisitor {
             // An index that only the archive's layout needed.
             return blobs_.remove({digest, staging_.object_generation});
         }
-        if (place == Place::store)
-            return fail(ErrorCode::unsupported, "this backup holds an inventory of the images, not the images",
-                        "restore it where its image store is, or use a backup made with --images include");
+        DTR_TRY(require_restorable(place));
         present_.add(digest);
         if (place == Place::missing) {
             report_.missing.digests.push_back(digest);
@@ -214,18 +255,8 @@ class Restoration {
     // Live data is gone over only if asked to, and only if all of it is there: it becomes the undo state.
     Status look_at_live() {
         DTR_ASSIGN(live_, directory_.current());
+        DTR_TRY(require_rewindable(directory_, live_, options_));
         if (!live_) return {};
-        if (!options_.rewind)
-            return fail(
-                ErrorCode::refused,
-                fmt::format("{} holds the live data of replica {}", directory_.path(), live_->replica_id),
-                "add --rewind to put the backup in its place (dtr restore --undo goes back), or restore into an "
-                "empty directory with --data-dir DIR");
-        if (const std::string missing = directory_.missing_of(live_->generation); !missing.empty())
-            return fail(ErrorCode::refused,
-                        fmt::format("{} of {}: the live generation {} is missing there", missing, directory_.path(),
-                                    live_->generation),
-                        "mount config/, ca/, metadata/ and registry/ as they were, or restore into an empty directory");
         return finish_flip(directory_, openers_);
     }
 
@@ -237,8 +268,8 @@ class Restoration {
             log::info("going on with the interrupted restore of backup {}", backup_id);
         } else {
             DTR_TRY(discard_staged(directory_, openers_, disk_));
-            if (!live_) DTR_TRY(require_empty());
-            DTR_TRY(require_room());
+            if (!live_) DTR_TRY(require_empty(directory_));
+            DTR_TRY(require_room(directory_, options_, disk_));
             staging_ = {"restore", backup_id, config::DataDirectory::new_generation(random_), random_hex(random_, 8)};
             DTR_TRY(directory_.begin_staging(staging_));
         }
@@ -248,24 +279,6 @@ class Restoration {
         DTR_TRY(remove_tree(disk_, directory_.ca_path(staging_.generation)));
         DTR_TRY(directory_.take_back());
         return make_directories(disk_, directory_.metadata_path(staging_.generation));
-    }
-
-    Status require_empty() {
-        DTR_ASSIGN(const bool empty, directory_.empty());
-        if (empty) return {};
-        return fail(ErrorCode::refused, fmt::format("{} is not empty, but holds no registry", directory_.path()),
-                    "restore into an empty directory, or remount the folders that are missing");
-    }
-
-    // The header says nothing of sizes; an archive that lies in a file does.
-    Status require_room() {
-        if (options_.config_only || options_.archive_bytes == 0) return {};
-        DTR_ASSIGN(const DiskSpace space, disk_.space(directory_.registry_path()));
-        if (space.free_bytes >= options_.archive_bytes) return {};
-        return fail(ErrorCode::no_space,
-                    fmt::format("the backup has {} bytes, and {} has room for {}", options_.archive_bytes,
-                                directory_.registry_path(), space.free_bytes),
-                    live_ ? "make room; dtr restore --forget-undo gives up an older undo state" : "make room");
     }
 
     Status load(archive::ArchiveReader& reader) {

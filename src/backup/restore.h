@@ -10,6 +10,7 @@
 #include "archive/age.h"
 #include "archive/reader.h"
 #include "backup/backup_options.h"
+#include "backup/contents.h"
 #include "backup/stores.h"
 #include "base/clock.h"
 #include "base/random.h"
@@ -63,8 +64,20 @@ struct RestoreReport {
     // Objects that only the undo state has: pushed after the cut, or deleted from the archive's state.
     std::uint64_t left_behind = 0;
     std::uint64_t left_behind_bytes = 0;
-    MissingBlobs missing;            // only with allow_missing
+    MissingBlobs missing;  // only with allow_missing
 };
+
+// What is refused before anything is staged, by a restore and by its rehearsal (dry_run.h) alike. From the header:
+Status refuse_early(const archive::ArchiveReader& reader, const RestoreOptions& options);
+// Live data without `rewind`, or not all of it there.
+Status require_rewindable(config::DataDirectory& directory, const std::optional<config::Current>& live,
+                          const RestoreOptions& options);
+// Files of somebody else's.
+Status require_empty(config::DataDirectory& directory);
+// no_space, if the archive's size is known.
+Status require_room(config::DataDirectory& directory, const RestoreOptions& options, Disk& disk);
+// unsupported: the blob did not come with the archive.
+Status require_restorable(ContentVisitor::Place place);
 
 // refused: the directory holds a live system, and no `rewind`; corrupt, untrusted, unsupported: the archive; no_space. On
 // any error the live state is as it was; if the very last sync failed the message says that the new one is in place.

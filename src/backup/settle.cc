@@ -12,10 +12,12 @@ constexpr std::size_t kListed = 1000;
 // Every object and unfinished upload that the database of a generation knows, referred to or not.
 Status remove_contents(blob::BlobStore& blobs, meta::MetaStore& meta) {
     DTR_ASSIGN(const auto cut, meta.changes().cut());
-    DTR_TRY(cut->each_row(meta::table(meta::TableId::blobs), [&](const meta::Cut::Row& row) -> Status {
+    const auto remove = [&](const meta::Cut::Row& row) -> Status {
         DTR_ASSIGN(const Digest digest, Digest::parse(*row[0]));
         return blobs.remove({digest, *row[1]});
-    }));
+    };
+    for (const meta::TableId table : {meta::TableId::blobs, meta::TableId::removals})
+        DTR_TRY(cut->each_row(meta::table(table), remove));
     return cut->each_row(meta::table(meta::TableId::uploads),
                          [&](const meta::Cut::Row& row) { return blobs.discard(*row[0]); });
 }

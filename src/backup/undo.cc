@@ -16,6 +16,11 @@ bool written_by_servers(const std::string& key) {
     return key.starts_with("ca/") || key.starts_with("collector/");
 }
 
+std::int64_t count_settings(const config::Snapshot& snapshot) {
+    return std::count_if(snapshot.entries.begin(), snapshot.entries.end(),
+                         [](const config::Entry& entry) { return !written_by_servers(entry.key); });
+}
+
 // What was written since the flip, in words; empty if nothing was.
 Result<std::string> written_since(config::DataDirectory& directory, const StoreOpeners& openers,
                                   const config::Current& live) {
@@ -30,7 +35,7 @@ Result<std::string> written_since(config::DataDirectory& directory, const StoreO
     for (const config::Entry& entry : all.entries)
         if (entry.modified > live.since_revision && !written_by_servers(entry.key))
             return "the setting " + entry.key + " was changed";
-    return std::string();
+    return std::string(count_settings(all) < live.since_settings ? "a setting was removed" : "");
 }
 
 class Undo {
@@ -175,7 +180,9 @@ std::vector<std::string> files_to_set_aside(config::DataDirectory& directory, co
 Status note_position(meta::MetaStore& meta, config::ConfigStore& config, config::Current& current) {
     DTR_ASSIGN(const auto cut, meta.changes().cut());
     current.since_transaction = cut->position().transaction;
-    DTR_ASSIGN(current.since_revision, config.revision());
+    DTR_ASSIGN(const auto settings, config.list(""));
+    current.since_revision = settings.revision;
+    current.since_settings = count_settings(settings);
     return {};
 }
 

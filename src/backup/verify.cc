@@ -46,10 +46,15 @@ class Level2 : public ContentVisitor {
 // ~33 bytes a digest, and what ReferenceGraph needs.
 class Level3 final : public Level2 {
   public:
-    explicit Level3(VerifyReport& report, bool images) : Level2(report), images_(images) {}
+    Level3(VerifyReport& report, bool images, ContentVisitor* also) : Level2(report), images_(images), also_(also) {}
+
+    Status config_entry(const ConfigLine& line, const std::optional<Secret>& value) override {
+        return also_ != nullptr ? also_->config_entry(line, value) : Status{};
+    }
 
     Status row(const meta::Table& table, const meta::Cut::Row& row) override {
         DTR_TRY(Level2::row(table, row));
+        if (also_ != nullptr) DTR_TRY(also_->row(table, row));
         DTR_TRY(graph_.add(table, row));
         const auto field = [&](std::string_view name) -> const std::string& {
             return *row[meta::column_index(table, name)];
@@ -109,7 +114,7 @@ class Level3 final : public Level2 {
                 digest, fmt::format("a manifest gives {} another size than its {} bytes", digest.to_string(), size));
         if (place != Place::synthetic) present_.add(digest);
         if (place != Place::store) listed_.add(fmt::format("{} {}", digest.to_string(), size));
-        return {};
+        return also_ != nullptr ? also_->inventory_entry(digest, size, place) : Status{};
     }
 
     // After the last entry.
@@ -164,6 +169,7 @@ class Level3 final : public Level2 {
     }
 
     bool images_;
+    ContentVisitor* also_;
     bool sorted_ = false;
     ReferenceGraph graph_;
     DigestSet manifests_;
@@ -204,12 +210,24 @@ Status read_at_level(archive::ArchiveReader& reader, const VerifyOptions& option
         Level2 level(report);
         return read_contents(reader, contents, level);
     }
-    Level3 level(report, reader.header().images == archive::ImageScope::include);
+    Level3 level(report, reader.header().images == archive::ImageScope::include, options.also);
     DTR_TRY(read_contents(reader, contents, level));
     return level.close();
 }
 
 }  // namespace
+
+Result<VerifyReport> verify_opened(archive::ArchiveReader& reader, const VerifyOptions& options) {
+    VerifyReport report;
+    report.level = options.level;
+    describe(reader, report);
+    if (report.trust == archive::SignerTrust::untrusted) return fail(reader.require_verified().error());
+    DTR_TRY(read_at_level(reader, options, report));
+    report.missing_blobs = reader.header().missing_blobs;
+    report.entries = reader.seal().entries;
+    report.seal_digest = reader.seal_digest();
+    return report;
+}
 
 Result<VerifyReport> verify(archive::ByteSource& source, const VerifyOptions& options) {
     DTR_ASSIGN(const auto input, archive::open_stream(source, options.keys));

@@ -9,6 +9,7 @@
 #include "archive/age.h"
 #include "archive/reader.h"
 #include "backup/backup_options.h"
+#include "backup/contents.h"
 #include "base/result.h"
 
 namespace dtr::backup {
@@ -17,7 +18,8 @@ struct VerifyOptions {
     int level = 1;  // 1: sums, chain, seal, signature. 2: everything opened and parsed. 3: references closed.
     archive::TrustAnchors anchors;
     archive::AgeKeys keys;
-    bool with_secrets = true;  // false: without a key, secrets stay closed at levels 2 and 3
+    bool with_secrets = true;        // false: without a key, secrets stay closed at levels 2 and 3
+    ContentVisitor* also = nullptr;  // at level 3, sees configuration, rows and inventory pass; may be null
 };
 
 struct VerifyReport {
@@ -40,5 +42,8 @@ struct VerifyReport {
 // Reads `source` to its end. corrupt: not sound, the message says where and up to what it is; untrusted: sound, but not
 // by a signer the anchors stand behind, or encrypted and no key opens it; unsupported.
 Result<VerifyReport> verify(archive::ByteSource& source, const VerifyOptions& options);
+
+// The same for the one archive that `reader` stands at the beginning of, up to its seal. Bytes are not counted.
+Result<VerifyReport> verify_opened(archive::ArchiveReader& reader, const VerifyOptions& options);
 
 }  // namespace dtr::backup

@@ -124,6 +124,7 @@ Result<std::optional<Current>> DataDirectory::current() {
     current.undo_generation = string_field(fields, "undo_generation");
     current.since_transaction = integer_field(fields, "since_transaction");
     current.since_revision = integer_field(fields, "since_revision");
+    current.since_settings = integer_field(fields, "since_settings");
     if (!is_generation(current.generation) || current.replica_id.empty() || current.cluster_id.empty() ||
         current.epoch < 1 || (!current.undo_generation.empty() && !is_generation(current.undo_generation)))
         return fail(ErrorCode::corrupt, fmt::format("{} is damaged: it names no generation, replica or epoch", path),
@@ -140,7 +141,8 @@ Status DataDirectory::flip(const Current& current) {
                               {"restored_from", current.restored_from},
                               {"undo_generation", current.undo_generation},
                               {"since_transaction", current.since_transaction},
-                              {"since_revision", current.since_revision}};
+                              {"since_revision", current.since_revision},
+                              {"since_settings", current.since_settings}};
     return write_file(disk_, path_ + "/config/CURRENT", json::serialize(fields) + "\n");
 }
 

@@ -30,9 +30,11 @@ struct Current {
     // The generation that was live before the last restore over data, or before it was undone; empty: none. Kept whole,
     // with its objects in registry/, so that one more rename brings it back.
     std::string undo_generation = {};
-    // Where the change log and the configuration stood when this generation went live: what is beyond was written since.
+    // Where the change log and the configuration stood when this generation went live, and how many settings there were
+    // (without keys that servers write): what is beyond was written since.
     std::int64_t since_transaction = 0;
     std::int64_t since_revision = 0;
+    std::int64_t since_settings = 0;
 };
 
 struct Staging {

@@ -163,6 +163,10 @@ TEST_F(Rewind, UndoRefusesToLoseWrites) {
     };
     must(must(open_replica(path))->config().apply({{"settings/motd", Secret("mine"), false, std::nullopt}}));
     refuses("the setting settings/motd was changed");
+    must(undo_in(path, true));
+    must(undo_in(path));
+    must(must(open_replica(path))->config().apply({{"settings/motd", std::nullopt, false, std::nullopt}}));
+    refuses("a setting was removed");
     must(push_image(*must(open_replica(path)), "team/new", "1", {{90, 100}}));
     refuses("repositories or accounts were changed");
     const Logical written = must(logical(*must(open_replica(path))));

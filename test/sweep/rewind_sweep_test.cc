@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "backup/dry_run.h"
 #include "backup/settle.h"
 #include "test/support/counting_faults.h"
 #include "test/support/faults.h"
@@ -270,6 +271,20 @@ TEST_F(RewindSweep, ForgettingDyingAtEveryStep) {
 }
 TEST_F(RewindSweep, ForgettingFailingAtEveryStep) {
     sweep_failing(forget());
+}
+
+// There is no step at which a rehearsal could leave something behind.
+TEST_F(RewindSweep, ARehearsalChangesNothing) {
+    const TempDir dir(quick_directory());
+    copy_directory(systems().live.path(), dir.path());
+    archive::StringSource source(sample().archive);
+    Site site = must(open_site(dir.path()));
+    RecordFaultPoints record;
+    const auto report =
+        must(backup::dry_run(source, site.directory.get(), *site.openers, systems().options, real_disk()));
+    EXPECT_TRUE(report.over_live);
+    EXPECT_EQ(report.tags.added, 1U);
+    for (const auto& [name, count] : record.passed()) ADD_FAILURE() << name << " was passed " << count << " times";
 }
 
 // A step of these that has no fault point would not be swept.

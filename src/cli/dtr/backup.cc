@@ -171,8 +171,8 @@ void add_missing(const json::object& report, Outcome& outcome) {
 Error explain(BackupCommand& command, const std::string& id, Error fallback) {
     const auto report = report_of(command, id);
     if (!report || text_in(*report, "error").empty()) return fallback;
-    return {error_code_of(text_in(*report, "error")),
-            "the server stopped the backup: " + text_in(*report, "message"), text_in(*report, "hint")};
+    return {error_code_of(text_in(*report, "error")), "the server stopped the backup: " + text_in(*report, "message"),
+            text_in(*report, "hint")};
 }
 
 // Sees a backup pass whose seal it can read.

@@ -2,6 +2,7 @@
 #include <boost/json.hpp>
 #include <cstdio>
 
+#include "backup/dry_run.h"
 #include "backup/restore.h"
 #include "backup/settle.h"
 #include "backup/undo.h"
@@ -28,6 +29,7 @@ struct RestoreCommand {
     std::string external_url;
     bool config_only = false;
     bool without_secrets = false;
+    bool dry_run = false;
     bool rewind = false;
     bool undo = false;
     bool discard_staged = false;
@@ -37,33 +39,52 @@ struct RestoreCommand {
     bool debug = false;
 };
 
-Result<backup::RestoreReport> run(const RestoreCommand& command, const backup::StoreOpeners& openers) {
+// What both a restore and its rehearsal are made of.
+struct Given {
+    std::unique_ptr<InputSource> source;
+    backup::RestoreOptions options;
+};
+
+Result<Given> read_what_is_given(const RestoreCommand& command) {
     if (!command.connection.url.empty() || !command.connection.username.empty())
         std::fprintf(stderr, "dtr: --ucp-* flags are ignored: accounts and keys come from the backup itself\n");
     DTR_ASSIGN(ArchiveKeys keys, read_keys(command.keys));
-    DTR_ASSIGN(auto source, InputSource::open(command.files));
+    Given given;
+    DTR_ASSIGN(given.source, InputSource::open(command.files));
+    given.options.config_only = command.config_only;
+    given.options.without_secrets = command.without_secrets;
+    given.options.allow_missing = command.allow_missing;
+    given.options.anchors = std::move(keys.anchors);
+    given.options.keys = std::move(keys.keys);
+    given.options.replica_id = command.replica_id;
+    given.options.external_url = command.external_url;
+    given.options.rewind = command.rewind;
+    given.options.archive_bytes = given.source->total();
+    return given;
+}
+
+Result<backup::RestoreReport> run(const RestoreCommand& command, const backup::StoreOpeners& openers) {
+    DTR_ASSIGN(const Given given, read_what_is_given(command));
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, true));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
-    ProgressLine progress("restore:", source->total());
-    source->on_bytes([&progress](std::uint64_t bytes) { progress.add(bytes); });
-    backup::RestoreOptions options;
-    options.config_only = command.config_only;
-    options.without_secrets = command.without_secrets;
-    options.allow_missing = command.allow_missing;
-    options.anchors = std::move(keys.anchors);
-    options.keys = std::move(keys.keys);
-    options.replica_id = command.replica_id;
-    options.external_url = command.external_url;
-    options.rewind = command.rewind;
-    options.archive_bytes = source->total();
+    ProgressLine progress("restore:", given.source->total());
+    given.source->on_bytes([&progress](std::uint64_t bytes) { progress.add(bytes); });
     const auto hooks = cluster::restore_hooks(environment, cluster::default_server_names({}));
-    return backup::restore(*source, *directory, openers, options, hooks, real_disk(), system_clock(), system_random());
+    return backup::restore(*given.source, *directory, openers, given.options, hooks, real_disk(), system_clock(),
+                           system_random());
 }
 
 int failed(const Error& error) {
     const int code = report(error);
     std::fprintf(stderr, "dtr: nothing live was changed\n");
     return code;
+}
+
+// Says what did not come; the exit code for it.
+int missed(const backup::MissingBlobs& missing) {
+    if (missing.digests.empty()) return kGood;
+    print_missing(texts(missing.digests), missing.sufferers);
+    return kDegraded;
 }
 
 void print_what_is_kept(const RestoreCommand& command, const backup::RestoreReport& report) {
@@ -110,7 +131,65 @@ void print(const RestoreCommand& command, const backup::RestoreReport& report) {
     if (command.without_secrets)
         std::fprintf(stderr, "dtr: new keys were made; carry %s/recovery-key away\n", command.data_dir.c_str());
     if (report.undo_kept) print_what_is_kept(command, report);
-    std::fprintf(stderr, "dtr: next: dtr serve --data-dir %s\n", command.data_dir.c_str());
+    std::fprintf(stderr, "dtr: next: dtr serve --data-dir %s; garbage is collected again after dtr gc --confirm\n",
+                 command.data_dir.c_str());
+}
+
+// --- a rehearsal ---
+
+Result<backup::DryRunReport> rehearse(const RestoreCommand& command, const backup::StoreOpeners& openers) {
+    DTR_ASSIGN(const Given given, read_what_is_given(command));
+    std::unique_ptr<config::DataDirectory> directory;
+    if (exists(real_disk(), command.data_dir + "/config")) {
+        DTR_ASSIGN(directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
+    }
+    ProgressLine progress("reading:", given.source->total());
+    given.source->on_bytes([&progress](std::uint64_t bytes) { progress.add(bytes); });
+    return backup::dry_run(*given.source, directory.get(), openers, given.options, real_disk());
+}
+
+constexpr std::pair<const char*, backup::Changes backup::DryRunReport::*> kCompared[] = {
+    {"repositories", &backup::DryRunReport::repositories}, {"tags", &backup::DryRunReport::tags},
+    {"manifests", &backup::DryRunReport::manifests},       {"accounts", &backup::DryRunReport::accounts},
+    {"settings", &backup::DryRunReport::settings},
+};
+
+void print_json(const backup::DryRunReport& report) {
+    json::object out{{"backup", report.verified.backup_id},
+                     {"cutAt", format_rfc3339(report.verified.cut_at)},
+                     {"epoch", report.epoch},
+                     {"overLive", report.over_live},
+                     {"blobs", report.verified.blobs}};
+    for (const auto& [name, member] : kCompared) {
+        const backup::Changes& changes = report.*member;
+        out[name] = json::object{{"same", changes.same},
+                                 {"added", changes.added},
+                                 {"removed", changes.removed},
+                                 {"changed", changes.changed},
+                                 {"named", json::value_from(changes.named)}};
+    }
+    std::printf("%s\n", json::serialize(out).c_str());
+}
+
+void print(const RestoreCommand& command, const backup::DryRunReport& report) {
+    if (command.json_output) return print_json(report);
+    std::printf("backup %s of %s is good: %llu rows, %llu blobs\n", report.verified.backup_id.c_str(),
+                format_rfc3339(report.verified.cut_at).c_str(), static_cast<unsigned long long>(report.verified.rows),
+                static_cast<unsigned long long>(report.verified.blobs));
+    if (report.over_live)
+        std::printf("over the live state of replica %s, under epoch %lld:\n", report.live_replica.c_str(),
+                    static_cast<long long>(report.epoch));
+    else
+        std::printf("into an empty directory, under epoch %lld:\n", static_cast<long long>(report.epoch));
+    for (const auto& [name, member] : kCompared) {
+        const backup::Changes& changes = report.*member;
+        std::printf("%s: %llu same, %llu added, %llu removed, %llu changed\n", name,
+                    static_cast<unsigned long long>(changes.same), static_cast<unsigned long long>(changes.added),
+                    static_cast<unsigned long long>(changes.removed), static_cast<unsigned long long>(changes.changed));
+        if (!report.over_live) continue;
+        for (const std::string& line : changes.named) std::printf("  %s\n", line.c_str());
+        if (changes.added + changes.removed + changes.changed > changes.named.size()) std::printf("  ...\n");
+    }
 }
 
 // --- without an archive ---
@@ -167,14 +246,16 @@ void add_restore(Program& program) {
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_flag("--without-secrets", command->without_secrets,
                   "All data, but new keys and a new administrator's password");
+    auto* rehearsal = app->add_flag("--dry-run", command->dry_run, "Verify, and show what would change; write nothing");
     auto* rewind = app->add_flag("--rewind", command->rewind, "Over live data, which is kept for --undo");
     auto* undo_flag =
         app->add_flag("--undo", command->undo, "Back to what was live before the last --rewind or --undo");
     auto* discard = app->add_flag("--discard-staged", command->discard_staged, "Give up an interrupted restore");
     auto* forget = app->add_flag("--forget-undo", command->forget_undo, "Remove what is kept for --undo");
-    for (CLI::Option* other : {discard, forget}) other->excludes(files)->excludes(rewind)->excludes(undo_flag);
+    for (CLI::Option* other : {discard, forget})
+        other->excludes(files)->excludes(rewind)->excludes(undo_flag)->excludes(rehearsal);
     discard->excludes(forget);
-    undo_flag->excludes(files);
+    undo_flag->excludes(files)->excludes(rehearsal);
     app->add_flag("--allow-missing", command->allow_missing,
                   "Also a backup that lacks blobs; lists the tags that suffer, exit code 4");
     app->add_flag("--json", command->json_output, "Report as JSON on stdout");
@@ -184,12 +265,16 @@ void add_restore(Program& program) {
             if (command->debug) log::set_level(log::Level::debug);
             if (command->undo) return undo(*command, program.openers);
             if (command->discard_staged || command->forget_undo) return tidy(*command, program.openers);
+            if (command->dry_run) {
+                const auto rehearsed = rehearse(*command, program.openers);
+                if (!rehearsed) return failed(rehearsed.error());
+                print(*command, *rehearsed);
+                return missed(rehearsed->verified.missing);
+            }
             const auto restored = run(*command, program.openers);
             if (!restored) return failed(restored.error());
             print(*command, *restored);
-            if (restored->missing.digests.empty()) return static_cast<int>(kGood);
-            print_missing(texts(restored->missing.digests), restored->missing.sufferers);
-            return static_cast<int>(kDegraded);
+            return missed(restored->missing);
         };
     });
     app->footer(
