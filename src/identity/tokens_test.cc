@@ -322,6 +322,24 @@ TEST_F(TokensTest, AnyChangedByteIsRefused) {
     for (int i = 0; i < 500; ++i) expect_refused(random.bytes(random.next() % 100));
 }
 
+TEST_F(TokensTest, WhatIsNoBase64UrlIsRefused) {
+    const std::string token = issue();
+    for (std::size_t i = 0; i <= token.size(); ++i) {
+        for (const char c : std::string_view("=+/. \n\x80\0", 8)) {
+            std::string changed = token;
+            if (i < token.size()) {
+                changed[i] = c;
+                if (changed != token) expect_refused(changed);
+            }
+            expect_refused(std::string(token).insert(i, 1, c));
+        }
+        if (i < token.size()) expect_refused(std::string(token).erase(i, 1));
+    }
+    const auto parts = split(token);
+    for (const auto* payload : {"", "=", "==", "===", "====", "A", "A=", "AB=", "AB==", "AR", "AAB", "AAAAA"})
+        expect_refused(fmt::format("{}.{}.{}", parts[0], payload, parts[2]));
+}
+
 TEST_F(TokensTest, FollowTheirAccount) {
     const std::string token = issue();
     ASSERT_TRUE(tokens_->verify(token));

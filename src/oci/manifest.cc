@@ -202,7 +202,7 @@ Result<Kind> decide_kind(const json::object& body, std::string_view content_type
     Kind kind;
     kind.media_type = !inside.empty() ? inside : is_generic(outside) ? "" : outside;
     kind.media_class = classify_manifest(bare_media_type(kind.media_type));
-    if (kind.media_class == MediaClass::other || kind.media_class == MediaClass::schema1) {
+    if (kind.media_class == MediaClass::other) {
         DTR_ASSIGN(kind.media_class, class_by_shape(body, kind.media_type));
     }
     if (kind.media_type.empty())
@@ -218,7 +218,10 @@ bool has_version(const json::object& body, std::int64_t number) {
 }
 
 Status refuse_schema1(const json::object& body, std::string_view content_type) {
-    if (has_version(body, 1) || classify_manifest(bare_media_type(content_type)) == MediaClass::schema1)
+    const json::value* inside = find(body, "mediaType");
+    const bool says_so = inside != nullptr && inside->is_string() &&
+                         classify_manifest(bare_media_type(inside->get_string())) == MediaClass::schema1;
+    if (says_so || has_version(body, 1) || classify_manifest(bare_media_type(content_type)) == MediaClass::schema1)
         return fail(ErrorCode::unsupported, "manifest: Docker image manifest schema 1 is not supported",
                     "push with Docker 1.10 or newer, or convert with: skopeo copy --format v2s2");
     return {};

@@ -161,6 +161,11 @@ TEST(Manifest, Schema1IsRefusedWithAHint) {
         EXPECT_NE(parsed.error().message.find("schema 1"), std::string::npos);
         EXPECT_FALSE(parsed.error().hint.empty());
     }
+    // It says so itself, whatever it looks like.
+    const auto named =
+        parse_manifest(image(R"(,"mediaType":"application/vnd.docker.distribution.manifest.v1+json")"), "");
+    ASSERT_FALSE(named);
+    EXPECT_EQ(named.error().code, ErrorCode::unsupported);
 }
 
 TEST(Manifest, ThatMeansTwoThingsIsRefused) {
