@@ -9,6 +9,7 @@ from harness import DTR, Peer, Workspace
 from oci import Registry
 
 _numbers = itertools.count(1)
+_figures = []
 
 
 def pytest_configure(config):
@@ -25,6 +26,17 @@ def pytest_runtest_makereport(item, call):
             logs = getattr(value, "logs", None) or getattr(value, "log", None)
             if callable(logs):
                 report.sections.append(("server log", logs()[-12000:]))
+
+
+@pytest.fixture
+def figure():
+    """Takes a sentence with numbers that is shown at the end, also if all is well."""
+    return _figures.append
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in _figures:
+        terminalreporter.write_line(f"figure: {line}")
 
 
 @pytest.fixture(scope="module")

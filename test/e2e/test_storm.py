@@ -219,7 +219,7 @@ class Storm:
 
 
 @pytest.mark.parametrize("seed", seeds())
-def test_kill_9_storm(space, seed):
+def test_kill_9_storm(space, seed, figure):
     collect = has_collector() and seed % 2 == 1
     storm = Storm(space, seed, collect)
     storm.rage(KILLS)
@@ -233,5 +233,5 @@ def test_kill_9_storm(space, seed):
         worker.check(collect)
     done = sum(worker.acknowledged for worker in storm.workers)
     lost = sum(worker.unanswered for worker in storm.workers)
-    print(f"seed {seed}: {done} changes acknowledged, {lost} requests without an answer, {storm.collections} collections")
+    figure(f"storm, seed {seed}: {done} changes acknowledged, {lost} requests unanswered, {storm.collections} collections")
     assert done > 0
