@@ -24,7 +24,8 @@ def blocks(title):
     return re.findall(r"^```[^\n]*\n(.*?)^```", section.group(1), re.S | re.M)
 
 
-def test_story_of_the_readme(space):
+def tell_the_story(space):
+    """The commands of "Lose it and get it back". Returns the server it began with, stopped, and its bin directory."""
     bin_dir = space.dir("bin")
     os.symlink(DTR, os.path.join(bin_dir, "dtr"))
     server = space.server("a").start()
@@ -47,7 +48,40 @@ def test_story_of_the_readme(space):
         server.known_password = server.password
         state += kept
     assert lost, "the README no longer tells how the machine is lost"
+    return server, bin_dir
+
+
+def test_story_of_the_readme(space):
+    tell_the_story(space)
     assert layout_digest(space.file("back"), "1") == layout_digest(space.file("image"), "1")
+
+
+def test_try_to_break_it(space):
+    """Every command of that section, in the directory where the story ended: nothing is lost, nothing damaged is taken."""
+    if os.geteuid() != 0:
+        pytest.skip("filling a disk needs root to mount one")
+    server, bin_dir = tell_the_story(space)
+    flips, kills, disk = blocks("Try to break it")
+
+    def play(block):
+        script = f"set -eu -o pipefail\ncd {space.path}\nexport PATH={bin_dir}:$PATH\npassword={server.password}\n{block}"
+        return run(["bash", "-c", script.replace(HERE, server.host)], cwd=space.path, check=0, timeout=300).text
+
+    said = play(flips)
+    assert "not noticed" not in said and "exit code 5" in said, said
+    assert not os.path.exists(space.file("c/config/CURRENT"))
+    play(kills)
+    with open(space.file("serve.log"), encoding="utf-8") as file:
+        assert file.read().count("dtr: ready") > 2
+    try:
+        said = play(disk)
+    finally:
+        run(["umount", "-l", space.file("small")])
+    assert "exit code 8" in said, said
+    # the first image of all, pulled from the disk that was full
+    assert layout_digest(space.file("back"), "full") == layout_digest(space.file("back"), "1")
+    for tag in ("full", "1"):
+        assert layout_digest(space.file("back"), tag)
 
 
 @pytest.mark.parametrize("path", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
