@@ -143,7 +143,7 @@ TEST_F(AccessTest, GuessingIsThrottledPerAddress) {
         }
     }
     EXPECT_EQ(last, 429);
-    EXPECT_FALSE(retry.empty());
+    EXPECT_GT(std::atoi(retry.c_str()), 50) << "as long as it lasts";
     EXPECT_EQ(ask("GET", "/v2/", bob).status, 200) << "another address is locked out, too";
 }
 

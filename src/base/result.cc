@@ -74,6 +74,7 @@ Error system_error(int errno_value, std::string_view what) {
             break;
         case EROFS:
             code = ErrorCode::unavailable;
+            hint = "that filesystem is read-only; look at the system's log for why, and mount it for writing";
             break;
         case EMFILE:
         case ENFILE:

@@ -50,6 +50,16 @@ Result<config::Current> find_current(Environment& environment, std::string& stag
                 "if these folders are mounts, mount them; for a new registry run dtr serve on an empty directory");
 }
 
+// A database without an epoch was made just now, where the live one should have been.
+Result<meta::Epoch> epoch_of(meta::MetaStore& store, const config::DataDirectory& directory) {
+    auto epoch = store.epoch();
+    if (epoch || epoch.error().code != ErrorCode::not_found) return epoch;
+    return fail(ErrorCode::corrupt,
+                fmt::format("the metadata database of {} is lost: there is none, or an empty one", directory.path()),
+                "bring the file back if it was moved; else bring the system back with `dtr restore` into an empty "
+                "directory");
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const ReplicaOptions& options) {
@@ -71,7 +81,7 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     DTR_ASSIGN(r.config_, environment.openers.config(directory.config_path(generation), directory.ca_path(generation)));
     DTR_ASSIGN(r.blobs_, environment.openers.blobs(directory.registry_path()));
     DTR_ASSIGN(r.meta_, environment.openers.metadata(directory.metadata_path(generation)));
-    DTR_ASSIGN(const meta::Epoch epoch, r.meta_->epoch());
+    DTR_ASSIGN(const meta::Epoch epoch, epoch_of(*r.meta_, directory));
     if (epoch.cluster_id != r.current_.cluster_id || epoch.number != r.current_.epoch)
         return fail(ErrorCode::refused,
                     fmt::format("metadata/ of {} is of another cluster than config/ (epoch {}, not {})",
@@ -160,7 +170,10 @@ Result<identity::KeyAndCertificate> Replica::server_certificate(const std::vecto
     });
     if (!fits || end - environment_.clock.now() < kRenewBefore) {
         log::info("issuing a new server certificate");
-        DTR_TRY(issue_server_certificate(*config_, names, environment_.clock, environment_.random));
+        // An authority that is no longer good, or a clock that is years off: the old certificate serves better than none.
+        if (const Status issued = issue_server_certificate(*config_, names, environment_.clock, environment_.random);
+            !issued)
+            log::error("serving with the old server certificate: {}", issued.error().text());
     }
     DTR_ASSIGN(const config::Entry key, config_->get(kServerKey));
     DTR_ASSIGN(const config::Entry certificate, config_->get(kServerCertificate));

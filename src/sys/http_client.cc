@@ -124,8 +124,10 @@ class CurlHttpClient final : public HttpClient {
             case CURLE_PEER_FAILED_VERIFICATION:
             case CURLE_SSL_CACERT_BADFILE:
             case CURLE_SSL_ISSUER_ERROR:
-                return fail(ErrorCode::untrusted, what,
-                            "give the server's CA with --ucp-ca \"$(cat ca.pem)\", as served at /ca");
+                return fail(
+                    ErrorCode::untrusted, what,
+                    "give the server's CA with --ucp-ca \"$(cat ca.pem)\", as served at /ca; if it is about dates, "
+                    "compare the clocks of both machines");
             case CURLE_URL_MALFORMAT:
             case CURLE_UNSUPPORTED_PROTOCOL:
                 return fail(ErrorCode::invalid, what);

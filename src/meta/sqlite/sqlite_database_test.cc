@@ -221,6 +221,28 @@ TEST_F(SqliteDatabaseTest, ADamagedFileIsAnErrorThatNamesTheWayOut) {
     EXPECT_NE(read.error().hint.find("dtr restore"), std::string::npos);
 }
 
+TEST_F(SqliteDatabaseTest, AnyDamagedPageIsToldAtTheStart) {
+    {
+        auto database = open();
+        for (int i = 0; i < 2000; ++i) ASSERT_TRUE(set(*database, std::to_string(i), Durability::relaxed));
+    }
+    const auto size = std::filesystem::file_size(path());
+    for (const std::uint64_t page : {size / 4096 / 2, size / 4096 - 1}) {
+        std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
+        std::string good(4096, '\0');
+        file.seekg(static_cast<std::streamoff>(page * 4096));
+        file.read(good.data(), 4096);
+        file.seekp(static_cast<std::streamoff>(page * 4096));
+        file << std::string(4096, '\x5a') << std::flush;
+        EXPECT_EQ(refusal(), ErrorCode::corrupt) << page;
+        EXPECT_NE(message_.find(path()), std::string::npos) << message_;
+        EXPECT_NE(message_.find("dtr restore"), std::string::npos) << message_;
+        file.seekp(static_cast<std::streamoff>(page * 4096));
+        file << good << std::flush;
+        open();
+    }
+}
+
 TEST_F(SqliteDatabaseTest, AFailedCreationLeavesNothingHalf) {
     for (int n = 1;; ++n) {
         ASSERT_LT(n, 20);

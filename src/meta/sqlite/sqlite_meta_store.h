@@ -16,7 +16,8 @@ struct SqliteOptions {
     unsigned read_connections = 4;  // reads that may run at once; more wait
 };
 
-// Opens the database, creating it (mode 0600, durable) if there is none. O(1) in its size.
+// Opens the database, creating it (mode 0600, durable) if there is none. O(1) in its size: the pages of one
+// over 64 MiB are not looked at.
 // Errors: refused on a network filesystem or for a file that is not ours; corrupt for a damaged one; unsupported for a
 // schema newer than this program. Clock and random outlive the store.
 Result<std::unique_ptr<MetaStore>> open_sqlite_meta_store(const SqliteOptions& options, Clock& clock, Random& random);

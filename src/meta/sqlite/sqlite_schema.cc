@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 
@@ -19,7 +20,9 @@ constexpr long kApplicationId = 0x6474726d;
 constexpr Dialect kSqlite{"INTEGER", "TEXT", "BLOB", " STRICT, WITHOUT ROWID"};
 
 constexpr const char* kRestoreHint =
-    "stop the server and bring the metadata back with `dtr restore`, or without a backup with `dtr rebuild`";
+    "stop the server and bring the system back with `dtr restore` into an empty directory";
+// Up to this size the pages are looked at when the database is opened: well under a second.
+constexpr long kCheckedBytesMax = 64L << 20;
 
 Result<long> number(SqliteSession& session, const std::string& query) {
     DTR_ASSIGN(const std::string text, session.value_of(query));
@@ -77,6 +80,16 @@ Status check_version(SqliteSession& session) {
     return {};
 }
 
+// Damage is told at the start, by the one who can mend it, instead of request by request.
+Status check_pages(SqliteSession& session) {
+    DTR_ASSIGN(const long pages, number(session, "PRAGMA page_count"));
+    DTR_ASSIGN(const long page_size, number(session, "PRAGMA page_size"));
+    if (pages > kCheckedBytesMax / std::max(page_size, 1L)) return {};
+    DTR_ASSIGN(const std::string verdict, session.value_of("PRAGMA quick_check(1)"));
+    if (verdict == "ok") return {};
+    return fail(ErrorCode::corrupt, fmt::format("metadata database: a page is damaged: {}", verdict), kRestoreHint);
+}
+
 Status prepare(SqliteSession& session) {
     DTR_ASSIGN(const long application, number(session, "PRAGMA application_id"));
     DTR_ASSIGN(const long objects, number(session, "SELECT count(*) FROM sqlite_schema"));
@@ -90,7 +103,16 @@ Status prepare(SqliteSession& session) {
                     fmt::format("{}: its filesystem cannot share memory between connections", session.path()),
                     "put metadata/ on a local filesystem");
     DTR_TRY(session.run("PRAGMA synchronous = FULL"));
-    return empty ? install(session) : check_version(session);
+    if (empty) return install(session);
+    DTR_TRY(check_pages(session));
+    return check_version(session);
+}
+
+Result<std::unique_ptr<SqliteSession>> open_session(const std::string& path) {
+    const auto access = exists(real_disk(), path) ? SqliteSession::Access::write : SqliteSession::Access::create;
+    DTR_ASSIGN(auto session, SqliteSession::open(path, access));
+    DTR_TRY(prepare(*session));
+    return session;
 }
 
 }  // namespace
@@ -119,9 +141,8 @@ Status create_schema(SqliteSession& session, bool with_indexes) {
 
 Result<std::unique_ptr<SqliteSession>> open_or_create_schema(const std::string& path) {
     DTR_TRY(refuse_network_filesystem(path));
-    const auto access = exists(real_disk(), path) ? SqliteSession::Access::write : SqliteSession::Access::create;
-    DTR_ASSIGN(auto session, SqliteSession::open(path, access));
-    DTR_TRY(prepare(*session));
+    auto session = open_session(path);
+    if (!session) return fail(session.error().in("opening " + path));
     return session;
 }
 

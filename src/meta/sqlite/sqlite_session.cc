@@ -65,8 +65,7 @@ const char* hint_of(ErrorCode code) {
         case ErrorCode::no_space:
             return "free some space on the volume of metadata/";
         case ErrorCode::corrupt:
-            return "stop the server and bring the metadata back with `dtr restore`, or without a backup with `dtr "
-                   "rebuild`";
+            return "stop the server and bring the system back with `dtr restore` into an empty directory";
         default:
             return "";
     }
