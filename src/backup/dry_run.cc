@@ -6,6 +6,7 @@
 #include <map>
 #include <unordered_map>
 
+#include "archive/unlock.h"
 #include "backup/contents.h"
 #include "backup/seal_keys.h"
 #include "base/encoding.h"

@@ -80,7 +80,7 @@ class FlakyStore final : public blob::BlobStore {
         return real_.open_upload(id);
     }
     Status discard(const blob::UploadId& id) override { return real_.discard(id); }
-    Result<std::vector<blob::UploadId>> list_uploads() override { return real_.list_uploads(); }
+    Result<std::vector<blob::UploadInfo>> list_uploads() override { return real_.list_uploads(); }
     Result<std::optional<std::uint64_t>> free_bytes() override { return real_.free_bytes(); }
 
   private:

@@ -293,7 +293,9 @@ TEST_F(SqliteDatabaseTest, NoStatementScansOrSorts) {
             plan.append(reinterpret_cast<const char*>(sqlite3_column_text(raw, 3))).append("\n");
         ++looked_at;
         const std::string& name = sql->name();
-        if (name.starts_with("read all of") || name == "list the objects of the cut") continue;
+        if (name.starts_with("read all of") || name == "list the objects of the cut" ||
+            name == "list the digests without an object")
+            continue;  // all of a cut
         // Fences are a handful, a merge sorts two pages, and pulls are bounded.
         if (sql->text().find("FROM fences") != std::string::npos) continue;
         if (name == "list visible repositories" || name == "bound the table of pulls") continue;
