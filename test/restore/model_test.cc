@@ -1,4 +1,4 @@
-// Random pushes, deletes, backups, restores and undos against a history kept in memory: what a restore brings back is the
+// Random pushes, deletes, collections, backups, restores and undos against a history kept in memory: what a restore brings back is the
 // history at the sealed cut, exactly.
 //
 //   DTR_TEST_SEED=N   replays one run
@@ -96,8 +96,10 @@ class Story {
     void go(int steps) {
         for (int i = 0; i < steps && !testing::Test::HasFailure(); ++i) {
             const auto dice = pick(100);
-            if (dice < 78) {
+            if (dice < 73) {
                 change();
+            } else if (dice < 78) {
+                collect();
             } else if (dice < 86) {
                 back_up_now();
             } else if (dice < 90) {
@@ -111,9 +113,10 @@ class Story {
         expect_as_told();
     }
     void print(std::uint64_t seed) const {
-        std::printf("seed %llu: %d changes, %zu backups, %d restores, %d rewinds, %d undos, %d deaths\n",
+        std::printf("seed %llu: %d changes, %zu backups, %d restores, %d rewinds, %d undos, %d deaths, "
+                    "%d collections that removed %llu objects\n",
                     static_cast<unsigned long long>(seed), changes_, taken_.size(), restores_, rewinds_, undos_,
-                    deaths_);
+                    deaths_, collections_, static_cast<unsigned long long>(removed_));
     }
 
   private:
@@ -240,6 +243,19 @@ class Story {
         return it->first;
     }
 
+    // Without any grace: what nothing needs now is gone, but for what an undo would need.
+    void collect() {
+        ++collections_;
+        written_ = true;
+        must(replica().confirm_restore());
+        registry::Settings hurried = replica().registry().settings();
+        hurried.lease = 1;
+        hurried.gc_grace = hurried.orphan_age = 0;
+        replica().registry().apply(hurried);
+        removed_ += must(replica().registry().collector().run({.all_orphans = true})).removed;
+        expect_as_told();
+    }
+
     // --- backup, restore, undo ---
 
     // The cut is what was there when it was prepared; changes go on while it streams.
@@ -341,7 +357,8 @@ class Story {
     std::optional<Kept> undo_;
     bool written_ = false;  // since the last restore or undo
     bool logged_ = false;   // and more than a setting, which may have been made and removed without a trace
-    int changes_ = 0, restores_ = 0, rewinds_ = 0, undos_ = 0, deaths_ = 0, directories_ = 0;
+    int changes_ = 0, restores_ = 0, rewinds_ = 0, undos_ = 0, deaths_ = 0, directories_ = 0, collections_ = 0;
+    std::uint64_t removed_ = 0;
 };
 
 TEST(RestoreModel, WhatComesBackIsTheHistoryAtTheCut) {
