@@ -37,7 +37,7 @@ Result<Recipients> all_recipients(const SealKeys& keys, const BackupOptions& opt
     return to;
 }
 
-// Writes plaintext as the age file that an entry of a known size is made of.
+// The content of the entry that is open.
 class EntrySink final : public archive::ByteSink {
   public:
     explicit EntrySink(archive::ArchiveWriter& writer) : writer_(writer) {}

@@ -58,6 +58,11 @@ std::string restore_text(const archive::Header& header) {
         "     zstd -dcq accounts/accounts/*.copy.zst\n"
         "     zstd -dcq db/repositories/*.copy.zst\n"
         "     zstd -dcq db/tags/*.copy.zst\n";
+    if (header.missing_blobs != 0)
+        text += fmt::format(
+            "   {} blobs were missing when this backup was made, and are not in it:\n"
+            "     zstd -dcq inventory/*.zst | grep ' missing$'\n",
+            header.missing_blobs);
     if (header.secrets == archive::SecretPolicy::sealed)
         text +=
             "6. Secrets: each file in secrets/ opens with the recovery key. Which key of config/ is which file\n"
