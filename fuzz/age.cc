@@ -2,6 +2,7 @@
 #include "archive/age.h"
 
 #include "archive/age_crypto.h"
+#include "archive/unlock.h"
 #include "base/encoding.h"
 #include "fuzz/sample.h"
 
@@ -65,6 +66,13 @@ void one(std::string_view input) {
     std::string file = must(archive::age_encrypt(input, {keys().identity.recipient()}, random));
     FUZZ_CHECK(file.size() == archive::age_encrypted_size(input.size(), 1));
     FUZZ_CHECK(must(archive::age_decrypt(file, fitting())).expose() == input);
+    // As an archive that is an age stream, or is none.
+    archive::StringSource encrypted(file, 7);
+    FUZZ_CHECK(must(archive::read_all(*must(archive::open_stream(encrypted, fitting())), input.size() + 1)) == input);
+    if (!input.starts_with(archive::kAgeMagic)) {
+        archive::StringSource bare(input, 5);
+        FUZZ_CHECK(must(archive::read_all(*must(archive::open_stream(bare, fitting())), input.size() + 1)) == input);
+    }
     const std::size_t at = input.empty() ? 0 : static_cast<unsigned char>(input[0]) * file.size() / 256;
     file[at] = static_cast<char>(file[at] ^ 0x10);
     FUZZ_CHECK(!archive::age_decrypt(file, fitting()));

@@ -18,7 +18,7 @@ from oci import OCI_LAYER_GZIP, OCI_MANIFEST, OCTETS, Registry, descriptor, desc
 
 WORKERS = 4
 KILLS = 3
-LEASE_S = 2
+LEASE_S = 1
 
 
 def seeds():
@@ -205,7 +205,8 @@ class Storm:
         if self.collect:
             cleaner.start()
         for _ in range(kills):
-            time.sleep(dice.uniform(0.05, 0.6))
+            # The collector condemns nothing within a lease of the start.
+            time.sleep(dice.uniform(LEASE_S, LEASE_S * 2) if self.collect else dice.uniform(0.05, 0.6))
             self.server.kill9()
             self.server.start()
         time.sleep(0.2)
@@ -223,6 +224,11 @@ def test_kill_9_storm(space, seed, figure):
     collect = has_collector() and seed % 2 == 1
     storm = Storm(space, seed, collect)
     storm.rage(KILLS)
+    if collect:
+        time.sleep(LEASE_S + 0.5)
+        for _ in range(2):  # condemned by the first, gone with the second at the latest
+            dtr("gc", *storm.flags, "--grace", "0s", check=0)
+        assert storm.collections > 0
     for worker in storm.workers:
         worker.check(collect)
     storm.server.backup(space.file("after.tar"))
