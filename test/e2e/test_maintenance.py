@@ -86,15 +86,17 @@ class Pusher(threading.Thread):
         self.dice = random.Random(number)
         self.registry = Registry(server, f"admin/pusher{number}")
         self.alive = {}
-        self.deleted = []
+        self.gone = set()
         self.failure = None
 
     def run(self):
         try:
-            for i in range(self.pushes):
+            i = 0
+            while i < self.pushes:
                 self.push(i)
                 if i % 2:
                     self.delete()
+                i += 1
         except Exception as error:  # pylint: disable=broad-except
             self.failure = f"pusher {self.number}: {error!r}"
 
@@ -135,12 +137,12 @@ class Pusher(threading.Thread):
     def delete(self):
         tag = self.dice.choice(list(self.alive))
         picture = self.alive.pop(tag)
+        self.gone.add(tag)
         answer = self.registry.do("DELETE", f"manifests/{picture.digest}")
         assert answer.status_code == 202, describe(answer)
-        self.deleted.append(picture)
 
 
-def test_collections_beside_pushers(space):
+def test_collections_beside_pushers(space, figure):
     """Every acknowledged image is whole, no push is refused, and what was deleted is gone from the disk."""
     server = space.server("a", *QUICK).start()
     pushes = 2000 if os.environ.get("DTR_TEST_LONG") else 250
@@ -174,7 +176,7 @@ def test_collections_beside_pushers(space):
     on_disk = {"sha256:" + name.split(".")[0]
                for _, _, names in os.walk(os.path.join(server.data_dir, "registry", "blobs")) for name in names}
     assert on_disk == needed
-    print(f"{4 * pushes} pushes, {runs[0]} collections beside them removed {freed[0]} objects")
+    figure(f"{4 * pushes} pushes, {runs[0]} collections beside them removed {freed[0]} objects")
     assert freed[0] > 0
 
 
@@ -276,3 +278,47 @@ def test_a_wrong_setting_is_refused(space, setting, why):
     server = space.server("b").start()
     asked = dtr("reconfigure", *server.cli_auth(), "--set", setting)
     assert asked.code == 2 and why in asked.err, asked
+
+
+def test_case_27_cuts_in_a_storm_of_pushes_deletes_and_collections(space):
+    """Each of three backups restores without a torn tag, and with all that was acknowledged before it began."""
+    server = space.server("a", *QUICK).start()
+    flags, over = server.cli_auth(), threading.Event()
+
+    def collect():
+        while not over.is_set():
+            dtr("gc", *flags, "--grace", "0s", check=0)
+
+    pushers = [Pusher(server, n, 10_000) for n in range(4)]
+    threads = [*pushers, threading.Thread(target=collect, daemon=True)]
+    time.sleep(LEASE_S)
+    for thread in threads:
+        thread.start()
+    time.sleep(1)
+    cuts = []
+    for i in range(3):
+        before = {(p.registry.repo, tag): picture.digest for p in pushers for tag, picture in list(p.alive.items())}
+        server.backup(space.file(f"{i}.tar"))
+        gone = {(p.registry.repo, tag) for p in pushers for tag in list(p.gone)}
+        cuts.append({name: digest_ for name, digest_ in before.items() if name not in gone})
+        time.sleep(0.3)
+    for pusher in pushers:
+        pusher.pushes = 0
+    for pusher in pushers:
+        pusher.join()
+    over.set()
+    threads[-1].join()
+    assert not [p.failure for p in pushers if p.failure], [p.failure for p in pushers if p.failure]
+    password, key = server.password, os.path.join(server.data_dir, "recovery-key")
+    server.stop()
+    for i, promised in enumerate(cuts):
+        assert promised
+        dtr("restore", "--data-dir", space.dir(f"r{i}"), "--identity", key, space.file(f"{i}.tar"), check=0)
+        restored = space.server(f"r{i}", password=password).start()
+        for pusher in pushers:
+            registry = Registry(restored, pusher.registry.repo)
+            for tag in registry.tags():
+                registry.pull(tag)
+        for (repo, tag), name in promised.items():
+            assert Registry(restored, repo).get(tag).headers["Docker-Content-Digest"] == name
+        restored.stop()
