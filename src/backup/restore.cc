@@ -16,6 +16,7 @@
 namespace dtr::backup {
 namespace {
 
+constexpr std::string_view kInPlace = "is in place, but the disk did not confirm it";
 constexpr std::size_t kCopyBytes = 1U << 20;
 constexpr std::string_view kFirstAdministrator = "admin";
 
@@ -49,6 +50,16 @@ Status refuse_early(const archive::ArchiveReader& reader, const RestoreOptions& 
         return fail(ErrorCode::untrusted, "this backup was made with --secrets omit: it holds no keys and passwords",
                     "restore it with --without-secrets; new ones are made");
     return {};
+}
+
+bool is_in_place(const Error& error) {
+    return error.message.find(kInPlace) != std::string::npos;
+}
+
+Error in_place_but_unconfirmed(const Error& error, std::string_view what) {
+    Error out = error.in(fmt::format("{} {}", what, kInPlace));
+    out.hint = "check the disk and its log, then run dtr serve";
+    return out;
 }
 
 Status require_rewindable(config::DataDirectory& directory, const std::optional<config::Current>& live,
@@ -392,9 +403,7 @@ class Restoration {
             const auto found = directory_.current();
             if (!found || !*found || (*found)->generation != current_.generation) return flipped;
             // Renamed, but not confirmed: it may be undone by a power loss now, and by nothing else.
-            Error error = flipped.error().in("the restored state is in place, but the disk did not confirm it");
-            error.hint = "check the disk and its log, then run dtr serve";
-            return fail(std::move(error));
+            return fail(in_place_but_unconfirmed(flipped.error(), "the restored state"));
         }
         // The new state is live. What fails from here is tidied up by the next start.
         if (auto point = fault_point("restore.flipped"); !point) return {};

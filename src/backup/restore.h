@@ -67,6 +67,10 @@ struct RestoreReport {
     MissingBlobs missing;  // only with allow_missing
 };
 
+// True of the one kind of error, of a restore or an undo, after which the new state is live: the very last sync failed.
+bool is_in_place(const Error& error);
+Error in_place_but_unconfirmed(const Error& error, std::string_view what);
+
 // What is refused before anything is staged, by a restore and by its rehearsal (dry_run.h) alike. From the header:
 Status refuse_early(const archive::ArchiveReader& reader, const RestoreOptions& options);
 // Live data without `rewind`, or not all of it there.
@@ -80,7 +84,7 @@ Status require_room(config::DataDirectory& directory, const RestoreOptions& opti
 Status require_restorable(ContentVisitor::Place place);
 
 // refused: the directory holds a live system, and no `rewind`; corrupt, untrusted, unsupported: the archive; no_space. On
-// any error the live state is as it was; if the very last sync failed the message says that the new one is in place.
+// any error but is_in_place() the live state is as it was.
 Result<RestoreReport> restore(archive::ByteSource& source, config::DataDirectory& directory,
                               const StoreOpeners& openers, const RestoreOptions& options, const RestoreHooks& hooks,
                               Disk& disk, Clock& clock, Random& random);

@@ -139,9 +139,7 @@ class Undo {
         if (auto flipped = directory_.flip(next_); !flipped) {
             const auto found = directory_.current();
             if (!found || !*found || (*found)->generation != next_.generation) return flipped;
-            Error error = flipped.error().in("the undo is in place, but the disk did not confirm it");
-            error.hint = "check the disk and its log, then run dtr serve";
-            return fail(std::move(error));
+            return fail(in_place_but_unconfirmed(flipped.error(), "the undo"));
         }
         if (auto point = fault_point("undo.flipped"); !point) return {};
         if (auto finished = finish_flip(directory_, openers_); !finished) log::warn("{}", finished.error().text());

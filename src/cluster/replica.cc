@@ -124,6 +124,12 @@ Result<std::vector<meta::Object>> Replica::not_kept(std::vector<meta::Object> ob
     if (current_.undo_generation.empty() || objects.empty()) return objects;
     MutexLock lock(undo_mutex_);
     if (undo_ == nullptr) {
+        const std::string& generation = current_.undo_generation;
+        if (const std::string missing = environment_.directory.missing_of(generation); !missing.empty())
+            return fail(ErrorCode::refused,
+                        fmt::format("{} of {}: the state kept for undo ({}) is missing there", missing,
+                                    environment_.directory.path(), generation),
+                        "mount config/, ca/, metadata/ and registry/ as they were, or dtr restore --forget-undo");
         DTR_ASSIGN(undo_,
                    environment_.openers.metadata(environment_.directory.metadata_path(current_.undo_generation)));
     }

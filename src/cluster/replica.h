@@ -52,12 +52,13 @@ class Replica {
     Result<identity::KeyAndCertificate> server_certificate(const std::vector<std::string>& names);
     Result<std::string> authority_certificate();
     Result<std::string> external_url();
+    // What the collector asks before it acts: is it held, and what must be kept although no live row names it.
+    registry::CollectorGuards collector_guards();
 
   private:
     Replica(Environment& environment, config::Current current)
         : environment_(environment), current_(std::move(current)) {}
 
-    registry::CollectorGuards collector_guards();
     Result<std::vector<meta::Object>> not_kept(std::vector<meta::Object> objects);
 
     Environment& environment_;

@@ -207,6 +207,78 @@ TEST_F(DataDirectoryTest, HandsOutByLinkAndNeverOverAFile) {
     EXPECT_EQ(must(read_file(real_disk(), path + "/recovery-key")), "the only copy");
 }
 
+// Files of a staged generation wait beside the live ones, change places with them after the flip, and back after another;
+// interrupted at any step, the next time ends it.
+TEST_F(DataDirectoryTest, FilesHandedOutChangePlacesAtEveryStep) {
+    const std::string old_generation = current.generation;
+    const std::string new_generation = "g-0000beef";
+    Staging staging{"restore", "b", new_generation, "o"};
+    staging.retired_generation = "g-00000001";
+    staging.set_aside = {"admin-password"};
+    for (int n = 1;; ++n) {
+        std::filesystem::remove_all(path);
+        const auto directory = open();
+        must(directory->flip(current));
+        must(directory->hand_out("recovery-key", "old"));
+        must(directory->hand_out("admin-password", "old password"));
+        std::filesystem::remove(path + "/recovery-key");  // its link was carried away
+        must(directory->begin_staging(staging));
+        EXPECT_EQ(must(directory->staging())->retired_generation, staging.retired_generation);
+        EXPECT_EQ(must(directory->staging())->set_aside, staging.set_aside);
+        must(directory->hand_out("recovery-key", "new", new_generation));
+        EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key")), "old");
+        must(directory->take_over(staging));  // not live: nothing happens
+        EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key")), "old");
+        Current next = current;
+        next.generation = new_generation;
+        next.undo_generation = old_generation;
+        must(directory->flip(next));
+        bool hit = false;
+        {
+            const test::FailNth fault(n);
+            (void)directory->take_over(staging);
+            hit = fault.hit();
+        }
+        must(directory->take_over(staging));
+        must(directory->take_over(staging));
+        EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key")), "new");
+        EXPECT_TRUE(std::filesystem::is_symlink(path + "/recovery-key"));
+        EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key." + old_generation)), "old");
+        EXPECT_FALSE(exists(real_disk(), path + "/config/admin-password"));
+        EXPECT_FALSE(std::filesystem::is_symlink(path + "/admin-password"));
+        EXPECT_EQ(must(read_file(real_disk(), path + "/config/admin-password." + old_generation)), "old password");
+        // And back.
+        must(directory->flip([&] {
+            Current back = current;
+            back.undo_generation = new_generation;
+            return back;
+        }()));
+        must(directory->take_over({"undo", "", old_generation, ""}));
+        EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key")), "old");
+        EXPECT_EQ(must(read_file(real_disk(), path + "/config/admin-password")), "old password");
+        EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key." + new_generation)), "new");
+        ASSERT_FALSE(HasFailure()) << "step " << n;
+        if (!hit) break;
+        ASSERT_LT(n, 50);
+    }
+}
+
+TEST_F(DataDirectoryTest, WhatIsKeptForUndoIsNotRemoved) {
+    const auto directory = open();
+    Current now = current;
+    now.undo_generation = "g-0000beef";
+    must(directory->flip(now));
+    for (const std::string& generation : {now.generation, now.undo_generation, std::string("lost+found")}) {
+        must(make_directories(real_disk(), directory->metadata_path(generation)));
+        EXPECT_FALSE(directory->remove_generation(generation));
+        EXPECT_TRUE(exists(real_disk(), directory->metadata_path(generation)));
+    }
+    must(directory->begin_staging({"undo", "", now.undo_generation, ""}));
+    must(directory->end_staging(true));
+    EXPECT_TRUE(exists(real_disk(), directory->metadata_path(now.undo_generation)));
+    EXPECT_EQ(directory->missing_of(now.generation), "ca/, config/, metadata/, registry/");
+}
+
 TEST_F(DataDirectoryTest, GenerationsDiffer) {
     SeededRandom random(1);
     const std::string one = DataDirectory::new_generation(random);

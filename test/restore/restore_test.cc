@@ -76,8 +76,7 @@ TEST_F(Restore, KnowsThatItWasRestored) {
             << entry.key;
 }
 
-// Case 46.
-TEST_F(Restore, TwiceGivesTwoClusters) {
+TEST_F(Restore, Case46TwiceGivesTwoClusters) {
     must(restore_into(path, source.archive, source.options));
     must(restore_into(path + "2", source.archive, source.options));
     const Site one = must(open_replica(path));
@@ -221,7 +220,7 @@ TEST_F(Restore, ConfigurationArchive) {
 
 // --- refused before anything is touched ---
 
-TEST_F(Restore, WrongIdentity) {
+TEST_F(Restore, Case17WrongIdentity) {
     backup::RestoreOptions options = source.options;
     options.keys.identities = {archive::AgeIdentity::generate(system_random())};
     refuses(source.archive, options, ErrorCode::untrusted, source.options.keys.identities[0].recipient().text());
@@ -229,7 +228,7 @@ TEST_F(Restore, WrongIdentity) {
     refuses(source.archive, options, ErrorCode::untrusted, "--identity FILE");
 }
 
-TEST_F(Restore, UnknownSigner) {
+TEST_F(Restore, Case18UnknownSigner) {
     backup::RestoreOptions options = source.options;
     options.anchors.keys = {archive::SigningKey::generate(system_random()).public_key()};
     refuses(source.archive, options, ErrorCode::untrusted, "none of the trusted keys stands behind");
@@ -237,7 +236,7 @@ TEST_F(Restore, UnknownSigner) {
     refuses(source.archive, options, ErrorCode::untrusted, "nothing says whose backup this is");
 }
 
-TEST_F(Restore, NewerSchema) {
+TEST_F(Restore, Case16NewerSchema) {
     const std::string archive = source.changed([](OpenArchive& open) {
         open.header.schema_version = meta::kSchemaVersion + 1;
         open.header.product_version = "9.9.9";
@@ -249,7 +248,7 @@ TEST_F(Restore, NewerSchema) {
     refuses(never, source.options, ErrorCode::corrupt, "schema 0");
 }
 
-TEST_F(Restore, NewerFormat) {
+TEST_F(Restore, Case16NewerFormat) {
     std::string archive = source.archive;
     const std::string field = R"("format": 1,)";
     archive.replace(archive.find(field), field.size(), R"("format": 2,)");
@@ -283,7 +282,7 @@ TEST_F(Restore, ALiveDirectory) {
     EXPECT_EQ(difference(before, must(logical(*must(open_replica(path))))), "");
 }
 
-TEST_F(Restore, ADirectoryInUse) {
+TEST_F(Restore, Case26ADirectoryInUse) {
     const Site site = must(open_site(path));
     const auto restored = restore_into(path, source.archive, source.options);
     EXPECT_EQ(restored.error().code, ErrorCode::refused);

@@ -314,6 +314,49 @@ TEST_F(Rewind, UploadsOfTheLiveSystemGoOn) {
     must(session->finish(Digest::of(layer), "admin"));
 }
 
+// What no live row names is either kept for a reason, or nobody's: the collector asks before it removes any.
+TEST_F(Rewind, WhatNoLiveRowNamesIsKnownToBeKept) {
+    const auto nobodys = [&](std::size_t* kept) -> Result<std::size_t> {
+        const Site site = must(open_replica(path));
+        std::vector<meta::Object> unnamed;
+        std::string cursor;
+        do {
+            const auto page = must(site->backup_source().blobs.list(cursor, 1000));
+            for (const blob::ObjectId& id : page.objects) {
+                const auto live = site->meta().content().find_object(id.digest);
+                if (!live || live->generation != id.generation) unnamed.push_back({id.digest, id.generation, 0});
+            }
+            cursor = page.next;
+        } while (!cursor.empty());
+        DTR_ASSIGN(const auto left, site->collector_guards().not_kept(unnamed));
+        *kept = unnamed.size() - left.size();
+        return left.size();
+    };
+    std::size_t kept = 0;
+    EXPECT_EQ(must(nobodys(&kept)), 0U);
+    EXPECT_EQ(kept, 0U);
+    interrupt(source.archive);
+    EXPECT_EQ(must(nobodys(&kept)), 0U);
+    EXPECT_GT(kept, 0U);
+    must(restore_into(path, source.archive, options));
+    EXPECT_EQ(must(nobodys(&kept)), 0U);
+    EXPECT_EQ(kept, before.objects.size());
+    must(undo_in(path));
+    EXPECT_EQ(must(nobodys(&kept)), 0U);
+    EXPECT_EQ(kept, source.state.objects.size());
+    {
+        const Site site = must(open_site(path));
+        const auto blobs = must(site.openers->blobs(site.directory->registry_path()));
+        must(blobs->put({Digest::of("stray"), "00112233aabbccdd"}, "stray"));
+    }
+    EXPECT_EQ(must(nobodys(&kept)), 1U);
+    // A folder of the undo state that is not mounted is no empty one.
+    const std::string metadata = path + "/metadata/" + current().undo_generation;
+    std::filesystem::rename(metadata, dir.path() + "/aside");
+    EXPECT_EQ(nobodys(&kept).error().code, ErrorCode::refused);
+    EXPECT_FALSE(exists(real_disk(), metadata));
+}
+
 // --- what is handed out ---
 
 TEST_F(Rewind, WithoutSecretsTheOldRecoveryKeyIsKept) {

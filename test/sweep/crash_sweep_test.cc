@@ -95,7 +95,7 @@ TEST_F(RestoreSweep, StepsAreTheListedOnes) {
                 passed.size());
 }
 
-TEST_F(RestoreSweep, DyingAtEveryStep) {
+TEST_F(RestoreSweep, Case02DyingAtEveryStep) {
     Tally tally;
     for (int n = 1;; ++n) {
         const TempDir dir(quick_directory());
@@ -118,7 +118,7 @@ TEST_F(RestoreSweep, DyingAtEveryStep) {
     tally.print("restore, dying");
 }
 
-TEST_F(RestoreSweep, FailingAtEveryStep) {
+TEST_F(RestoreSweep, Case12FailingAtEveryStep) {
     Tally tally;
     for (int n = 1;; ++n) {
         const TempDir dir(quick_directory());
@@ -172,8 +172,8 @@ TEST_F(RestoreSweep, EveryWriteCutShort) {
     }
 }
 
-// Case 43: cut again and again at random points - by death, or because the archive breaks off - until it comes through.
-TEST_F(RestoreSweep, InterruptedAtRandomAgainAndAgain) {
+// Cut again and again at random points - by death, or because the archive breaks off - until it comes through.
+TEST_F(RestoreSweep, Case43InterruptedAtRandomAgainAndAgain) {
     SeededRandom random(43);
     int interruptions = 0;
     const Stopwatch time;

@@ -76,7 +76,7 @@ Result<backup::RestoreReport> run(const RestoreCommand& command, const backup::S
 
 int failed(const Error& error) {
     const int code = report(error);
-    std::fprintf(stderr, "dtr: nothing live was changed\n");
+    if (!backup::is_in_place(error)) std::fprintf(stderr, "dtr: nothing live was changed\n");
     return code;
 }
 
