@@ -113,10 +113,11 @@ class Story {
         expect_as_told();
     }
     void print(std::uint64_t seed) const {
-        std::printf("seed %llu: %d changes, %zu backups, %d restores, %d rewinds, %d undos, %d deaths, "
-                    "%d collections that removed %llu objects\n",
-                    static_cast<unsigned long long>(seed), changes_, taken_.size(), restores_, rewinds_, undos_,
-                    deaths_, collections_, static_cast<unsigned long long>(removed_));
+        std::printf(
+            "seed %llu: %d changes, %zu backups, %d restores, %d rewinds, %d undos, %d deaths, "
+            "%d collections that removed %llu objects\n",
+            static_cast<unsigned long long>(seed), changes_, taken_.size(), restores_, rewinds_, undos_, deaths_,
+            collections_, static_cast<unsigned long long>(removed_));
     }
 
   private:

@@ -21,7 +21,9 @@ namespace dtr::test {
 // One thread at a time.
 class ForgetfulDisk final : public Disk {
   public:
-    explicit ForgetfulDisk(std::string trash) : trash_(std::move(trash)) { std::filesystem::create_directories(trash_); }
+    explicit ForgetfulDisk(std::string trash) : trash_(std::move(trash)) {
+        std::filesystem::create_directories(trash_);
+    }
 
     // The power fails here. Nothing may be done with the disk afterwards.
     void lose() {
