@@ -7,6 +7,7 @@ a hundred. Where the program has `dtr gc`, the collector runs through half of th
 
 import os
 import random
+import re
 import threading
 import time
 
@@ -187,15 +188,20 @@ class Storm:
         self.server = space.server("storm", *args).start()
         self.flags = self.server.cli_auth()
         self.over = threading.Event()
-        self.collections = 0
+        self.collections = self.removed = 0
         self.workers = [Worker(self, number) for number in range(WORKERS)]
 
     def collector(self):
         while not self.over.is_set():
             done = dtr("gc", *self.flags, "--grace", "0s")
             assert done.code >= 0, done
-            self.collections += done.code == 0
+            self.count(done)
             time.sleep(0.05)
+
+    def count(self, done):
+        removed = re.search(r"removed (\d+) objects", done.err)
+        self.collections += done.code == 0
+        self.removed += int(removed.group(1)) if removed else 0
 
     def rage(self, kills):
         dice = random.Random(self.seed)
@@ -227,8 +233,8 @@ def test_kill_9_storm(space, seed, figure):
     if collect:
         time.sleep(LEASE_S + 0.5)
         for _ in range(2):  # condemned by the first, gone with the second at the latest
-            dtr("gc", *storm.flags, "--grace", "0s", check=0)
-        assert storm.collections > 0
+            storm.count(dtr("gc", *storm.flags, "--grace", "0s", check=0))
+        assert storm.collections > 2 and storm.removed > 0
     for worker in storm.workers:
         worker.check(collect)
     storm.server.backup(space.file("after.tar"))
@@ -239,5 +245,6 @@ def test_kill_9_storm(space, seed, figure):
         worker.check(collect)
     done = sum(worker.acknowledged for worker in storm.workers)
     lost = sum(worker.unanswered for worker in storm.workers)
-    figure(f"storm, seed {seed}: {done} changes acknowledged, {lost} requests unanswered, {storm.collections} collections")
+    figure(f"storm, seed {seed}: {done} changes acknowledged, {lost} requests unanswered; {storm.collections} collections removed "
+           f"{storm.removed} objects")
     assert done > 0

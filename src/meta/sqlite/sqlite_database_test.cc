@@ -198,6 +198,49 @@ TEST_F(SqliteDatabaseTest, ANewerSchemaIsLeftAlone) {
     EXPECT_NE(message_.find("99"), std::string::npos) << message_;
 }
 
+TEST_F(SqliteDatabaseTest, Case16AnOlderSchemaIsMigratedAtOnceOrNotAtAll) {
+    ManualClock clock(1'700'000'000 * kSecond);
+    SeededRandom random(1);
+    const auto open_store = [&] { return open_sqlite_meta_store({path(), 2}, clock, random); };
+    const Object kept{Digest::of("kept"), "00000000000000aa", 4};
+    const Object idle{Digest::of("idle"), "00000000000000bb", 4};
+    {
+        const auto store = open_store();
+        ASSERT_TRUE(store.has_value());
+        for (const Object& object : {kept, idle})
+            ASSERT_TRUE((*store)->content().add_blob("a/b", object, clock.now() + kSecond, "", ""));
+        ManifestPut put;
+        put.repository = "a/b";
+        put.manifest.digest = Digest::of("manifest");
+        put.manifest.media_type = "application/vnd.oci.image.manifest.v1+json";
+        put.manifest.generation = "00000000000000cc";
+        put.references.push_back({kept.digest, ReferenceKind::blob, false});
+        ASSERT_TRUE((*store)->content().put_manifest(put, ""));
+    }
+    {
+        // As the first release left it.
+        auto session = SqliteSession::open(path(), SqliteSession::Access::write);
+        ASSERT_TRUE(session.has_value());
+        ASSERT_TRUE(
+            (*session)->run("DROP INDEX leases_end; DROP INDEX blobs_quarantined; DELETE FROM leases;"
+                            "UPDATE state SET value = '1' WHERE name = 'schema_version'"));
+    }
+    {
+        const test::FailNth fault(2);  // between the steps and their commit
+        EXPECT_FALSE(open_store().has_value());
+        EXPECT_TRUE(fault.hit());
+    }
+    const auto store = open_store();
+    ASSERT_TRUE(store.has_value()) << store.error().text();
+    clock.advance(3600 * kSecond);
+    const auto step = (*store)->collector().condemn(10, clock.now());
+    ASSERT_TRUE(step.has_value());
+    EXPECT_EQ(step->examined, 1U);  // what nothing needed, and nothing else
+    EXPECT_EQ(step->condemned, 1U);
+    EXPECT_TRUE((*store)->content().find_blob("a/b", kept.digest));
+    EXPECT_FALSE((*store)->content().find_blob("a/b", idle.digest));
+}
+
 TEST_F(SqliteDatabaseTest, ADamagedFileIsAnErrorThatNamesTheWayOut) {
     {
         auto database = open();
