@@ -77,6 +77,7 @@ class BrokenRepositories final : public meta::MetaStore, public meta::Repository
     meta::ContentStore& content() override { return real_.content(); }
     meta::UploadStore& uploads() override { return real_.uploads(); }
     meta::AccountStore& accounts() override { return real_.accounts(); }
+    meta::AccessTokenStore& access_tokens() override { return real_.access_tokens(); }
     meta::FenceStore& fences() override { return real_.fences(); }
     meta::ChangeLog& changes() override { return real_.changes(); }
     meta::CollectorStore& collector() override { return real_.collector(); }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "cluster/settings.h"
 #include "config/config_store.h"
+#include "identity/access_tokens.h"
 #include "identity/accounts.h"
 #include "identity/authenticator.h"
 #include "identity/policy.h"
@@ -20,6 +21,7 @@ namespace dtr::api {
 struct Services {
     registry::Registry& registry;
     identity::Accounts& accounts;
+    identity::AccessTokens& access_tokens;
     identity::Authenticator& authenticator;
     identity::TokenService& tokens;
     identity::Policy& policy;

@@ -207,9 +207,9 @@ class World {
     // Everything else as it is.
     Services services_over(registry::Registry& registry) {
         const Services& s = *services_;
-        return {registry,  s.accounts,   s.authenticator, s.tokens,          s.policy,
-                s.config,  s.backups,    s.settings,      s.confirm_restore, s.clock,
-                s.version, s.replica_id, s.ca_pem,        s.external_url,    s.trusted_proxies};
+        return {registry,     s.accounts, s.access_tokens, s.authenticator,   s.tokens, s.policy,
+                s.config,     s.backups,  s.settings,      s.confirm_restore, s.clock,  s.version,
+                s.replica_id, s.ca_pem,   s.external_url,  s.trusted_proxies};
     }
 
     const std::string admin = basic("admin", kAdminPassword);
@@ -238,8 +238,12 @@ class World {
         for (const char* name : {"alice", "bob"})
             must(accounts_.create_user({name, name, Secret(std::string(name) + "'s password"), false}, "admin"));
         settings_ = must(cluster::SettingsService::open(*config_, {}));
+        access_tokens_ = std::make_unique<identity::AccessTokens>(meta_->accounts(), meta_->access_tokens(), version_,
+                                                                  system_random());
+        authenticator_.accept_tokens(meta_->access_tokens());
         services_.reset(new Services{*registry_,
                                      accounts_,
+                                     *access_tokens_,
                                      authenticator_,
                                      *tokens_,
                                      policy_,
@@ -271,6 +275,7 @@ class World {
     std::unique_ptr<identity::TokenService> tokens_;
     identity::OwnerPolicy policy_;
     std::unique_ptr<cluster::SettingsService> settings_;
+    std::unique_ptr<identity::AccessTokens> access_tokens_;
     std::unique_ptr<backup::BackupService> backups_;
     std::unique_ptr<Services> services_;
     std::unique_ptr<Application> application_;

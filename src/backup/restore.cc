@@ -1,6 +1,7 @@
 #include "backup/restore.h"
 
 #include <algorithm>
+#include <set>
 
 #include "archive/copy_text.h"
 #include "archive/unlock.h"
@@ -108,12 +109,13 @@ namespace {
 class Loader final : public ContentVisitor {
   public:
     Loader(meta::BulkLoader& rows, blob::BlobStore& blobs, const config::Staging& staging, Random& random,
-           bool config_only, bool keep_graph, RestoreReport& report)
+           const RestoreOptions& options, bool keep_graph, RestoreReport& report)
         : rows_(rows),
           blobs_(blobs),
           staging_(staging),
           random_(random),
-          config_only_(config_only),
+          config_only_(options.config_only),
+          revoke_tokens_(options.revoke_access_tokens),
           keep_graph_(keep_graph),
           report_(report) {}
 
@@ -124,6 +126,10 @@ class Loader final : public ContentVisitor {
 
     Status row(const meta::Table& table, const meta::Cut::Row& row) override {
         if (config_only_) return {};
+        if (revoke_tokens_ && table.name == "access_tokens") {
+            ++report_.revoked_tokens;
+            return {};
+        }
         ++report_.rows;
         if (keep_graph_) DTR_TRY(graph_.add(table, row));
         if (table.name == "manifests" || table.name == "repository_blobs") {
@@ -218,6 +224,7 @@ class Loader final : public ContentVisitor {
     const config::Staging& staging_;
     Random& random_;
     bool config_only_;
+    bool revoke_tokens_;
     bool keep_graph_;  // to say what suffers from missing blobs
     ReferenceGraph graph_;
     RestoreReport& report_;
@@ -299,8 +306,7 @@ class Restoration {
         DTR_ASSIGN(const auto blobs, openers_.blobs(directory_.registry_path()));
         DTR_TRY(discard_uploads(*blobs, staging_.object_generation));
         DTR_ASSIGN(const auto rows, openers_.loader(metadata));
-        Loader loader(*rows, *blobs, staging_, random_, options_.config_only, reader.header().missing_blobs != 0,
-                      report_);
+        Loader loader(*rows, *blobs, staging_, random_, options_, reader.header().missing_blobs != 0, report_);
         DTR_TRY(read_contents(reader, {options_.config_only, !options_.without_secrets, keys_}, loader));
         if (!options_.config_only) DTR_TRY(loader.check_references());
         DTR_TRY(fault_point("restore.staged"));
@@ -374,12 +380,31 @@ class Restoration {
             return {};
         }
         DTR_ASSIGN(const auto cut, (*before)->changes().cut());
+        DTR_TRY(note_revived_tokens(*cut, restored));
         return cut->each_object([&](const meta::Object& object) -> Status {
             const auto found = restored.content().find_object(object.digest);
             if (found) return {};
             if (found.error().code != ErrorCode::not_found) return fail(found.error());
             ++report_.left_behind;
             report_.left_behind_bytes += object.size;
+            return {};
+        });
+    }
+
+    // Who revoked a token since the backup wants to know that it opens the door again.
+    Status note_revived_tokens(meta::Cut& before, meta::MetaStore& restored) {
+        const meta::Table& table = meta::table(meta::TableId::access_tokens);
+        const std::size_t id = meta::column_index(table, "id");
+        std::set<std::string> valid;
+        DTR_TRY(before.each_row(table, [&](const meta::Cut::Row& row) -> Status {
+            valid.insert(*row[id]);
+            return {};
+        }));
+        DTR_ASSIGN(const auto after, restored.changes().cut());
+        return after->each_row(table, [&](const meta::Cut::Row& row) -> Status {
+            if (!valid.contains(*row[id]))
+                report_.revived_tokens.push_back(
+                    fmt::format("{} ({})", *row[meta::column_index(table, "label")], *row[id]));
             return {};
         });
     }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "archive/age.h"
 #include "archive/reader.h"
@@ -28,9 +29,10 @@ struct RestoreOptions {
     bool allow_missing = false;  // also a backup that lacks blobs: what needs them cannot be pulled until pushed again
     archive::TrustAnchors anchors;
     archive::AgeKeys keys;
-    std::string replica_id;           // of the restored replica; empty: random
-    std::string external_url;         // empty: as in the archive
-    bool rewind = false;              // over live data, which is kept as the undo state
+    bool revoke_access_tokens = false;  // of all accounts; else they survive
+    std::string replica_id;             // of the restored replica; empty: random
+    std::string external_url;           // empty: as in the archive
+    bool rewind = false;                // over live data, which is kept as the undo state
     std::uint64_t archive_bytes = 0;  // 0: not known; more than there is room for is refused before anything is staged
 };
 
@@ -65,6 +67,8 @@ struct RestoreReport {
     std::uint64_t left_behind = 0;
     std::uint64_t left_behind_bytes = 0;
     MissingBlobs missing;  // only with allow_missing
+    std::uint64_t revoked_tokens = 0;
+    std::vector<std::string> revived_tokens;  // "label (id)": revoked since the backup, and valid again
 };
 
 // True of the one kind of error, of a restore or an undo, after which the new state is live: the very last sync failed.

@@ -97,6 +97,9 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
                                                        environment.clock, environment.random);
     r.authenticator_ = std::make_unique<identity::Authenticator>(r.meta_->accounts(), *r.account_version_, r.passwords_,
                                                                  environment.clock, environment.random);
+    r.authenticator_->accept_tokens(r.meta_->access_tokens());
+    r.access_tokens_ = std::make_unique<identity::AccessTokens>(r.meta_->accounts(), r.meta_->access_tokens(),
+                                                                *r.account_version_, environment.random);
     identity::TokenService::Options tokens;
     tokens.epoch_id = epoch.id;
     DTR_ASSIGN(r.tokens_, identity::TokenService::open(*r.config_, environment.clock, environment.random, tokens,

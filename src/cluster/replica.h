@@ -10,6 +10,7 @@
 #include "cluster/install.h"
 #include "cluster/settings.h"
 #include "config/data_directory.h"
+#include "identity/access_tokens.h"
 #include "identity/accounts.h"
 #include "identity/authenticator.h"
 #include "identity/certificates.h"
@@ -40,6 +41,7 @@ class Replica {
     SettingsService& settings() { return *settings_; }
     registry::Registry& registry() { return *registry_; }
     identity::Accounts& accounts() { return *accounts_; }
+    identity::AccessTokens& access_tokens() { return *access_tokens_; }
     identity::Authenticator& authenticator() { return *authenticator_; }
     identity::TokenService& tokens() { return *tokens_; }
     identity::Policy& policy() { return policy_; }
@@ -76,6 +78,7 @@ class Replica {
     identity::Passwords passwords_;
     std::unique_ptr<identity::AccountVersion> account_version_;
     std::unique_ptr<identity::Accounts> accounts_;
+    std::unique_ptr<identity::AccessTokens> access_tokens_;
     std::unique_ptr<identity::Authenticator> authenticator_;
     std::unique_ptr<identity::TokenService> tokens_;
     identity::OwnerPolicy policy_;

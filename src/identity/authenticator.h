@@ -42,6 +42,8 @@ class Authenticator {
     // failures, or too many logins waiting (the hint says when to come back); unavailable: the
     // store. May block.
     Result<Principal> authenticate(std::string_view username, const Secret& password, std::string_view peer);
+    // From now on an access token of the account is as good as its password. Before any login.
+    void accept_tokens(meta::AccessTokenStore& tokens) { tokens_ = &tokens; }
     // The same from memory alone: nothing if it is not there. Never blocks.
     std::optional<Principal> try_cached(std::string_view username, const Secret& password);
 
@@ -56,6 +58,7 @@ class Authenticator {
         Micros window_end = 0;  // monotonic
     };
 
+    Result<Principal> by_token(std::string_view username, const Secret& token);
     std::string credential_key(std::string_view username, const Secret& password) const;
     std::string failure_key(std::string_view username, std::string_view peer) const;
     std::optional<Principal> recall(const std::string& key, std::int64_t version);
@@ -65,6 +68,7 @@ class Authenticator {
     void remember(const std::string& key, const Principal& principal, std::int64_t version);
 
     meta::AccountStore& store_;
+    meta::AccessTokenStore* tokens_ = nullptr;
     AccountVersion& version_;
     Passwords& passwords_;
     Clock& clock_;

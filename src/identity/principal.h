@@ -12,6 +12,7 @@ struct Principal {
     std::string name;        // account name; empty if anonymous
     bool is_admin = false;
     bool anonymous = true;
+    bool by_token = false;  // shown by an access token: does not manage accounts
 };
 
 inline Principal anonymous_principal() {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "meta/access_token_store.h"
 #include "meta/collector_store.h"
 #include "meta/schema.h"
 #include "meta/scrub_store.h"
@@ -184,6 +185,7 @@ class MetaStore {
     virtual ContentStore& content() = 0;
     virtual UploadStore& uploads() = 0;
     virtual AccountStore& accounts() = 0;
+    virtual AccessTokenStore& access_tokens() = 0;
     virtual FenceStore& fences() = 0;
     virtual ChangeLog& changes() = 0;
     virtual CollectorStore& collector() = 0;

@@ -56,6 +56,10 @@ const std::vector<Table>& all() {
           {"created_at", kInteger}},
          1},
         {"account_secrets", Part::secret, {{"account_id"}, {"password_hash", kText, !kNullable, kSecret}}, 1},
+        {"access_tokens",
+         Part::secret,
+         {{"id"}, {"account_id"}, {"label"}, {"token_hash", kText, !kNullable, kSecret}, {"created_at", kInteger}},
+         1},
         {"blobs",
          Part::local,
          {{"digest"}, {"generation"}, {"size", kInteger}, {"state", kInteger}, {"condemned_at", kInteger, kNullable}},
@@ -106,6 +110,7 @@ constexpr ForeignKey kForeignKeys[] = {
     {"tags", "repository_id, digest", "manifests", "repository_id, digest"},
     {"repository_blobs", "repository_id", "repositories", "id"},
     {"account_secrets", "account_id", "accounts", "id"},
+    {"access_tokens", "account_id", "accounts", "id"},
 };
 
 // Each serves a query that must not scan; the comment names it.
@@ -119,6 +124,8 @@ constexpr std::string_view kIndexes[] = {
     "CREATE INDEX tags_digest ON tags (repository_id, digest)",                                // tags of a manifest
     "CREATE INDEX repository_blobs_digest ON repository_blobs (digest, repository_id)",        // mount, collector, cut
     "CREATE UNIQUE INDEX accounts_name ON accounts (name)",
+    "CREATE UNIQUE INDEX access_tokens_hash ON access_tokens (token_hash)",  // login
+    "CREATE INDEX access_tokens_account ON access_tokens (account_id, id)",
     "CREATE INDEX blobs_condemned ON blobs (condemned_at, digest) WHERE state = 1",  // collector
     "CREATE INDEX blobs_quarantined ON blobs (digest) WHERE state = 2",              // status
     "CREATE INDEX leases_end ON leases (leased_until, digest)",                      // collector
@@ -163,18 +170,22 @@ std::size_t column_index(const Table& table, std::string_view column) {
     return 0;
 }
 
+std::string create_table(const Table& table, const Dialect& dialect) {
+    std::string sql;
+    sql.append("CREATE TABLE ").append(table.name).append(" (\n");
+    append_columns(sql, table, dialect);
+    for (const ForeignKey& key : kForeignKeys) {
+        if (key.from != table.name) continue;
+        sql.append(",\n  FOREIGN KEY (").append(key.columns).append(") REFERENCES ").append(key.to);
+        sql.append(" (").append(key.key).append(")");
+    }
+    sql.append("\n)").append(dialect.table_suffix).append(";\n");
+    return sql;
+}
+
 std::string create_tables(const Dialect& dialect) {
     std::string sql;
-    for (const Table& table : all()) {
-        sql.append("CREATE TABLE ").append(table.name).append(" (\n");
-        append_columns(sql, table, dialect);
-        for (const ForeignKey& key : kForeignKeys) {
-            if (key.from != table.name) continue;
-            sql.append(",\n  FOREIGN KEY (").append(key.columns).append(") REFERENCES ").append(key.to);
-            sql.append(" (").append(key.key).append(")");
-        }
-        sql.append("\n)").append(dialect.table_suffix).append(";\n");
-    }
+    for (const Table& table : all()) sql.append(create_table(table, dialect));
     return sql;
 }
 

@@ -45,6 +45,7 @@ enum class TableId : std::size_t {
     repository_blobs,
     accounts,
     account_secrets,
+    access_tokens,
     blobs,
     leases,
     removals,
@@ -72,6 +73,8 @@ struct Dialect {
 
 // CREATE TABLE statements in the order of tables(), each ending in ";\n".
 std::string create_tables(const Dialect& dialect);
+// That of one table.
+std::string create_table(const Table& table, const Dialect& dialect);
 // CREATE INDEX statements: apart, because a load makes them last.
 std::string create_indexes();
 

@@ -19,9 +19,8 @@ const Sql kTaken("look for an account of that name or id", "SELECT 1 FROM accoun
 const Sql kHash("read the password hash", "SELECT password_hash FROM account_secrets WHERE account_id = ?1");
 const Sql kVersion("read the version of the accounts",
                    "SELECT CAST(value AS BIGINT) FROM state WHERE name = 'accounts_version'");
-const Sql kCountUp("count up the version of the accounts",
-                   "INSERT INTO state (name, value) VALUES ('accounts_version', '1') ON CONFLICT (name) DO UPDATE"
-                   " SET value = CAST(CAST(state.value AS BIGINT) + 1 AS TEXT)");
+const Sql kSomeTokens("find access tokens of the account",
+                      "SELECT id FROM access_tokens WHERE account_id = ?1 LIMIT 500");
 
 Result<Account> account_at(const sql::Rows& rows) {
     Account account;
@@ -39,11 +38,6 @@ Result<Account> find_in(sql::Connection& connection, const Sql& sql, std::string
     DTR_ASSIGN(auto found, first<Account>(connection.query(sql, {key}), account_at));
     if (!found) return fail(ErrorCode::not_found, fmt::format("there is no account {}", key));
     return std::move(*found);
-}
-
-Status count_up(ChangeRecorder& recorder) {
-    DTR_TRY(recorder.transaction().execute(kCountUp, {}));
-    return {};
 }
 
 }  // namespace
@@ -66,7 +60,7 @@ Status SqlAccountStore::create(const Account& account, std::string_view password
                                                     static_cast<int>(account.kind), account.is_admin, account.is_active,
                                                     account.created_at != 0 ? account.created_at : recorder.now()}));
         if (!password_hash.empty()) DTR_TRY(recorder.upsert(TableId::account_secrets, {account.id, password_hash}));
-        return count_up(recorder);
+        return count_accounts_up(recorder);
     });
 }
 
@@ -74,8 +68,14 @@ Status SqlAccountStore::remove(std::string_view name, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const Account found, find_in(recorder.transaction(), kFind, name));
         DTR_TRY(recorder.erase(TableId::account_secrets, {found.id}));
+        while (true) {
+            DTR_ASSIGN(const auto tokens, collect<std::string>(recorder.transaction().query(kSomeTokens, {found.id}),
+                                                               [](const sql::Rows& rows) { return text_at(rows, 0); }));
+            if (tokens.empty()) break;
+            for (const std::string& token : tokens) DTR_TRY(recorder.erase(TableId::access_tokens, {token}));
+        }
         DTR_TRY(recorder.erase(TableId::accounts, {found.id}));
-        return count_up(recorder);
+        return count_accounts_up(recorder);
     });
 }
 
@@ -98,7 +98,7 @@ Status SqlAccountStore::set_password_hash(std::string_view account_id, std::stri
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_TRY(find_in(recorder.transaction(), kFindById, account_id));
         DTR_TRY(recorder.upsert(TableId::account_secrets, {account_id, hash}));
-        return count_up(recorder);
+        return count_accounts_up(recorder);
     });
 }
 

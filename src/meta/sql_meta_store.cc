@@ -17,6 +17,7 @@ SqlMetaStore::SqlMetaStore(std::unique_ptr<sql::Database> database, Clock& clock
       content_({*database_, clock, random}),
       uploads_({*database_, clock, random}),
       accounts_({*database_, clock, random}),
+      access_tokens_({*database_, clock, random}),
       fences_({*database_, clock, random}),
       changes_({*database_, clock, random}),
       collector_({*database_, clock, random}),

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "meta/sql_access_token_store.h"
 #include "meta/sql_account_store.h"
 #include "meta/sql_change_log.h"
 #include "meta/sql_collector_store.h"
@@ -22,6 +23,7 @@ class SqlMetaStore final : public MetaStore {
     ContentStore& content() override { return content_; }
     UploadStore& uploads() override { return uploads_; }
     AccountStore& accounts() override { return accounts_; }
+    AccessTokenStore& access_tokens() override { return access_tokens_; }
     FenceStore& fences() override { return fences_; }
     ChangeLog& changes() override { return changes_; }
     CollectorStore& collector() override { return collector_; }
@@ -36,6 +38,7 @@ class SqlMetaStore final : public MetaStore {
     SqlContentStore content_;
     SqlUploadStore uploads_;
     SqlAccountStore accounts_;
+    SqlAccessTokenStore access_tokens_;
     SqlFenceStore fences_;
     SqlChangeLog changes_;
     SqlCollectorStore collector_;

@@ -36,6 +36,9 @@ const Sql kWatchReferences("have the collector look at what the manifest needed"
                            "INSERT INTO leases (digest, leased_until) SELECT digest, CAST(?3 AS BIGINT)"
                            " FROM manifest_references WHERE repository_id = ?1 AND manifest_digest = ?2"
                            " ON CONFLICT (digest) DO NOTHING");
+const Sql kCountUp("count up the version of the accounts",
+                   "INSERT INTO state (name, value) VALUES ('accounts_version', '1') ON CONFLICT (name) DO UPDATE"
+                   " SET value = CAST(CAST(state.value AS BIGINT) + 1 AS TEXT)");
 const Sql kReadState("read the state", "SELECT value FROM state WHERE name = ?1");
 
 }  // namespace
@@ -114,6 +117,11 @@ Status erase_references(ChangeRecorder& recorder, RepositoryId repository, std::
         for (const std::int64_t position : positions)
             DTR_TRY(recorder.erase(TableId::manifest_references, {repository, digest, position}));
     }
+}
+
+Status count_accounts_up(ChangeRecorder& recorder) {
+    DTR_TRY(recorder.transaction().execute(kCountUp, {}));
+    return {};
 }
 
 Status erase_manifest(ChangeRecorder& recorder, RepositoryId repository, std::string_view digest) {

@@ -89,6 +89,8 @@ Result<RepositoryId> ensure_repository(ChangeRecorder& recorder, std::string_vie
 
 // Something that referred to the digest is gone: the collector will look whether anything still does.
 Status watch(ChangeRecorder& recorder, std::string_view digest);
+// Caches of verified credentials are void.
+Status count_accounts_up(ChangeRecorder& recorder);
 // Deletes the manifest with its tags and references, which `recorder` logs. Checks nothing.
 Status erase_manifest(ChangeRecorder& recorder, RepositoryId repository, std::string_view digest);
 Status erase_references(ChangeRecorder& recorder, RepositoryId repository, std::string_view digest);

@@ -19,6 +19,7 @@ class CountedPulls final : public meta::MetaStore, public meta::ChangeLog {
     meta::ContentStore& content() override { return real_.content(); }
     meta::UploadStore& uploads() override { return real_.uploads(); }
     meta::AccountStore& accounts() override { return real_.accounts(); }
+    meta::AccessTokenStore& access_tokens() override { return real_.access_tokens(); }
     meta::FenceStore& fences() override { return real_.fences(); }
     meta::ChangeLog& changes() override { return *this; }
     meta::CollectorStore& collector() override { return real_.collector(); }

@@ -61,7 +61,8 @@ http::Reply change_password(Services& services, const http::Request& request, co
             if (!caller.principal.is_admin) {
                 const Secret old_password(text_field(fields, "oldPassword"));
                 const auto proved = services.authenticator.authenticate(name, old_password, peer);
-                if (!proved) return error_response(403, "NOT_AUTHORIZED", "the old password is wrong");
+                if (!proved || proved->by_token)
+                    return error_response(403, "NOT_AUTHORIZED", "the old password is wrong");
             }
             const Secret password(text_field(fields, "newPassword"));
             const auto changed = services.accounts.set_password(name, password, caller.principal.name);
@@ -77,6 +78,9 @@ http::Reply handle_accounts(Services& services, const http::Request& request, co
         parts.size() >= 2 && !caller.claims && !caller.principal.anonymous && parts[1] == caller.principal.name;
     if (parts.empty() || parts[0] != "accounts" || parts.size() > 3)
         return error_response(404, "NOT_FOUND", "no such resource");
+    if (caller.principal.by_token && request.method != "GET")
+        return error_response(403, "NOT_AUTHORIZED", "an access token does not manage accounts",
+                              "log in with the account's password");
     if (parts.size() == 3 && parts[2] == "changePassword" && request.method == "POST" && own)
         return change_password(services, request, caller, parts[1]);
     if (!(own && parts.size() == 2 && request.method == "GET"))

@@ -108,6 +108,7 @@ http::Reply handle(Services& services, const http::Request& request) {
     if (request.path == "/api/v0/recovery-key") return handle_recovery_key(services, request, *caller);
     if (request.path == "/api/v0/events") return handle_events(services, request, *caller);
     if (request.path.starts_with("/api/v0/repositories")) return handle_repositories(services, request, *caller);
+    if (request.path.starts_with("/api/v0/api_tokens")) return handle_access_tokens(services, request, *caller);
     if (request.path == "/api/v0/gc" || request.path == "/api/v0/scrub")
         return handle_maintenance(services, request, *caller);
     if (request.path == "/api/v0/settings") return handle_settings(services, request, *caller);

@@ -18,6 +18,7 @@ http::Reply handle_accounts(Services& services, const http::Request& request, co
 http::Reply handle_repositories(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_events(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_backup(Services& services, const http::Request& request, const Caller& caller);
+http::Reply handle_access_tokens(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_maintenance(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_settings(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_recovery_key(Services& services, const http::Request& request, const Caller& caller);

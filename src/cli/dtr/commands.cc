@@ -25,6 +25,7 @@ void add_dtr_commands(Program& program) {
     add_user(program);
     add_repo(program);
     add_status(program);
+    add_token(program);
     add_gc(program);
     add_scrub(program);
     add_reconfigure(program);

@@ -35,6 +35,7 @@ struct RestoreCommand {
     bool discard_staged = false;
     bool forget_undo = false;
     bool allow_missing = false;
+    bool revoke_access_tokens = false;
     bool json_output = false;
     bool debug = false;
 };
@@ -54,6 +55,7 @@ Result<Given> read_what_is_given(const RestoreCommand& command) {
     given.options.config_only = command.config_only;
     given.options.without_secrets = command.without_secrets;
     given.options.allow_missing = command.allow_missing;
+    given.options.revoke_access_tokens = command.revoke_access_tokens;
     given.options.anchors = std::move(keys.anchors);
     given.options.keys = std::move(keys.keys);
     given.options.replica_id = command.replica_id;
@@ -111,6 +113,8 @@ void print(const RestoreCommand& command, const backup::RestoreReport& report) {
                                                          {"undoKept", report.undo_kept},
                                                          {"leftBehind", report.left_behind},
                                                          {"leftBehindBytes", report.left_behind_bytes},
+                                                         {"revokedTokens", report.revoked_tokens},
+                                                         {"revivedTokens", json::value_from(report.revived_tokens)},
                                                          {"missing", json::value_from(texts(report.missing.digests))},
                                                          {"sufferers", json::value_from(report.missing.sufferers)}})
                                 .c_str());
@@ -130,6 +134,12 @@ void print(const RestoreCommand& command, const backup::RestoreReport& report) {
                      command.data_dir.c_str());
     if (command.without_secrets)
         std::fprintf(stderr, "dtr: new keys were made; carry %s/recovery-key away\n", command.data_dir.c_str());
+    if (report.revoked_tokens != 0)
+        std::fprintf(stderr, "dtr: %llu access tokens are revoked\n",
+                     static_cast<unsigned long long>(report.revoked_tokens));
+    for (const std::string& token : report.revived_tokens)
+        std::fprintf(stderr, "dtr: warning: access token %s was revoked after the backup, and is valid again\n",
+                     token.c_str());
     if (report.undo_kept) print_what_is_kept(command, report);
     std::fprintf(stderr, "dtr: next: dtr serve --data-dir %s; garbage is collected again after dtr gc --confirm\n",
                  command.data_dir.c_str());
@@ -256,6 +266,8 @@ void add_restore(Program& program) {
         other->excludes(files)->excludes(rewind)->excludes(undo_flag)->excludes(rehearsal);
     discard->excludes(forget);
     undo_flag->excludes(files)->excludes(rehearsal);
+    app->add_flag("--revoke-access-tokens", command->revoke_access_tokens,
+                  "None of the backup's access tokens is valid");
     app->add_flag("--allow-missing", command->allow_missing,
                   "Also a backup that lacks blobs; lists the tags that suffer, exit code 4");
     app->add_flag("--json", command->json_output, "Report as JSON on stdout");

@@ -221,9 +221,9 @@ TEST_F(SqliteDatabaseTest, Case16AnOlderSchemaIsMigratedAtOnceOrNotAtAll) {
         // As the first release left it.
         auto session = SqliteSession::open(path(), SqliteSession::Access::write);
         ASSERT_TRUE(session.has_value());
-        ASSERT_TRUE(
-            (*session)->run("DROP INDEX leases_end; DROP INDEX blobs_quarantined; DELETE FROM leases;"
-                            "UPDATE state SET value = '1' WHERE name = 'schema_version'"));
+        ASSERT_TRUE((*session)->run(
+            "DROP TABLE access_tokens; DROP INDEX leases_end; DROP INDEX blobs_quarantined; DELETE FROM leases;"
+            "UPDATE state SET value = '1' WHERE name = 'schema_version'"));
     }
     {
         const test::FailNth fault(2);  // between the steps and their commit

@@ -45,8 +45,11 @@ Status install(SqliteSession& session) {
     return real_disk().sync_directory(parent_directory(session.path()));
 }
 
-// Version 2: leases are the collector's list of work; what has none and is not needed gets one that is over.
+// Version 2: access tokens; and leases are the collector's list of work: what has none and is not needed gets one that
+// is over.
 constexpr const char* kToVersion2 =
+    "CREATE UNIQUE INDEX access_tokens_hash ON access_tokens (token_hash);"
+    "CREATE INDEX access_tokens_account ON access_tokens (account_id, id);"
     "CREATE INDEX leases_end ON leases (leased_until, digest);"
     "CREATE INDEX blobs_quarantined ON blobs (digest) WHERE state = 2;"
     "INSERT INTO leases (digest, leased_until) SELECT b.digest, 0 FROM blobs b WHERE b.state = 0"
@@ -57,7 +60,7 @@ constexpr const char* kToVersion2 =
     "UPDATE state SET value = '2' WHERE name = 'schema_version'";
 
 // One transaction: the old schema or the new one.
-Status migrate(SqliteSession& session, const char* statements) {
+Status migrate(SqliteSession& session, const std::string& statements) {
     DTR_TRY(fault_point("meta.begin"));
     DTR_TRY(session.run("BEGIN IMMEDIATE"));
     DTR_TRY(session.run(statements));
@@ -76,7 +79,7 @@ Status check_version(SqliteSession& session) {
     if (version < 1)
         return fail(ErrorCode::corrupt,
                     fmt::format("metadata database {} has schema version {}", session.path(), version), kRestoreHint);
-    if (version == 1) return migrate(session, kToVersion2);
+    if (version == 1) return migrate(session, create_table(table(TableId::access_tokens), kSqlite) + kToVersion2);
     return {};
 }
 

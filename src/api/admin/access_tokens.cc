@@ -1,0 +1,62 @@
+// /api/v0/api_tokens: one's own access tokens, or for an administrator those of ?account=NAME. Shown once when made.
+#include "api/admin/admin.h"
+
+namespace dtr::api::admin {
+namespace {
+
+namespace json = boost::json;
+
+json::object describe(const meta::AccessToken& token) {
+    return {{"id", token.id},
+            {"tokenLabel", token.label},
+            {"createdAt", token.created_at == 0 ? std::string() : format_rfc3339(token.created_at)},
+            {"isActive", true}};
+}
+
+http::Response list(Services& services, const std::string& account) {
+    const auto tokens = services.access_tokens.list(account);
+    if (!tokens) return error_response(tokens.error(), "NO_SUCH_ACCOUNT");
+    json::array items;
+    for (const meta::AccessToken& token : *tokens) items.push_back(describe(token));
+    return json_response(200, items);
+}
+
+http::Response create(Services& services, const std::string& account, const std::string& actor,
+                      const json::object& fields) {
+    const auto* label = fields.if_contains("tokenLabel");
+    const auto made = services.access_tokens.create(
+        account, label != nullptr && label->is_string() ? std::string(label->as_string()) : std::string(), actor);
+    if (!made) return error_response(made.error(), "NO_SUCH_ACCOUNT", "INVALID");
+    json::object answer = describe(made->row);
+    answer["token"] = made->token.expose();
+    return json_response(201, answer);
+}
+
+}  // namespace
+
+http::Reply handle_access_tokens(Services& services, const http::Request& request, const Caller& caller) {
+    if (caller.principal.anonymous || caller.claims) return ask_for_password("a name and a password are needed");
+    if (caller.principal.by_token)
+        return error_response(403, "NOT_AUTHORIZED", "an access token does not manage access tokens",
+                              "log in with the account's password");
+    const std::string account = request.query_value("account").value_or(caller.principal.name);
+    if (account != caller.principal.name)
+        if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
+    const auto parts = path_parts(std::string_view(request.path).substr(8));  // after "/api/v0/"
+    const std::string actor = caller.principal.name;
+    if (parts.size() == 1 && request.method == "GET") return list(services, account);
+    if (parts.size() == 1 && request.method == "POST")
+        return with_json_body(request, [&services, account, actor](const json::object& fields) {
+            return create(services, account, actor, fields);
+        });
+    if (parts.size() == 2 && request.method == "DELETE") {
+        const auto revoked = services.access_tokens.revoke(account, parts[1], actor);
+        if (!revoked) return error_response(revoked.error(), "NO_SUCH_TOKEN");
+        http::Response response;
+        response.status = 204;
+        return response;
+    }
+    return error_response(405, "UNSUPPORTED", "use GET or POST, or DELETE with a token's id");
+}
+
+}  // namespace dtr::api::admin

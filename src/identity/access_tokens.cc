@@ -1,0 +1,64 @@
+#include "identity/access_tokens.h"
+
+#include <algorithm>
+
+#include "base/digest.h"
+
+namespace dtr::identity {
+namespace {
+
+constexpr std::string_view kPrefix = "dtr_";
+constexpr std::size_t kLetters = 40;
+constexpr std::string_view kAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+constexpr std::size_t kTokensMax = 1000;
+
+Secret random_token(Random& random) {
+    std::string text(kPrefix);
+    while (text.size() < kPrefix.size() + kLetters) {
+        const std::size_t pick = static_cast<unsigned char>(random.bytes(1)[0]) & 63U;
+        if (pick < kAlphabet.size()) text.push_back(kAlphabet[pick]);  // else once more: every letter is as likely
+    }
+    return Secret(std::move(text));
+}
+
+}  // namespace
+
+bool looks_like_access_token(std::string_view text) {
+    return text.size() == kPrefix.size() + kLetters && text.starts_with(kPrefix) &&
+           text.find_first_not_of(kAlphabet, kPrefix.size()) == std::string_view::npos;
+}
+
+std::string access_token_hash(const Secret& token) {
+    return std::string(Digest::of(token.expose()).hex());
+}
+
+Result<NewAccessToken> AccessTokens::create(std::string_view account, std::string_view label, meta::Actor actor) {
+    const bool printable = std::none_of(label.begin(), label.end(),
+                                        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    if (label.empty() || label.size() > 256 || !printable)
+        return fail(ErrorCode::invalid, "an access token needs a label of 1 to 256 bytes",
+                    "say what it is for, as in --label 'build server'");
+    DTR_ASSIGN(const meta::Account owner, accounts_.find(account));
+    DTR_ASSIGN(const auto existing, store_.list(owner.id));
+    if (existing.size() >= kTokensMax)
+        return fail(ErrorCode::exhausted, fmt::format("{} has {} access tokens", owner.name, existing.size()),
+                    "revoke those that are not used any more");
+    NewAccessToken made{{random_uuid(random_), owner.id, std::string(label), 0}, random_token(random_)};
+    DTR_TRY(store_.create(made.row, access_token_hash(made.token), actor));
+    version_.invalidate();
+    return made;
+}
+
+Result<std::vector<meta::AccessToken>> AccessTokens::list(std::string_view account) {
+    DTR_ASSIGN(const meta::Account owner, accounts_.find(account));
+    return store_.list(owner.id);
+}
+
+Status AccessTokens::revoke(std::string_view account, std::string_view id, meta::Actor actor) {
+    DTR_ASSIGN(const meta::Account owner, accounts_.find(account));
+    auto removed = store_.remove(owner.id, id, actor);
+    version_.invalidate();
+    return removed;
+}
+
+}  // namespace dtr::identity

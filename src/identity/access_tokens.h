@@ -1,0 +1,44 @@
+// Access tokens: random passwords for machines, of one account each, that can be taken back alone. They survive a restore
+// unless it revokes them; they may not manage accounts or make tokens themselves.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/random.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "identity/account_version.h"
+#include "meta/meta_store.h"
+
+namespace dtr::identity {
+
+// "dtr_" and 40 letters and digits: 238 bits, so a plain hash is enough to store.
+bool looks_like_access_token(std::string_view text);
+std::string access_token_hash(const Secret& token);
+
+struct NewAccessToken {
+    meta::AccessToken row;
+    Secret token;  // shown once, stored nowhere
+};
+
+// Thread-safe.
+class AccessTokens {
+  public:
+    AccessTokens(meta::AccountStore& accounts, meta::AccessTokenStore& store, AccountVersion& version, Random& random)
+        : accounts_(accounts), store_(store), version_(version), random_(random) {}
+
+    // invalid: a label of 1 to 256 bytes without control characters is needed; exhausted: 1,000 a user are enough.
+    Result<NewAccessToken> create(std::string_view account, std::string_view label, meta::Actor actor);
+    Result<std::vector<meta::AccessToken>> list(std::string_view account);
+    Status revoke(std::string_view account, std::string_view id, meta::Actor actor);  // not_found
+
+  private:
+    meta::AccountStore& accounts_;
+    meta::AccessTokenStore& store_;
+    AccountVersion& version_;
+    Random& random_;
+};
+
+}  // namespace dtr::identity

@@ -1,0 +1,95 @@
+#include "identity/access_tokens.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "identity/accounts.h"
+#include "identity/authenticator.h"
+#include "meta/sqlite/sqlite_meta_store.h"
+#include "test/support/must.h"
+#include "test/support/temp_dir.h"
+
+namespace dtr::identity {
+namespace {
+
+using test::must;
+
+class AccessTokensTest : public ::testing::Test {
+  protected:
+    AccessTokensTest() {
+        for (const char* name : {"alice", "bob"})
+            must(accounts.create_user({name, name, Secret(std::string(name) + "'s password"), false}, "test"));
+        authenticator.accept_tokens(meta->access_tokens());
+    }
+    std::string log_in(std::string_view name, const Secret& password) {
+        const auto principal = authenticator.authenticate(name, password, "192.0.2.1");
+        if (!principal) return std::string(to_string(principal.error().code));
+        return principal->name + (principal->by_token ? " by token" : "");
+    }
+
+    test::TempDir directory;
+    ManualClock clock{1'800'000'000 * kSecond};
+    std::unique_ptr<meta::MetaStore> meta =
+        must(meta::open_sqlite_meta_store({directory.path() + "/dtr.sqlite", 2}, clock, system_random()));
+    Passwords passwords;
+    AccountVersion version{meta->accounts(), clock};
+    Accounts accounts{meta->accounts(), version, passwords, clock, system_random()};
+    Authenticator authenticator{meta->accounts(), version, passwords, clock, system_random()};
+    AccessTokens tokens{meta->accounts(), meta->access_tokens(), version, system_random()};
+};
+
+TEST_F(AccessTokensTest, OneOpensItsOwnAccountUntilItIsRevoked) {
+    const NewAccessToken made = must(tokens.create("alice", "build server", "alice"));
+    EXPECT_TRUE(looks_like_access_token(made.token.expose()));
+    EXPECT_EQ(log_in("alice", made.token), "alice by token");
+    EXPECT_EQ(log_in("alice", made.token), "alice by token");  // remembered
+    EXPECT_EQ(log_in("bob", made.token), "unauthenticated");
+    EXPECT_EQ(log_in("alice", Secret("alice's password")), "alice");
+    must(tokens.revoke("alice", made.row.id, "alice"));
+    EXPECT_EQ(log_in("alice", made.token), "unauthenticated");
+    EXPECT_EQ(log_in("alice", Secret("alice's password")), "alice");
+}
+
+TEST_F(AccessTokensTest, TheyAreListedByAccountAndGoWithIt) {
+    std::set<std::string> texts;
+    for (int i = 0; i < 5; ++i)
+        texts.insert(std::string(must(tokens.create("alice", fmt::format("n {}", i), "alice")).token.expose()));
+    EXPECT_EQ(texts.size(), 5U);
+    EXPECT_EQ(must(tokens.list("alice")).size(), 5U);
+    EXPECT_TRUE(must(tokens.list("bob")).empty());
+    const std::string id = must(tokens.list("alice"))[0].id;
+    EXPECT_EQ(tokens.revoke("bob", id, "bob").error().code, ErrorCode::not_found);
+    const Secret one(*texts.begin());
+    must(accounts.create_user({"root", "root", Secret("root has a password"), true}, "test"));
+    must(accounts.remove("alice", "test"));
+    EXPECT_EQ(log_in("alice", one), "unauthenticated");
+    EXPECT_EQ(tokens.list("alice").error().code, ErrorCode::not_found);
+}
+
+TEST_F(AccessTokensTest, OnlyHashesAreStoredAndTheLogKnowsNotEvenThese) {
+    const NewAccessToken made = must(tokens.create("alice", "build server", "alice"));
+    const auto cut = must(meta->changes().cut());
+    must(cut->each_row(meta::table(meta::TableId::access_tokens), [&](const meta::Cut::Row& row) -> Status {
+        for (const auto& value : row) EXPECT_EQ(value->find(made.token.expose()), std::string::npos);
+        return {};
+    }));
+    bool logged = false;
+    for (const meta::Change& change : must(meta->changes().read(0, 100))) {
+        logged = logged || change.table == "access_tokens";
+        EXPECT_EQ(change.row_json.find(access_token_hash(made.token)), std::string::npos);
+    }
+    EXPECT_TRUE(logged);
+}
+
+TEST_F(AccessTokensTest, BadLabelsAreRefusedAndWrongTokensThrottled) {
+    for (const std::string& label : {std::string(), std::string(257, 'x'), std::string("a\nb")})
+        EXPECT_EQ(tokens.create("alice", label, "alice").error().code, ErrorCode::invalid);
+    EXPECT_EQ(tokens.create("nobody", "x", "alice").error().code, ErrorCode::not_found);
+    const Secret wrong("dtr_" + std::string(40, 'x'));
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(log_in("alice", wrong), "unauthenticated");
+    EXPECT_EQ(log_in("alice", wrong), "exhausted");
+}
+
+}  // namespace
+}  // namespace dtr::identity

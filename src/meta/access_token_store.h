@@ -1,0 +1,31 @@
+// Access tokens: passwords for machines, each of one account, listed and revoked one by one. Only hashes are stored.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "meta/types.h"
+
+namespace dtr::meta {
+
+struct AccessToken {
+    std::string id;  // uuid
+    std::string account_id;
+    std::string label;  // the operator's words
+    Micros created_at = 0;
+};
+
+class AccessTokenStore {
+  public:
+    virtual ~AccessTokenStore() = default;
+    // `hash` is what find() is asked for. not_found: no such account.
+    virtual Status create(const AccessToken& token, std::string_view hash, std::string_view actor) = 0;
+    virtual Result<AccessToken> find(std::string_view hash) = 0;  // not_found
+    // Of one account, by id.
+    virtual Result<std::vector<AccessToken>> list(std::string_view account_id) = 0;
+    virtual Status remove(std::string_view account_id, std::string_view id, std::string_view actor) = 0;  // not_found
+};
+
+}  // namespace dtr::meta
