@@ -275,7 +275,11 @@ Status ArchiveReader::State::check_seal(const Archive& in, std::uint64_t archive
 
 Status ArchiveReader::State::take_seal(Archive& in, std::uint64_t offset) {
     DTR_ASSIGN(in.seal_json, whole(in));
-    DTR_ASSIGN(in.seal, parse_seal(in.seal_json));
+    auto seal = parse_seal(in.seal_json);
+    // HEADER.json's format is known here: a newer seal under it is a damaged one.
+    if (!seal && seal.error().code == ErrorCode::unsupported)
+        return fail(ErrorCode::corrupt, "SEAL.json has another format than HEADER.json");
+    DTR_ASSIGN(in.seal, std::move(seal));
     DTR_TRY(check_seal(in, offset - in.start));
     DTR_ASSIGN(const std::string signature, expect(in, EntryKind::seal_signature, "SEAL.json.minisig"));
     DTR_ASSIGN(const std::string comment, verify_file(in.header.signer(), in.seal_json, signature));
