@@ -273,8 +273,9 @@ def test_settings_take_effect_while_running(space):
 @pytest.mark.parametrize("setting,why", [("gc.lease=soon", "no duration"), ("gc.laese=1s", "did you mean gc.lease?"),
                                          ("gc.lease", "not KEY=VALUE"), ("gc.lease=0s", "too short")])
 def test_a_wrong_setting_is_refused(space, setting, why):
-    started = dtr("serve", "--data-dir", space.dir("a"), "--set", setting)
+    started = dtr("serve", "--data-dir", space.file("a"), "--set", setting)
     assert started.code == 2 and why in started.err, started
+    assert not os.path.exists(space.file("a")), "nothing is made"
     server = space.server("b").start()
     asked = dtr("reconfigure", *server.cli_auth(), "--set", setting)
     assert asked.code == 2 and why in asked.err, asked

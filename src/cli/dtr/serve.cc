@@ -129,6 +129,12 @@ void wait_for_signal() {
 }
 
 Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
+    // Before anything is made: what cannot be right changes nothing.
+    cluster::ReplicaOptions replica_options;
+    replica_options.product_version = kProductVersion;
+    DTR_ASSIGN(replica_options.settings, own_settings(options));
+    registry::Settings scratch;
+    for (const auto& [key, value] : replica_options.settings) DTR_TRY(cluster::set(scratch, key, value));
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), options.data_dir, true));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     http::ServerOptions server_options;
@@ -141,9 +147,6 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     if (!options.external_url.empty()) more.push_back(host_of(options.external_url));
 
     DTR_TRY(install_if_empty(environment, options, cluster::default_server_names(more)));
-    cluster::ReplicaOptions replica_options;
-    replica_options.product_version = kProductVersion;
-    DTR_ASSIGN(replica_options.settings, own_settings(options));
     DTR_ASSIGN(auto replica, cluster::Replica::open(environment, replica_options));
     DTR_ASSIGN(std::string external_url, replica->external_url());
     if (!options.external_url.empty()) {
