@@ -212,7 +212,7 @@ def check_presets():
     presets = json.loads(read(path))
     for kind in ("configurePresets", "buildPresets"):
         names = {p["name"] for p in presets.get(kind, [])}
-        for name in ("dev", "release", "asan", "tsan", "tidy", "fuzz"):
+        for name in ("dev", "release", "asan", "tsan", "tidy"):
             if name not in names:
                 offend(path, 0, f"no {kind[:-1]} {name}")
 

@@ -252,7 +252,6 @@ TEST(HttpLimits, RefusesWhenTheQueueIsFull) {
 }
 
 TEST(HttpLimits, AnswersForAHandlerThatThrows) {
-    SinkRecord record;
     struct Throwing final : BodySink {
         explicit Throwing(bool e) : early(e) {}
         bool write(std::string_view) override {
