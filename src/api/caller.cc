@@ -30,6 +30,10 @@ Result<Caller> identify_basic(Services& services, const http::Request& request, 
     decoded->resize(colon);
     DTR_ASSIGN(identity::Principal principal,
                services.authenticator.authenticate(*decoded, password, client_address(services, request)));
+    if (principal.backup_only && !request.path.starts_with("/api/v0/backup"))
+        return fail(ErrorCode::denied, "this access token may read a backup, nothing else",
+                    "use the account's password, or a token without scope");
+    DTR_TRY(services.policy.look_up(principal));
     return Caller{std::move(principal), nullptr};
 }
 
@@ -60,6 +64,12 @@ Result<Caller> identify(Services& services, const http::Request& request) {
     }
     if (starts_with_scheme(header, "basic")) return identify_basic(services, request, after_scheme(header));
     return fail(ErrorCode::unauthenticated, "only Bearer and Basic credentials are understood");
+}
+
+Result<identity::Principal> with_rights(Services& services, const Caller& caller) {
+    identity::Principal principal = caller.principal;
+    DTR_TRY(services.policy.look_up(principal));
+    return principal;
 }
 
 bool may(Services& services, const Caller& caller, std::string_view repository, const meta::Repository* existing,

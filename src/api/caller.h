@@ -22,6 +22,9 @@ struct Caller {
 // unauthenticated: credentials were given and are wrong; exhausted: too many tries. No credentials: anonymous.
 Result<Caller> identify(Services& services, const http::Request& request);
 
+// The caller's principal with what its organisations and teams give it, for decisions that a token's scopes do not cover.
+Result<identity::Principal> with_rights(Services& services, const Caller& caller);
+
 // With Basic credentials the policy decides; with a token what it grants, or what anybody may do.
 // `existing` is the repository, or null if there is none.
 bool may(Services& services, const Caller& caller, std::string_view repository, const meta::Repository* existing,

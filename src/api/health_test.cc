@@ -77,6 +77,11 @@ class BrokenRepositories final : public meta::MetaStore, public meta::Repository
     meta::ContentStore& content() override { return real_.content(); }
     meta::UploadStore& uploads() override { return real_.uploads(); }
     meta::AccountStore& accounts() override { return real_.accounts(); }
+    meta::OrganizationStore& organizations() override { return real_.organizations(); }
+    meta::TeamStore& teams() override { return real_.teams(); }
+    meta::GrantStore& grants() override { return real_.grants(); }
+    meta::AuditStore& audit() override { return real_.audit(); }
+    meta::EscrowStore& escrow() override { return real_.escrow(); }
     meta::AccessTokenStore& access_tokens() override { return real_.access_tokens(); }
     meta::FenceStore& fences() override { return real_.fences(); }
     meta::ChangeLog& changes() override { return real_.changes(); }
@@ -89,6 +94,8 @@ class BrokenRepositories final : public meta::MetaStore, public meta::Repository
     Result<meta::Repository> create(std::string_view, bool, meta::Actor) override { return broken(); }
     Status set_public(std::string_view, bool, meta::Actor) override { return broken(); }
     Status remove(std::string_view, meta::Actor) override { return broken(); }
+    Result<meta::RepositorySettings> settings(meta::RepositoryId) override { return broken(); }
+    Status save_settings(std::string_view, const meta::RepositorySettings&, meta::Actor) override { return broken(); }
     Result<std::vector<meta::Repository>> list(const Visible&, std::string_view, std::size_t) override {
         return broken();
     }

@@ -12,6 +12,7 @@
 #include "identity/access_tokens.h"
 #include "identity/accounts.h"
 #include "identity/authenticator.h"
+#include "identity/organizations.h"
 #include "identity/policy.h"
 #include "identity/tokens.h"
 #include "registry/registry.h"
@@ -25,6 +26,7 @@ struct Services {
     identity::Authenticator& authenticator;
     identity::TokenService& tokens;
     identity::Policy& policy;
+    identity::Organizations& organizations;
     config::ConfigStore& config;
     backup::BackupService& backups;
     cluster::SettingsService& settings;

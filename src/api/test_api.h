@@ -207,9 +207,9 @@ class World {
     // Everything else as it is.
     Services services_over(registry::Registry& registry) {
         const Services& s = *services_;
-        return {registry,     s.accounts, s.access_tokens, s.authenticator,   s.tokens, s.policy,
-                s.config,     s.backups,  s.settings,      s.confirm_restore, s.clock,  s.version,
-                s.replica_id, s.ca_pem,   s.external_url,  s.trusted_proxies};
+        return {registry,        s.accounts,   s.access_tokens, s.authenticator, s.tokens,          s.policy,
+                s.organizations, s.config,     s.backups,       s.settings,      s.confirm_restore, s.clock,
+                s.version,       s.replica_id, s.ca_pem,        s.external_url,  s.trusted_proxies};
     }
 
     const std::string admin = basic("admin", kAdminPassword);
@@ -247,6 +247,7 @@ class World {
                                      authenticator_,
                                      *tokens_,
                                      policy_,
+                                     organizations_,
                                      *config_,
                                      *backups_,
                                      *settings_,
@@ -273,7 +274,9 @@ class World {
     identity::Accounts accounts_{meta_->accounts(), version_, passwords_, system_clock(), system_random()};
     identity::Authenticator authenticator_{meta_->accounts(), version_, passwords_, system_clock(), system_random()};
     std::unique_ptr<identity::TokenService> tokens_;
-    identity::OwnerPolicy policy_;
+    identity::Policy policy_{meta_->organizations(), meta_->grants(), version_};
+    identity::Organizations organizations_{meta_->accounts(), meta_->organizations(), meta_->teams(),
+                                           version_,          system_clock(),         system_random()};
     std::unique_ptr<cluster::SettingsService> settings_;
     std::unique_ptr<identity::AccessTokens> access_tokens_;
     std::unique_ptr<backup::BackupService> backups_;

@@ -126,8 +126,8 @@ class Loader final : public ContentVisitor {
 
     Status row(const meta::Table& table, const meta::Cut::Row& row) override {
         if (config_only_) return {};
-        if (revoke_tokens_ && table.name == "access_tokens") {
-            ++report_.revoked_tokens;
+        if (revoke_tokens_ && (table.name == "access_tokens" || table.name == "access_token_scopes")) {
+            if (table.name == "access_tokens") ++report_.revoked_tokens;
             return {};
         }
         ++report_.rows;

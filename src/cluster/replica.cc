@@ -100,6 +100,11 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     r.authenticator_->accept_tokens(r.meta_->access_tokens());
     r.access_tokens_ = std::make_unique<identity::AccessTokens>(r.meta_->accounts(), r.meta_->access_tokens(),
                                                                 *r.account_version_, environment.random);
+    r.organizations_ =
+        std::make_unique<identity::Organizations>(r.meta_->accounts(), r.meta_->organizations(), r.meta_->teams(),
+                                                  *r.account_version_, environment.clock, environment.random);
+    r.policy_ = std::make_unique<identity::Policy>(r.meta_->organizations(), r.meta_->grants(), *r.account_version_);
+    r.policy_->set_create_on_push([&registry = *r.registry_] { return registry.settings().create_on_push; });
     identity::TokenService::Options tokens;
     tokens.epoch_id = epoch.id;
     DTR_ASSIGN(r.tokens_, identity::TokenService::open(*r.config_, environment.clock, environment.random, tokens,

@@ -14,6 +14,7 @@
 #include "identity/accounts.h"
 #include "identity/authenticator.h"
 #include "identity/certificates.h"
+#include "identity/organizations.h"
 #include "identity/policy.h"
 #include "identity/tokens.h"
 #include "registry/registry.h"
@@ -44,7 +45,8 @@ class Replica {
     identity::AccessTokens& access_tokens() { return *access_tokens_; }
     identity::Authenticator& authenticator() { return *authenticator_; }
     identity::TokenService& tokens() { return *tokens_; }
-    identity::Policy& policy() { return policy_; }
+    identity::Policy& policy() { return *policy_; }
+    identity::Organizations& organizations() { return *organizations_; }
     backup::BackupService& backups() { return *backups_; }
     [[nodiscard]] backup::BackupSource backup_source() const;
     // The restored state is what was wanted: garbage may be collected again.
@@ -81,7 +83,8 @@ class Replica {
     std::unique_ptr<identity::AccessTokens> access_tokens_;
     std::unique_ptr<identity::Authenticator> authenticator_;
     std::unique_ptr<identity::TokenService> tokens_;
-    identity::OwnerPolicy policy_;
+    std::unique_ptr<identity::Policy> policy_;
+    std::unique_ptr<identity::Organizations> organizations_;
     std::unique_ptr<backup::BackupService> backups_;
 };
 

@@ -70,6 +70,8 @@ const std::vector<Setting>& all() {
         size("manifests.cache", &Settings::manifest_cache_bytes, false,
              "memory for manifests that are asked for often"),
         toggle("read-only", &Settings::read_only, "pushes, deletes and collections are refused"),
+        toggle("repositories.create-on-push", &Settings::create_on_push,
+               "a push makes the repository that is not there yet, if the account may make it"),
         duration("scrub.interval", &Settings::scrub_interval, 0,
                  "time between the beginnings of two walks over all blobs; 0: only `dtr scrub`"),
         size("scrub.rate", &Settings::scrub_bytes_per_s, true, "bytes a second that the scrubber reads; 0: no limit"),

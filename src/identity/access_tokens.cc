@@ -32,18 +32,25 @@ std::string access_token_hash(const Secret& token) {
     return std::string(Digest::of(token.expose()).hex());
 }
 
-Result<NewAccessToken> AccessTokens::create(std::string_view account, std::string_view label, meta::Actor actor) {
+Result<NewAccessToken> AccessTokens::create(std::string_view account, std::string_view label, meta::Actor actor,
+                                            std::string_view scope) {
     const bool printable = std::none_of(label.begin(), label.end(),
                                         [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
     if (label.empty() || label.size() > 256 || !printable)
         return fail(ErrorCode::invalid, "an access token needs a label of 1 to 256 bytes",
                     "say what it is for, as in --label 'build server'");
+    if (!scope.empty() && scope != "backup")
+        return fail(ErrorCode::invalid, fmt::format("there is no scope '{}'", scope.substr(0, 64)),
+                    "use 'backup', or none");
     DTR_ASSIGN(const meta::Account owner, accounts_.find(account));
+    if (!scope.empty() && !owner.is_admin)
+        return fail(ErrorCode::invalid, fmt::format("{} is no administrator and cannot read backups", owner.name));
     DTR_ASSIGN(const auto existing, store_.list(owner.id));
     if (existing.size() >= kTokensMax)
         return fail(ErrorCode::exhausted, fmt::format("{} has {} access tokens", owner.name, existing.size()),
                     "revoke those that are not used any more");
-    NewAccessToken made{{random_uuid(random_), owner.id, std::string(label), 0}, random_token(random_)};
+    NewAccessToken made{{random_uuid(random_), owner.id, std::string(label), 0, std::string(scope)},
+                        random_token(random_)};
     DTR_TRY(store_.create(made.row, access_token_hash(made.token), actor));
     version_.invalidate();
     return made;

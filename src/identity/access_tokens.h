@@ -29,8 +29,10 @@ class AccessTokens {
     AccessTokens(meta::AccountStore& accounts, meta::AccessTokenStore& store, AccountVersion& version, Random& random)
         : accounts_(accounts), store_(store), version_(version), random_(random) {}
 
-    // invalid: a label of 1 to 256 bytes without control characters is needed; exhausted: 1,000 a user are enough.
-    Result<NewAccessToken> create(std::string_view account, std::string_view label, meta::Actor actor);
+    // `scope`: empty, or "backup" (only for an administrator). invalid: a label of 1 to 256 bytes without control
+    // characters is needed, or an unknown scope; exhausted: 1,000 a user are enough.
+    Result<NewAccessToken> create(std::string_view account, std::string_view label, meta::Actor actor,
+                                  std::string_view scope = {});
     Result<std::vector<meta::AccessToken>> list(std::string_view account);
     Status revoke(std::string_view account, std::string_view id, meta::Actor actor);  // not_found
 

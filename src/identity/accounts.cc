@@ -19,6 +19,12 @@ bool has_control(std::string_view text) {
                        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
+Status check_full_name(std::string_view account_name, std::string_view full_name) {
+    if (full_name.size() <= kFullNameBytesMax && is_valid_utf8(full_name) && !has_control(full_name)) return {};
+    return fail(ErrorCode::invalid, fmt::format("the full name of account '{}' cannot be used", account_name),
+                "use at most 256 bytes of text");
+}
+
 }  // namespace
 
 Status check_account_name(std::string_view name) {
@@ -52,9 +58,7 @@ Status check_password(std::string_view account_name, const Secret& password) {
 Result<meta::Account> Accounts::create_user(const NewUser& user, meta::Actor actor) {
     DTR_TRY(check_account_name(user.name));
     DTR_TRY(check_password(user.name, user.password));
-    if (user.full_name.size() > kFullNameBytesMax || !is_valid_utf8(user.full_name) || has_control(user.full_name))
-        return fail(ErrorCode::invalid, fmt::format("the full name of account '{}' cannot be used", user.name),
-                    "use at most 256 bytes of text");
+    DTR_TRY(check_full_name(user.name, user.full_name));
     // Before the costly hash; the store decides.
     if (auto existing = store_.find(user.name))
         return fail(ErrorCode::already_exists, fmt::format("account '{}' exists already", user.name),
@@ -77,15 +81,34 @@ Result<meta::Account> Accounts::create_user(const NewUser& user, meta::Actor act
 Status Accounts::remove(std::string_view name, meta::Actor actor) {
     const MutexLock lock(removal_);
     DTR_ASSIGN(const meta::Account account, store_.find(name));
-    if (account.is_admin && account.is_active && account.kind == meta::AccountKind::user) {
-        DTR_ASSIGN(const std::size_t administrators, count_administrators());
-        if (administrators <= 1)
-            return fail(ErrorCode::refused, fmt::format("account '{}' is the last administrator", account.name),
-                        "make another administrator first");
-    }
+    DTR_TRY(require_another_administrator(account));
     const Status removed = store_.remove(name, actor);
     version_.invalidate();
     return removed;
+}
+
+Status Accounts::require_another_administrator(const meta::Account& account) {
+    if (!account.is_admin || !account.is_active || account.kind != meta::AccountKind::user) return {};
+    DTR_ASSIGN(const std::size_t administrators, count_administrators());
+    if (administrators > 1) return {};
+    return fail(ErrorCode::refused, fmt::format("account '{}' is the last administrator", account.name),
+                "make another administrator first");
+}
+
+Result<meta::Account> Accounts::update(std::string_view name, const AccountChange& change, meta::Actor actor) {
+    const MutexLock lock(removal_);
+    DTR_ASSIGN(meta::Account account, store_.find(name));
+    if (change.full_name) DTR_TRY(check_full_name(name, *change.full_name));
+    if (account.kind == meta::AccountKind::organization && change.is_admin.value_or(false))
+        return fail(ErrorCode::invalid, fmt::format("'{}' is an organization, no administrator", account.name));
+    if (!change.is_admin.value_or(true) || !change.is_active.value_or(true))
+        DTR_TRY(require_another_administrator(account));
+    account.full_name = change.full_name.value_or(account.full_name);
+    account.is_admin = change.is_admin.value_or(account.is_admin);
+    account.is_active = change.is_active.value_or(account.is_active);
+    DTR_TRY(store_.update(account, actor));
+    version_.invalidate();
+    return account;
 }
 
 Status Accounts::set_password(std::string_view name, const Secret& password, meta::Actor actor) {

@@ -2,6 +2,7 @@
 // administrator.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,12 @@ struct NewUser {
     bool is_admin = false;
 };
 
+struct AccountChange {
+    std::optional<std::string> full_name = {};
+    std::optional<bool> is_admin = {};
+    std::optional<bool> is_active = {};
+};
+
 // Thread-safe. Methods may block on the store and on password hashing.
 class Accounts {
   public:
@@ -40,12 +47,18 @@ class Accounts {
     Result<meta::Account> create_user(const NewUser& user, meta::Actor actor);
     Status remove(std::string_view name,
                   meta::Actor actor);  // not_found; refused: the last administrator
+    // not_found, invalid; refused: the last administrator.
+    Result<meta::Account> update(std::string_view name, const AccountChange& change, meta::Actor actor);
     Status set_password(std::string_view name, const Secret& password, meta::Actor actor);
     Result<meta::Account> find(std::string_view name);  // not_found
     // Names after `after` in byte order, at most `limit`.
     Result<std::vector<meta::Account>> list(std::string_view after, std::size_t limit);
 
+    // Something was changed elsewhere that caches of rights depend on.
+    void changed() { version_.invalidate(); }
+
   private:
+    Status require_another_administrator(const meta::Account& account);
     Result<std::size_t> count_administrators();
 
     meta::AccountStore& store_;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -17,6 +18,7 @@
 #include "base/secret.h"
 #include "identity/account_version.h"
 #include "identity/lru_cache.h"
+#include "identity/password_source.h"
 #include "identity/passwords.h"
 #include "identity/principal.h"
 #include "meta/meta_store.h"
@@ -44,6 +46,8 @@ class Authenticator {
     Result<Principal> authenticate(std::string_view username, const Secret& password, std::string_view peer);
     // From now on an access token of the account is as good as its password. Before any login.
     void accept_tokens(meta::AccessTokenStore& tokens) { tokens_ = &tokens; }
+    // Names without a password of ours are asked for there, one source after the other. Before any login.
+    void ask_also(PasswordSource& source) { sources_.push_back(&source); }
     // The same from memory alone: nothing if it is not there. Never blocks.
     std::optional<Principal> try_cached(std::string_view username, const Secret& password);
 
@@ -58,6 +62,8 @@ class Authenticator {
         Micros window_end = 0;  // monotonic
     };
 
+    Result<meta::Account> by_sources(const meta::Account* known, std::string_view username, const Secret& password,
+                                     std::string_view peer);
     Result<Principal> by_token(std::string_view username, const Secret& token);
     std::string credential_key(std::string_view username, const Secret& password) const;
     std::string failure_key(std::string_view username, std::string_view peer) const;
@@ -69,6 +75,7 @@ class Authenticator {
 
     meta::AccountStore& store_;
     meta::AccessTokenStore* tokens_ = nullptr;
+    std::vector<PasswordSource*> sources_;
     AccountVersion& version_;
     Passwords& passwords_;
     Clock& clock_;

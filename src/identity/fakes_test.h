@@ -33,6 +33,15 @@ class FakeAccounts final : public meta::AccountStore {
         ++version_;
         return {};
     }
+    Status update(const meta::Account& account, meta::Actor) override {
+        const MutexLock lock(mutex_);
+        accounts_[account.name] = account;
+        ++version_;
+        return {};
+    }
+    Result<meta::AccountOrigin> origin(std::string_view) override { return meta::AccountOrigin::local; }
+    Status set_origin(std::string_view, meta::AccountOrigin, std::string_view, meta::Actor) override { return {}; }
+    Result<meta::Account> find_external(meta::AccountOrigin, std::string_view) override { return missing(); }
     Status remove(std::string_view name, meta::Actor) override {
         const MutexLock lock(mutex_);
         if (accounts_.erase(std::string(name)) == 0) return missing();

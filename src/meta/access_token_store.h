@@ -15,6 +15,7 @@ struct AccessToken {
     std::string account_id;
     std::string label;  // the operator's words
     Micros created_at = 0;
+    std::string scope = {};  // empty: what its account may; "backup": to read a backup, nothing else
 };
 
 class AccessTokenStore {

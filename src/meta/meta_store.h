@@ -16,7 +16,10 @@
 
 #include "base/result.h"
 #include "meta/access_token_store.h"
+#include "meta/audit_store.h"
 #include "meta/collector_store.h"
+#include "meta/grant_store.h"
+#include "meta/organization_store.h"
 #include "meta/schema.h"
 #include "meta/scrub_store.h"
 #include "meta/types.h"
@@ -35,9 +38,14 @@ class RepositoryStore {
     // With its manifests, tags and links; bytes stay for the collector.
     virtual Status remove(std::string_view name, Actor actor) = 0;
 
+    virtual Result<RepositorySettings> settings(RepositoryId id) = 0;  // as it begins if none were saved
+    virtual Status save_settings(std::string_view name, const RepositorySettings& settings, Actor actor) = 0;
+
+    // Besides what is public.
     struct Visible {
         bool everything = false;
-        std::string own_namespace;  // and everything in it; empty: public ones only
+        std::vector<std::string> namespaces = {};    // and everything in them
+        std::vector<std::string> repositories = {};  // whole names
     };
     // Names after `after` in byte order, at most `limit`.
     virtual Result<std::vector<Repository>> list(const Visible& visible, std::string_view after, std::size_t limit) = 0;
@@ -117,11 +125,20 @@ class AccountStore {
     virtual Result<Account> find(std::string_view name) = 0;
     virtual Result<Account> find_by_id(std::string_view id) = 0;
     virtual Status create(const Account& account, std::string_view password_hash, Actor actor) = 0;
+    // Its full name, whether it is an administrator, whether it is active. not_found.
+    virtual Status update(const Account& account, Actor actor) = 0;
+    // With its tokens, memberships and, of an organisation, teams. Repositories stay.
     virtual Status remove(std::string_view name, Actor actor) = 0;
     virtual Result<std::vector<Account>> list(std::string_view after, std::size_t limit) = 0;
     virtual Result<std::string> password_hash(std::string_view account_id) = 0;  // not_found if none is set
     virtual Status set_password_hash(std::string_view account_id, std::string_view hash, Actor actor) = 0;
-    // Grows with every change to accounts or their secrets: caches of credentials compare it.
+    // Whose word is taken for the account; local if nothing was set.
+    virtual Result<AccountOrigin> origin(std::string_view account_id) = 0;
+    // conflict: another account has that external id.
+    virtual Status set_origin(std::string_view account_id, AccountOrigin origin, std::string_view external_id,
+                              Actor actor) = 0;
+    virtual Result<Account> find_external(AccountOrigin origin, std::string_view external_id) = 0;  // not_found
+    // Grows with every change to accounts, their secrets, memberships and grants: caches compare it.
     virtual Result<std::int64_t> version() = 0;
 };
 
@@ -185,6 +202,11 @@ class MetaStore {
     virtual ContentStore& content() = 0;
     virtual UploadStore& uploads() = 0;
     virtual AccountStore& accounts() = 0;
+    virtual OrganizationStore& organizations() = 0;
+    virtual TeamStore& teams() = 0;
+    virtual GrantStore& grants() = 0;
+    virtual AuditStore& audit() = 0;
+    virtual EscrowStore& escrow() = 0;
     virtual AccessTokenStore& access_tokens() = 0;
     virtual FenceStore& fences() = 0;
     virtual ChangeLog& changes() = 0;

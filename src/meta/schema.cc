@@ -4,6 +4,8 @@
 // decides on; they are the collector's list of work as well: what has no lease is needed, or has been looked at.
 #include "meta/schema.h"
 
+#include <fmt/format.h>
+
 #include <array>
 
 #include "base/check.h"
@@ -60,6 +62,34 @@ const std::vector<Table>& all() {
          Part::secret,
          {{"id"}, {"account_id"}, {"label"}, {"token_hash", kText, !kNullable, kSecret}, {"created_at", kInteger}},
          1},
+        {"access_token_scopes", Part::secret, {{"token_id"}, {"scope"}}, 1},
+        {"account_origins", Part::accounts, {{"account_id"}, {"origin", kInteger}, {"external_id"}}, 1},
+        {"organization_members",
+         Part::accounts,
+         {{"organization_id"}, {"account_id"}, {"is_owner", kInteger}, {"is_public", kInteger}},
+         2},
+        {"teams", Part::accounts, {{"id"}, {"organization_id"}, {"name"}, {"description"}, {"sync_json"}}, 1},
+        {"team_members",
+         Part::accounts,
+         {{"team_id"}, {"account_id"}, {"is_admin", kInteger}, {"is_public", kInteger}},
+         2},
+        {"escrowed_keys", Part::accounts, {{"recipient"}, {"cluster_id"}, {"sealed"}, {"escrowed_at", kInteger}}, 1},
+        {"repository_settings",
+         Part::content,
+         {{"repository_id", kInteger}, {"short_description"}, {"long_description"}, {"immutable_tags", kInteger}},
+         1},
+        {"repository_grants", Part::content, {{"repository_id", kInteger}, {"team_id"}, {"access_level", kInteger}}, 2},
+        {"namespace_grants", Part::content, {{"namespace_id"}, {"team_id"}, {"access_level", kInteger}}, 2},
+        {"audit_events",
+         Part::content,
+         {{"sequence", kInteger},
+          {"happened_at", kInteger},
+          {"actor"},
+          {"address"},
+          {"action"},
+          {"subject"},
+          {"detail"}},
+         1},
         {"blobs",
          Part::local,
          {{"digest"}, {"generation"}, {"size", kInteger}, {"state", kInteger}, {"condemned_at", kInteger, kNullable}},
@@ -111,6 +141,15 @@ constexpr ForeignKey kForeignKeys[] = {
     {"repository_blobs", "repository_id", "repositories", "id"},
     {"account_secrets", "account_id", "accounts", "id"},
     {"access_tokens", "account_id", "accounts", "id"},
+    {"access_token_scopes", "token_id", "access_tokens", "id"},
+    {"account_origins", "account_id", "accounts", "id"},
+    {"organization_members", "organization_id", "accounts", "id"},
+    {"organization_members", "account_id", "accounts", "id"},
+    {"teams", "organization_id", "accounts", "id"},
+    {"team_members", "team_id", "teams", "id"},
+    {"team_members", "account_id", "accounts", "id"},
+    {"repository_settings", "repository_id", "repositories", "id"},
+    {"repository_grants", "repository_id", "repositories", "id"},
 };
 
 // Each serves a query that must not scan; the comment names it.
@@ -126,9 +165,15 @@ constexpr std::string_view kIndexes[] = {
     "CREATE UNIQUE INDEX accounts_name ON accounts (name)",
     "CREATE UNIQUE INDEX access_tokens_hash ON access_tokens (token_hash)",  // login
     "CREATE INDEX access_tokens_account ON access_tokens (account_id, id)",
-    "CREATE INDEX blobs_condemned ON blobs (condemned_at, digest) WHERE state = 1",  // collector
-    "CREATE INDEX blobs_quarantined ON blobs (digest) WHERE state = 2",              // status
-    "CREATE INDEX leases_end ON leases (leased_until, digest)",                      // collector
+    "CREATE UNIQUE INDEX account_origins_external ON account_origins (origin, external_id)",  // login, synchronising
+    "CREATE INDEX organization_members_account ON organization_members (account_id, organization_id)",  // rights
+    "CREATE UNIQUE INDEX teams_name ON teams (organization_id, name)",
+    "CREATE INDEX team_members_account ON team_members (account_id, team_id)",            // rights
+    "CREATE INDEX repository_grants_team ON repository_grants (team_id, repository_id)",  // rights
+    "CREATE INDEX namespace_grants_team ON namespace_grants (team_id, namespace_id)",     // rights
+    "CREATE INDEX blobs_condemned ON blobs (condemned_at, digest) WHERE state = 1",       // collector
+    "CREATE INDEX blobs_quarantined ON blobs (digest) WHERE state = 2",                   // status
+    "CREATE INDEX leases_end ON leases (leased_until, digest)",                           // collector
     "CREATE INDEX uploads_expiry ON uploads (expires_at)",
     "CREATE INDEX pulls_age ON pulls (last_at)",
     "CREATE INDEX change_log_transaction ON change_log (transaction_id, sequence)",  // increments
@@ -192,6 +237,14 @@ std::string create_tables(const Dialect& dialect) {
 std::string create_indexes() {
     std::string sql;
     for (const std::string_view index : kIndexes) sql.append(index).append(";\n");
+    return sql;
+}
+
+std::string create_indexes(const Table& table) {
+    std::string sql;
+    const std::string on = fmt::format(" ON {} (", table.name);
+    for (const std::string_view index : kIndexes)
+        if (index.find(on) != std::string_view::npos) sql.append(index).append(";\n");
     return sql;
 }
 

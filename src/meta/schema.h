@@ -9,7 +9,7 @@
 
 namespace dtr::meta {
 
-inline constexpr int kSchemaVersion = 2;
+inline constexpr int kSchemaVersion = 3;
 
 enum class ColumnType { integer, text, bytes };  // BIGINT, TEXT in byte order, BYTEA/BLOB
 
@@ -46,6 +46,16 @@ enum class TableId : std::size_t {
     accounts,
     account_secrets,
     access_tokens,
+    access_token_scopes,
+    account_origins,
+    organization_members,
+    teams,
+    team_members,
+    escrowed_keys,
+    repository_settings,
+    repository_grants,
+    namespace_grants,
+    audit_events,
     blobs,
     leases,
     removals,
@@ -77,6 +87,8 @@ std::string create_tables(const Dialect& dialect);
 std::string create_table(const Table& table, const Dialect& dialect);
 // CREATE INDEX statements: apart, because a load makes them last.
 std::string create_indexes();
+// Those of one table.
+std::string create_indexes(const Table& table);
 
 // What creates all tables and indexes, in the dialect of PostgreSQL: the archive's db/schema.sql.
 std::string postgres_schema();

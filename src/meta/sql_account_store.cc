@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "meta/sql_organization_store.h"
+
 namespace dtr::meta {
 namespace {
 
@@ -21,6 +23,12 @@ const Sql kVersion("read the version of the accounts",
                    "SELECT CAST(value AS BIGINT) FROM state WHERE name = 'accounts_version'");
 const Sql kSomeTokens("find access tokens of the account",
                       "SELECT id FROM access_tokens WHERE account_id = ?1 LIMIT 500");
+
+const Sql kOrigin("read the origin of the account", "SELECT origin FROM account_origins WHERE account_id = ?1");
+const Sql kExternal("find the account by what it is called elsewhere",
+                    "SELECT a.id, a.name, a.full_name, a.kind, a.is_admin, a.is_active, a.created_at"
+                    " FROM account_origins o JOIN accounts a ON a.id = o.account_id"
+                    " WHERE o.origin = ?1 AND o.external_id = ?2");
 
 Result<Account> account_at(const sql::Rows& rows) {
     Account account;
@@ -64,6 +72,52 @@ Status SqlAccountStore::create(const Account& account, std::string_view password
     });
 }
 
+Status SqlAccountStore::update(const Account& account, Actor actor) {
+    return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
+        DTR_ASSIGN(const Account found, find_in(recorder.transaction(), kFindById, account.id));
+        DTR_TRY(
+            recorder.upsert(TableId::accounts, {found.id, found.name, account.full_name, static_cast<int>(found.kind),
+                                                account.is_admin, account.is_active, found.created_at}));
+        return count_accounts_up(recorder);
+    });
+}
+
+Result<AccountOrigin> SqlAccountStore::origin(std::string_view account_id) {
+    return read<AccountOrigin>(parts_.database, [&](sql::Connection& connection) -> Result<AccountOrigin> {
+        DTR_ASSIGN(const auto found,
+                   first<std::int64_t>(connection.query(kOrigin, {account_id}),
+                                       [](const sql::Rows& rows) -> Result<std::int64_t> { return rows.integer(0); }));
+        return static_cast<AccountOrigin>(found.value_or(0));
+    });
+}
+
+Status SqlAccountStore::set_origin(std::string_view account_id, AccountOrigin origin, std::string_view external_id,
+                                   Actor actor) {
+    return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
+        DTR_TRY(find_in(recorder.transaction(), kFindById, account_id));
+        const int number = static_cast<int>(origin);
+        DTR_ASSIGN(const auto other,
+                   first<Account>(recorder.transaction().query(kExternal, {number, external_id}), account_at));
+        if (other && other->id != account_id)
+            return fail(ErrorCode::conflict, fmt::format("account {} is already {} there", other->name, external_id));
+        if (origin == AccountOrigin::local) {
+            DTR_TRY(recorder.erase(TableId::account_origins, {account_id}));
+        } else {
+            DTR_TRY(recorder.upsert(TableId::account_origins, {account_id, number, external_id}));
+        }
+        return count_accounts_up(recorder);
+    });
+}
+
+Result<Account> SqlAccountStore::find_external(AccountOrigin origin, std::string_view external_id) {
+    return read<Account>(parts_.database, [&](sql::Connection& connection) -> Result<Account> {
+        DTR_ASSIGN(auto found,
+                   first<Account>(connection.query(kExternal, {static_cast<int>(origin), external_id}), account_at));
+        if (!found) return fail(ErrorCode::not_found, fmt::format("no account is {} there", external_id));
+        return std::move(*found);
+    });
+}
+
 Status SqlAccountStore::remove(std::string_view name, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const Account found, find_in(recorder.transaction(), kFind, name));
@@ -72,8 +126,12 @@ Status SqlAccountStore::remove(std::string_view name, Actor actor) {
             DTR_ASSIGN(const auto tokens, collect<std::string>(recorder.transaction().query(kSomeTokens, {found.id}),
                                                                [](const sql::Rows& rows) { return text_at(rows, 0); }));
             if (tokens.empty()) break;
-            for (const std::string& token : tokens) DTR_TRY(recorder.erase(TableId::access_tokens, {token}));
+            for (const std::string& token : tokens) {
+                DTR_TRY(recorder.erase(TableId::access_token_scopes, {token}));
+                DTR_TRY(recorder.erase(TableId::access_tokens, {token}));
+            }
         }
+        DTR_TRY(erase_belongings(recorder, found.id));
         DTR_TRY(recorder.erase(TableId::accounts, {found.id}));
         return count_accounts_up(recorder);
     });

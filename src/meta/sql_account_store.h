@@ -11,7 +11,12 @@ class SqlAccountStore final : public AccountStore {
     Result<Account> find(std::string_view name) override;
     Result<Account> find_by_id(std::string_view id) override;
     Status create(const Account& account, std::string_view password_hash, Actor actor) override;
+    Status update(const Account& account, Actor actor) override;
     Status remove(std::string_view name, Actor actor) override;
+    Result<AccountOrigin> origin(std::string_view account_id) override;
+    Status set_origin(std::string_view account_id, AccountOrigin origin, std::string_view external_id,
+                      Actor actor) override;
+    Result<Account> find_external(AccountOrigin origin, std::string_view external_id) override;
     Result<std::vector<Account>> list(std::string_view after, std::size_t limit) override;
     Result<std::string> password_hash(std::string_view account_id) override;
     Status set_password_hash(std::string_view account_id, std::string_view hash, Actor actor) override;

@@ -6,6 +6,8 @@
 // the same holds while its object is quarantined, only that the links stay and the new object takes its place.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "meta/sql_content_store.h"
 
 namespace dtr::meta {
@@ -47,11 +49,10 @@ const Sql kMountAny("find a repository with the blob",
                     "SELECT r.name FROM repository_blobs l JOIN blobs b ON b.digest = l.digest"
                     " JOIN repositories r ON r.id = l.repository_id WHERE l.digest = ?1 LIMIT 1");
 // A mount without `from` is a favour: among very many repositories that are not visible it may not be found.
-const Sql kMountVisible("find a visible repository with the blob",
-                        "SELECT r.name FROM (SELECT l.repository_id FROM repository_blobs l WHERE l.digest = ?1"
-                        " LIMIT 1000) AS some JOIN repositories r ON r.id = some.repository_id"
-                        " JOIN blobs b ON b.digest = ?1"
-                        " WHERE r.is_public = 1 OR (r.namespace_name = ?2 AND r.namespace_name <> '') LIMIT 1");
+const Sql kMountCandidates("find repositories with the blob",
+                           "SELECT r.name, r.namespace_name, r.is_public FROM (SELECT l.repository_id"
+                           " FROM repository_blobs l WHERE l.digest = ?1 LIMIT 1000) AS some"
+                           " JOIN repositories r ON r.id = some.repository_id JOIN blobs b ON b.digest = ?1");
 
 struct FoundObject {
     Object object;
@@ -163,14 +164,20 @@ Result<Object> SqlContentStore::add_blob(std::string_view repository, const Obje
 }
 
 Result<std::string> SqlContentStore::find_mount_source(const RepositoryStore::Visible& visible, const Digest& digest) {
+    const auto shows = [&](std::string_view name, std::string_view space, bool is_public) {
+        const auto among = [](const std::vector<std::string>& names, std::string_view one) {
+            return std::find(names.begin(), names.end(), one) != names.end();
+        };
+        return is_public || (!space.empty() && among(visible.namespaces, space)) || among(visible.repositories, name);
+    };
     return read<std::string>(parts_.database, [&](sql::Connection& connection) -> Result<std::string> {
         const std::string name = digest.to_string();
-        DTR_ASSIGN(auto found, first<std::string>(visible.everything
-                                                      ? connection.query(kMountAny, {name})
-                                                      : connection.query(kMountVisible, {name, visible.own_namespace}),
-                                                  [](const sql::Rows& rows) { return text_at(rows, 0); }));
-        if (!found) return fail(ErrorCode::not_found, fmt::format("no visible repository has the blob {}", name));
-        return std::move(*found);
+        DTR_ASSIGN(sql::Rows rows, connection.query(visible.everything ? kMountAny : kMountCandidates, {name}));
+        while (true) {
+            DTR_ASSIGN(const bool more, rows.next());
+            if (!more) return fail(ErrorCode::not_found, fmt::format("no visible repository has the blob {}", name));
+            if (visible.everything || shows(rows.text(0), rows.text(1), rows.integer(2) != 0)) return rows.string(0);
+        }
     });
 }
 

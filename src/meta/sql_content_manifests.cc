@@ -18,6 +18,12 @@ using sql::Sql;
 constexpr std::string_view kManifestColumns =
     "m.digest, m.media_type, m.artifact_type, m.annotations_json, m.subject, m.size, m.pushed_at, b.generation";
 
+const Sql kFixedTag("find the immutable tag",
+                    "SELECT t.digest FROM repository_settings s JOIN tags t ON t.repository_id = s.repository_id"
+                    " WHERE s.repository_id = ?1 AND s.immutable_tags = 1 AND t.name = ?2");
+const Sql kFixedTagOf("find an immutable tag of the manifest",
+                      "SELECT t.name FROM repository_settings s JOIN tags t ON t.repository_id = s.repository_id"
+                      " WHERE s.repository_id = ?1 AND s.immutable_tags = 1 AND t.digest = ?2 LIMIT 1");
 const Sql kFindManifest("find the manifest",
                         fmt::format("SELECT {} FROM repositories r JOIN manifests m ON m.repository_id = r.id"
                                     " AND m.digest = ?2 JOIN blobs b ON b.digest = m.digest AND b.state = 0"
@@ -131,6 +137,16 @@ Status store_manifest(ChangeRecorder& recorder, RepositoryId repository, std::st
     return {};
 }
 
+// already_exists: the repository's tags are immutable and this one is there.
+Status require_movable(sql::Transaction& transaction, RepositoryId repository, std::string_view tag,
+                       std::string_view to_digest) {
+    DTR_ASSIGN(const auto fixed, first<std::string>(transaction.query(kFixedTag, {repository, tag}),
+                                                    [](const sql::Rows& rows) { return text_at(rows, 0); }));
+    if (!fixed || *fixed == to_digest) return {};
+    return fail(ErrorCode::already_exists, fmt::format("tag {} is immutable, it stays {}", tag, *fixed),
+                "push under another tag, or let an administrator of the repository lift immutableTags");
+}
+
 Result<ManifestPutOutcome> put_in(ChangeRecorder& recorder, const ManifestPut& put) {
     sql::Transaction& transaction = recorder.transaction();
     ManifestPutOutcome outcome;
@@ -145,8 +161,10 @@ Result<ManifestPutOutcome> put_in(ChangeRecorder& recorder, const ManifestPut& p
     outcome.generation_in_use = std::move(placed.generation);
     DTR_ASSIGN(const bool stored, is_stored(transaction, repository, digest, manifest));
     if (!stored) DTR_TRY(store_manifest(recorder, repository, digest, put));
-    for (const std::string& tag : put.tags)
+    for (const std::string& tag : put.tags) {
+        DTR_TRY(require_movable(transaction, repository, tag, digest));
         DTR_TRY(recorder.upsert(TableId::tags, {repository, tag, digest, recorder.now()}));
+    }
     return outcome;
 }
 
@@ -186,6 +204,9 @@ Status SqlContentStore::remove_manifest(std::string_view repository, const Diges
             return fail(ErrorCode::conflict,
                         fmt::format("manifest {} is needed by index {} of repository {}", name, *user, repository),
                         "delete that index first");
+        DTR_ASSIGN(const auto fixed, first<std::string>(transaction.query(kFixedTagOf, {id, name}),
+                                                        [](const sql::Rows& rows) { return text_at(rows, 0); }));
+        if (fixed) DTR_TRY(require_movable(transaction, id, *fixed, ""));
         return erase_manifest(recorder, id, name);
     });
 }
@@ -193,6 +214,7 @@ Status SqlContentStore::remove_manifest(std::string_view repository, const Diges
 Status SqlContentStore::remove_tag(std::string_view repository, std::string_view tag, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const RepositoryId id, require_repository_id(recorder.transaction(), repository));
+        DTR_TRY(require_movable(recorder.transaction(), id, tag, ""));
         DTR_ASSIGN(const bool erased, recorder.erase(TableId::tags, {id, tag}));
         if (!erased) return fail(ErrorCode::not_found, fmt::format("repository {} has no tag {}", repository, tag));
         return {};

@@ -5,10 +5,12 @@
 
 #include "meta/sql_access_token_store.h"
 #include "meta/sql_account_store.h"
+#include "meta/sql_audit_store.h"
 #include "meta/sql_change_log.h"
 #include "meta/sql_collector_store.h"
 #include "meta/sql_content_store.h"
 #include "meta/sql_local_stores.h"
+#include "meta/sql_organization_store.h"
 #include "meta/sql_repository_store.h"
 #include "meta/sql_scrub_store.h"
 
@@ -23,6 +25,11 @@ class SqlMetaStore final : public MetaStore {
     ContentStore& content() override { return content_; }
     UploadStore& uploads() override { return uploads_; }
     AccountStore& accounts() override { return accounts_; }
+    OrganizationStore& organizations() override { return organizations_; }
+    TeamStore& teams() override { return teams_; }
+    GrantStore& grants() override { return grants_; }
+    AuditStore& audit() override { return audit_; }
+    EscrowStore& escrow() override { return escrow_; }
     AccessTokenStore& access_tokens() override { return access_tokens_; }
     FenceStore& fences() override { return fences_; }
     ChangeLog& changes() override { return changes_; }
@@ -38,6 +45,11 @@ class SqlMetaStore final : public MetaStore {
     SqlContentStore content_;
     SqlUploadStore uploads_;
     SqlAccountStore accounts_;
+    SqlOrganizationStore organizations_;
+    SqlTeamStore teams_;
+    SqlGrantStore grants_;
+    SqlAuditStore audit_;
+    SqlEscrowStore escrow_;
     SqlAccessTokenStore access_tokens_;
     SqlFenceStore fences_;
     SqlChangeLog changes_;

@@ -3,6 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "meta/sql_organization_store.h"
+
 namespace dtr::meta {
 namespace {
 
@@ -16,15 +20,12 @@ const Sql kListAll("list repositories",
 const Sql kListPublic("list public repositories",
                       "SELECT id, name, namespace_name, is_public, created_at FROM repositories"
                       " WHERE is_public = 1 AND name > ?1 ORDER BY name LIMIT ?2");
-const Sql kListVisible("list visible repositories",
-                       "SELECT id, name, namespace_name, is_public, created_at FROM"
-                       " (SELECT id, name, namespace_name, is_public, created_at FROM repositories"
-                       "  WHERE is_public = 1 AND name > ?1 ORDER BY name LIMIT ?2) AS open"
-                       " UNION "
-                       "SELECT id, name, namespace_name, is_public, created_at FROM"
-                       " (SELECT id, name, namespace_name, is_public, created_at FROM repositories"
-                       "  WHERE namespace_name = ?3 AND name > ?1 ORDER BY name LIMIT ?2) AS own"
-                       " ORDER BY name LIMIT ?2");
+const Sql kListNamespace("list repositories of the namespace",
+                         "SELECT id, name, namespace_name, is_public, created_at FROM repositories"
+                         " WHERE namespace_name = ?1 AND name > ?2 ORDER BY name LIMIT ?3");
+const Sql kSettings("read the settings of the repository",
+                    "SELECT short_description, long_description, immutable_tags FROM repository_settings"
+                    " WHERE repository_id = ?1");
 
 const Sql kSomeManifests("find manifests of the repository",
                          "SELECT digest FROM manifests WHERE repository_id = ?1 LIMIT 500");
@@ -45,6 +46,27 @@ Result<Repository> find_in(sql::Connection& connection, std::string_view name) {
 Result<std::vector<std::string>> some(ChangeRecorder& recorder, const Sql& sql, RepositoryId id) {
     return collect<std::string>(recorder.transaction().query(sql, {id}),
                                 [](const sql::Rows& rows) { return text_at(rows, 0); });
+}
+
+// A page of each range, put together: none of them is read further than the page goes.
+Result<std::vector<Repository>> merged(sql::Connection& connection, const RepositoryStore::Visible& visible,
+                                       std::string_view after, std::int64_t most) {
+    DTR_ASSIGN(auto all, collect<Repository>(connection.query(kListPublic, {after, most}), repository_at));
+    for (const std::string& name : visible.namespaces) {
+        DTR_ASSIGN(auto own, collect<Repository>(connection.query(kListNamespace, {name, after, most}), repository_at));
+        std::move(own.begin(), own.end(), std::back_inserter(all));
+    }
+    for (const std::string& name : visible.repositories) {
+        if (name <= after) continue;
+        DTR_ASSIGN(auto one, first<Repository>(connection.query(kFind, {name}), repository_at));
+        if (one) all.push_back(std::move(*one));
+    }
+    std::sort(all.begin(), all.end(), [](const Repository& a, const Repository& b) { return a.name < b.name; });
+    all.erase(
+        std::unique(all.begin(), all.end(), [](const Repository& a, const Repository& b) { return a.name == b.name; }),
+        all.end());
+    if (all.size() > static_cast<std::size_t>(most)) all.resize(static_cast<std::size_t>(most));
+    return all;
 }
 
 }  // namespace
@@ -87,6 +109,7 @@ Status SqlRepositoryStore::remove(std::string_view name, Actor actor) {
             }
         }
         DTR_TRY(recorder.transaction().execute(kForgetPulls, {id}));
+        DTR_TRY(erase_repository_grants(recorder, id));
         DTR_TRY(recorder.erase(TableId::repositories, {id}));
         return {};
     });
@@ -97,9 +120,26 @@ Result<std::vector<Repository>> SqlRepositoryStore::list(const Visible& visible,
     return read<std::vector<Repository>>(parts_.database, [&](sql::Connection& connection) {
         const std::int64_t most = limit_of(limit);
         if (visible.everything) return collect<Repository>(connection.query(kListAll, {after, most}), repository_at);
-        if (visible.own_namespace.empty())
-            return collect<Repository>(connection.query(kListPublic, {after, most}), repository_at);
-        return collect<Repository>(connection.query(kListVisible, {after, most, visible.own_namespace}), repository_at);
+        return merged(connection, visible, after, most);
+    });
+}
+
+Result<RepositorySettings> SqlRepositoryStore::settings(RepositoryId id) {
+    return read<RepositorySettings>(parts_.database, [&](sql::Connection& connection) -> Result<RepositorySettings> {
+        DTR_ASSIGN(auto found,
+                   first<RepositorySettings>(
+                       connection.query(kSettings, {id}), [](const sql::Rows& rows) -> Result<RepositorySettings> {
+                           return RepositorySettings{rows.string(0), rows.string(1), rows.integer(2) != 0};
+                       }));
+        return found ? std::move(*found) : RepositorySettings{};
+    });
+}
+
+Status SqlRepositoryStore::save_settings(std::string_view name, const RepositorySettings& settings, Actor actor) {
+    return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
+        DTR_ASSIGN(const RepositoryId id, require_repository_id(recorder.transaction(), name));
+        return recorder.upsert(TableId::repository_settings,
+                               {id, settings.short_description, settings.long_description, settings.immutable_tags});
     });
 }
 

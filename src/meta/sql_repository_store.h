@@ -12,6 +12,8 @@ class SqlRepositoryStore final : public RepositoryStore {
     Result<Repository> create(std::string_view name, bool is_public, Actor actor) override;
     Status set_public(std::string_view name, bool is_public, Actor actor) override;
     Status remove(std::string_view name, Actor actor) override;
+    Result<RepositorySettings> settings(RepositoryId id) override;
+    Status save_settings(std::string_view name, const RepositorySettings& settings, Actor actor) override;
     Result<std::vector<Repository>> list(const Visible& visible, std::string_view after, std::size_t limit) override;
 
   private:

@@ -69,6 +69,49 @@ struct Account {
     Micros created_at = 0;
 };
 
+// Whose word is taken for who somebody is: our password, a directory's (LDAP), or an OIDC provider's.
+enum class AccountOrigin : int { local = 0, directory = 1, oidc = 2 };
+
+struct OrganizationMember {
+    std::string organization_id;
+    std::string account_id;
+    bool is_owner = false;
+    bool is_public = false;  // may be seen by people outside
+};
+
+struct Team {
+    std::string id;  // uuid
+    std::string organization_id;
+    std::string name;  // unique in its organisation
+    std::string description;
+    std::string sync_json;  // which group of a directory or claim fills it; empty: none does
+};
+
+struct TeamMember {
+    std::string team_id;
+    std::string account_id;
+    bool is_admin = false;
+    bool is_public = false;
+};
+
+enum class AccessLevel : int { none = 0, read_only = 1, read_write = 2, admin = 3 };  // of a grant; the highest counts
+
+struct RepositorySettings {
+    std::string short_description;
+    std::string long_description;
+    bool immutable_tags = false;  // a tag that exists is neither moved nor deleted
+};
+
+struct AuditEvent {
+    std::int64_t sequence = 0;  // ascending; given by the store
+    Micros happened_at = 0;     // given by the store
+    std::string actor;          // account name, or empty
+    std::string address;        // of the client, or empty
+    std::string action;         // "account.create", "backup.seal", "key.release", ...
+    std::string subject;        // what it was done to
+    std::string detail;
+};
+
 struct Upload {
     std::string id;          // 32 lower-case hex digits
     std::string repository;  // name; the repository itself may not exist yet

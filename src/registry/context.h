@@ -39,6 +39,7 @@ struct Settings {
     Live<std::uint64_t> free_bytes_reserve = 64ULL << 20;  // below it pushes are refused before the database fills
     std::size_t manifest_cache_bytes = 16U << 20;
     Live<bool> read_only = false;
+    Live<bool> create_on_push = true;  // a push makes the repository if it may
 
     Live<Micros> gc_interval = 10 * kMinute;  // 0: only when asked
     Live<Micros> gc_grace = kHour;            // between condemning an object and unlinking it

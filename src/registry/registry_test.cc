@@ -19,6 +19,11 @@ class CountedPulls final : public meta::MetaStore, public meta::ChangeLog {
     meta::ContentStore& content() override { return real_.content(); }
     meta::UploadStore& uploads() override { return real_.uploads(); }
     meta::AccountStore& accounts() override { return real_.accounts(); }
+    meta::OrganizationStore& organizations() override { return real_.organizations(); }
+    meta::TeamStore& teams() override { return real_.teams(); }
+    meta::GrantStore& grants() override { return real_.grants(); }
+    meta::AuditStore& audit() override { return real_.audit(); }
+    meta::EscrowStore& escrow() override { return real_.escrow(); }
     meta::AccessTokenStore& access_tokens() override { return real_.access_tokens(); }
     meta::FenceStore& fences() override { return real_.fences(); }
     meta::ChangeLog& changes() override { return *this; }

@@ -198,7 +198,8 @@ TEST_F(UploadsTest, TheReserveIsKeptOnTheWay) {
     EXPECT_EQ(went.error().code, ErrorCode::no_space);
     EXPECT_LE(taken, 16);
     session.reset();
-    EXPECT_EQ(must(uploads().status("alice/a", row.id)).offset, static_cast<std::size_t>(taken) * piece.size()) << "progress is kept";
+    EXPECT_EQ(must(uploads().status("alice/a", row.id)).offset, static_cast<std::size_t>(taken) * piece.size())
+        << "progress is kept";
     // What was received may still be closed: that frees nothing, but needs next to nothing.
     std::string all;
     for (int i = 0; i < taken; ++i) all += piece;

@@ -76,13 +76,13 @@ TEST_P(MetaStoreTest, ListPagesInByteOrderOfWhatIsVisible) {
                                                                               {"a-b/c", false}})
         ASSERT_GOOD(repositories().create(name, open, ""));
     using Names = std::vector<std::string>;
-    EXPECT_EQ(names({true, ""}, "", 100), (Names{"B/x", "a-b/c", "a/o", "a/p", "b/q", "b/z", "lone"}));
-    EXPECT_EQ(names({true, ""}, "a/o", 2), (Names{"a/p", "b/q"}));
-    EXPECT_EQ(names({false, ""}, "", 100), (Names{"B/x", "a/o", "b/z"}));
-    EXPECT_EQ(names({false, "a"}, "", 100), (Names{"B/x", "a/o", "a/p", "b/z"}));
-    EXPECT_EQ(names({false, "a"}, "B/x", 2), (Names{"a/o", "a/p"}));
-    EXPECT_EQ(names({false, "a"}, "lone", 2), Names{});
-    EXPECT_EQ(names({true, ""}, "", 0), Names{});
+    EXPECT_EQ(names({true, {}}, "", 100), (Names{"B/x", "a-b/c", "a/o", "a/p", "b/q", "b/z", "lone"}));
+    EXPECT_EQ(names({true, {}}, "a/o", 2), (Names{"a/p", "b/q"}));
+    EXPECT_EQ(names({false, {}}, "", 100), (Names{"B/x", "a/o", "b/z"}));
+    EXPECT_EQ(names({false, {"a"}}, "", 100), (Names{"B/x", "a/o", "a/p", "b/z"}));
+    EXPECT_EQ(names({false, {"a"}}, "B/x", 2), (Names{"a/o", "a/p"}));
+    EXPECT_EQ(names({false, {"a"}}, "lone", 2), Names{});
+    EXPECT_EQ(names({true, {}}, "", 0), Names{});
 }
 
 TEST_P(MetaStoreTest, RemovedRepositoryTakesItsContentAlong) {
@@ -149,16 +149,16 @@ TEST_P(MetaStoreTest, FinishedUploadEndsInTheSameTransaction) {
 
 TEST_P(MetaStoreTest, MountSourceIsVisibleAndHasTheBlob) {
     const Digest layer = digest_of("layer");
-    EXPECT_FAILS(ErrorCode::not_found, content().find_mount_source({true, ""}, layer));
+    EXPECT_FAILS(ErrorCode::not_found, content().find_mount_source({true, {}}, layer));
     push("a/one", {"layer"});
-    EXPECT_EQ(*content().find_mount_source({true, ""}, layer), "a/one");
-    EXPECT_EQ(*content().find_mount_source({false, "a"}, layer), "a/one");
-    EXPECT_FAILS(ErrorCode::not_found, content().find_mount_source({false, "b"}, layer));
-    EXPECT_FAILS(ErrorCode::not_found, content().find_mount_source({false, ""}, layer));
+    EXPECT_EQ(*content().find_mount_source({true, {}}, layer), "a/one");
+    EXPECT_EQ(*content().find_mount_source({false, {"a"}}, layer), "a/one");
+    EXPECT_FAILS(ErrorCode::not_found, content().find_mount_source({false, {"b"}}, layer));
+    EXPECT_FAILS(ErrorCode::not_found, content().find_mount_source({false, {}}, layer));
     push("lone", {"layer"});  // belongs to no namespace, so to nobody's own
-    EXPECT_FAILS(ErrorCode::not_found, content().find_mount_source({false, ""}, layer));
+    EXPECT_FAILS(ErrorCode::not_found, content().find_mount_source({false, {}}, layer));
     ASSERT_GOOD(repositories().set_public("lone", true, ""));
-    EXPECT_EQ(*content().find_mount_source({false, ""}, layer), "lone");
+    EXPECT_EQ(*content().find_mount_source({false, {}}, layer), "lone");
 }
 
 TEST_P(MetaStoreTest, BlobThatAManifestNeedsIsNotUnlinked) {

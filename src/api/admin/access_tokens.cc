@@ -10,6 +10,7 @@ json::object describe(const meta::AccessToken& token) {
     return {{"id", token.id},
             {"tokenLabel", token.label},
             {"createdAt", token.created_at == 0 ? std::string() : format_rfc3339(token.created_at)},
+            {"scope", token.scope},
             {"isActive", true}};
 }
 
@@ -23,9 +24,8 @@ http::Response list(Services& services, const std::string& account) {
 
 http::Response create(Services& services, const std::string& account, const std::string& actor,
                       const json::object& fields) {
-    const auto* label = fields.if_contains("tokenLabel");
-    const auto made = services.access_tokens.create(
-        account, label != nullptr && label->is_string() ? std::string(label->as_string()) : std::string(), actor);
+    const auto made =
+        services.access_tokens.create(account, text_field(fields, "tokenLabel"), actor, text_field(fields, "scope"));
     if (!made) return error_response(made.error(), "NO_SUCH_ACCOUNT", "INVALID");
     json::object answer = describe(made->row);
     answer["token"] = made->token.expose();

@@ -27,6 +27,22 @@ http::Reply with_json_body(const http::Request& request, WithFields done) {
         [] { return error_response(413, "SIZE_INVALID", "the body is too large"); });
 }
 
+http::Response no_content() {
+    http::Response response;
+    response.status = 204;
+    return response;
+}
+
+std::string text_field(const json::object& fields, std::string_view name) {
+    const auto* value = fields.if_contains(name);
+    return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+}
+
+bool flag_field(const json::object& fields, std::string_view name) {
+    const auto* value = fields.if_contains(name);
+    return value != nullptr && value->is_bool() && value->as_bool();
+}
+
 std::vector<std::string> path_parts(std::string_view text) {
     std::vector<std::string> parts;
     while (!text.empty()) {
@@ -107,6 +123,10 @@ http::Reply handle(Services& services, const http::Request& request) {
     if (request.path == "/api/v0/meta/cluster_status") return handle_cluster_status(services, request, *caller);
     if (request.path == "/api/v0/recovery-key") return handle_recovery_key(services, request, *caller);
     if (request.path == "/api/v0/events") return handle_events(services, request, *caller);
+    if (request.path == "/api/v0/audit") return handle_audit(services, request, *caller);
+    if (request.path.starts_with("/api/v0/accounts/")) return handle_account_grants(services, request, *caller);
+    if (request.path.starts_with("/api/v0/repositoryNamespaces/"))
+        return handle_namespace_grants(services, request, *caller);
     if (request.path.starts_with("/api/v0/repositories")) return handle_repositories(services, request, *caller);
     if (request.path.starts_with("/api/v0/api_tokens")) return handle_access_tokens(services, request, *caller);
     if (request.path == "/api/v0/gc" || request.path == "/api/v0/scrub")

@@ -15,6 +15,15 @@ http::Reply handle(Services& services, const http::Request& request);
 
 // The parts; each answers 404 for a path below it that it does not know.
 http::Reply handle_accounts(Services& services, const http::Request& request, const Caller& caller);
+// Members and teams of an organisation; `parts`: "accounts", its name, "members" or "teams", ...
+http::Reply handle_organization(Services& services, const http::Request& request, const Caller& caller,
+                                std::vector<std::string> parts);
+// Nothing if `rest`, what follows "/api/v0/repositories", does not end in teamAccess[/{team}].
+std::optional<http::Reply> handle_repository_grants(Services& services, const http::Request& request,
+                                                    const Caller& caller, const std::string& rest);
+http::Reply handle_namespace_grants(Services& services, const http::Request& request, const Caller& caller);
+http::Reply handle_account_grants(Services& services, const http::Request& request, const Caller& caller);
+http::Reply handle_audit(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_repositories(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_events(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_backup(Services& services, const http::Request& request, const Caller& caller);
@@ -23,6 +32,9 @@ http::Reply handle_maintenance(Services& services, const http::Request& request,
 http::Reply handle_settings(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_recovery_key(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_cluster_status(Services& services, const http::Request& request, const Caller& caller);
+
+boost::json::object describe(const meta::Account& account);
+boost::json::object describe(const meta::Team& team);
 
 // 401 or 403 unless the caller is an administrator who showed a password.
 std::optional<http::Response> require_administrator(Services& services, const http::Request& request,
@@ -33,6 +45,10 @@ http::Response json_response(int status, const boost::json::value& body);
 // Collects a body that must be a JSON object of at most 64 KiB.
 using WithFields = std::function<http::Response(const boost::json::object&)>;
 http::Reply with_json_body(const http::Request& request, WithFields done);
+// Fields of a body; what is missing or of another type is empty, or false.
+std::string text_field(const boost::json::object& fields, std::string_view name);
+bool flag_field(const boost::json::object& fields, std::string_view name);
+http::Response no_content();
 // `text` split at '/', without empty parts.
 std::vector<std::string> path_parts(std::string_view text);
 

@@ -115,19 +115,21 @@ std::unique_ptr<UploadSink> sink_for(const Exchange& exchange, std::unique_ptr<U
 
 // ---- POST ----
 
-bool may_read_source(const Exchange& exchange, const std::string& source) {
+bool may_read_source(const Exchange& exchange, const identity::Principal& principal, const std::string& source) {
     if (!dtr::oci::check_repository_name(source)) return false;
     const auto existing = exchange.services.registry.meta().repositories().find(source);
     if (!existing) return false;
     // The account decides, not the token: a token is usually for the target alone.
-    return exchange.services.policy.allows(exchange.caller.principal, source, &*existing, identity::Action::pull);
+    return exchange.services.policy.allows(principal, source, &*existing, identity::Action::pull);
 }
 
 // The repository to mount from, if the caller may read one that has the blob.
 std::optional<std::string> mount_source(const Exchange& exchange, const Digest& digest) {
+    const auto principal = with_rights(exchange.services, exchange.caller);
+    if (!principal) return std::nullopt;  // then it is uploaded
     if (const auto from = exchange.request.query_value("from"); from && !from->empty())
-        return may_read_source(exchange, *from) ? std::optional(*from) : std::nullopt;
-    const auto visible = exchange.services.policy.visible_to(exchange.caller.principal);
+        return may_read_source(exchange, *principal, *from) ? std::optional(*from) : std::nullopt;
+    const auto visible = exchange.services.policy.visible_to(*principal);
     auto found = exchange.services.registry.content().find_mount_source(visible, digest);
     return found ? std::optional(std::move(*found)) : std::nullopt;
 }

@@ -159,12 +159,12 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     DTR_ASSIGN(std::string ca_pem, replica->authority_certificate());
     DTR_ASSIGN(const std::string fingerprint, identity::fingerprint(ca_pem));
 
-    api::Application application(api::Services{replica->registry(), replica->accounts(), replica->access_tokens(),
-                                               replica->authenticator(), replica->tokens(), replica->policy(),
-                                               replica->config(), replica->backups(), replica->settings(),
-                                               [&replica] { return replica->confirm_restore(); }, system_clock(),
-                                               kProductVersion, replica->current().replica_id, std::move(ca_pem),
-                                               external_url, options.trusted_proxies, replica->staged_restore()});
+    api::Application application(
+        api::Services{replica->registry(), replica->accounts(), replica->access_tokens(), replica->authenticator(),
+                      replica->tokens(), replica->policy(), replica->organizations(), replica->config(),
+                      replica->backups(), replica->settings(), [&replica] { return replica->confirm_restore(); },
+                      system_clock(), kProductVersion, replica->current().replica_id, std::move(ca_pem), external_url,
+                      options.trusted_proxies, replica->staged_restore()});
     DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
     application.set_connection_count([&server] { return server->open_connections(); });
     replica->registry().start();

@@ -222,6 +222,9 @@ TEST_F(SqliteDatabaseTest, Case16AnOlderSchemaIsMigratedAtOnceOrNotAtAll) {
         auto session = SqliteSession::open(path(), SqliteSession::Access::write);
         ASSERT_TRUE(session.has_value());
         ASSERT_TRUE((*session)->run(
+            "DROP TABLE access_token_scopes; DROP TABLE account_origins; DROP TABLE organization_members;"
+            "DROP TABLE team_members; DROP TABLE teams; DROP TABLE escrowed_keys; DROP TABLE repository_settings;"
+            "DROP TABLE repository_grants; DROP TABLE namespace_grants; DROP TABLE audit_events;"
             "DROP TABLE access_tokens; DROP INDEX leases_end; DROP INDEX blobs_quarantined; DELETE FROM leases;"
             "UPDATE state SET value = '1' WHERE name = 'schema_version'"));
     }
@@ -239,6 +242,9 @@ TEST_F(SqliteDatabaseTest, Case16AnOlderSchemaIsMigratedAtOnceOrNotAtAll) {
     EXPECT_EQ(step->condemned, 1U);
     EXPECT_TRUE((*store)->content().find_blob("a/b", kept.digest));
     EXPECT_FALSE((*store)->content().find_blob("a/b", idle.digest));
+    EXPECT_TRUE((*store)->audit().add({0, 0, "admin", "", "migrated", "", ""}));
+    ASSERT_TRUE((*store)->accounts().create({"id-1", "acme", "", AccountKind::organization, false, true, 1}, "", ""));
+    EXPECT_TRUE((*store)->teams().create({"id-2", "id-1", "builders", "", ""}, ""));
 }
 
 TEST_F(SqliteDatabaseTest, ADamagedFileIsAnErrorThatNamesTheWayOut) {

@@ -59,6 +59,17 @@ constexpr const char* kToVersion2 =
     " ON CONFLICT (digest) DO NOTHING;"
     "UPDATE state SET value = '2' WHERE name = 'schema_version'";
 
+// Version 3: organisations, teams, grants, settings of repositories, audit events, keys in escrow.
+std::string to_version_3() {
+    std::string sql;
+    for (const TableId id :
+         {TableId::access_token_scopes, TableId::account_origins, TableId::organization_members, TableId::teams,
+          TableId::team_members, TableId::escrowed_keys, TableId::repository_settings, TableId::repository_grants,
+          TableId::namespace_grants, TableId::audit_events})
+        sql += create_table(table(id), kSqlite) + create_indexes(table(id));
+    return sql + "UPDATE state SET value = '3' WHERE name = 'schema_version'";
+}
+
 // One transaction: the old schema or the new one.
 Status migrate(SqliteSession& session, const std::string& statements) {
     DTR_TRY(fault_point("meta.begin"));
@@ -79,7 +90,8 @@ Status check_version(SqliteSession& session) {
     if (version < 1)
         return fail(ErrorCode::corrupt,
                     fmt::format("metadata database {} has schema version {}", session.path(), version), kRestoreHint);
-    if (version == 1) return migrate(session, create_table(table(TableId::access_tokens), kSqlite) + kToVersion2);
+    if (version < 2) DTR_TRY(migrate(session, create_table(table(TableId::access_tokens), kSqlite) + kToVersion2));
+    if (version < 3) DTR_TRY(migrate(session, to_version_3()));
     return {};
 }
 

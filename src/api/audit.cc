@@ -1,0 +1,19 @@
+#include "api/audit.h"
+
+#include "sys/log.h"
+
+namespace dtr::api {
+
+void audit(Services& services, const http::Request& request, const Caller& caller, std::string_view action,
+           std::string subject, std::string detail) {
+    meta::AuditEvent event;
+    event.actor = caller.principal.name;
+    event.address = client_address(services, request);
+    event.action = action;
+    event.subject = std::move(subject);
+    event.detail = std::move(detail);
+    if (const Status added = services.registry.meta().audit().add(event); !added)
+        log::error("cannot record the audit event {} of {}: {}", action, event.actor, added.error().text());
+}
+
+}  // namespace dtr::api

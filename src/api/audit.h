@@ -1,0 +1,17 @@
+// Audit events: who did what, from where. Kept with the metadata and carried by backups (meta/audit_store.h).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "api/caller.h"
+#include "api/services.h"
+#include "http/message.h"
+
+namespace dtr::api {
+
+// After the act, so that only what happened is recorded; a failure to record is logged. May block.
+void audit(Services& services, const http::Request& request, const Caller& caller, std::string_view action,
+           std::string subject, std::string detail = {});
+
+}  // namespace dtr::api
