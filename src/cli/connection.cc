@@ -21,6 +21,10 @@ void Connection::add_options(CLI::App& command) {
         ->envname("UCP_PASSWORD");
     command.add_option("--ucp-password-file", password_file, "File with the password in its first line");
     command.add_option("--ucp-ca", ca, "PEM text of UCP's CA, as in --ucp-ca \"$(cat ca.pem)\"")->envname("UCP_CA");
+    command
+        .add_option("--ucp-ca-fingerprint", ca_fingerprint,
+                    "Trust only the CA with this SHA-256 fingerprint; without --ucp-ca it is fetched from /ca")
+        ->envname("UCP_CA_FINGERPRINT");
     command.add_flag("--ucp-insecure-tls", insecure, "Do not check the server's certificate")
         ->envname("UCP_INSECURE_TLS");
 }
@@ -71,7 +75,8 @@ Result<HttpCall> Connection::call(std::string method, const std::string& path) {
     if (url.empty()) return fail(ErrorCode::invalid, "no server was named", "use --ucp-url HOST:PORT or UCP_URL");
     if (username.empty())
         return fail(ErrorCode::invalid, "no user was named", "use --ucp-username NAME or UCP_USERNAME");
-    if (insecure) std::fprintf(stderr, "dtr: warning: the server's certificate is not checked\n");
+    if (insecure && ca_fingerprint.empty())
+        std::fprintf(stderr, "dtr: warning: the server's certificate is not checked\n");
     HttpCall call;
     call.method = std::move(method);
     std::string base = url.find("://") == std::string::npos ? "https://" + url : url;
@@ -79,7 +84,7 @@ Result<HttpCall> Connection::call(std::string method, const std::string& path) {
     call.url = base + path;
     call.basic_username = username;
     DTR_ASSIGN(call.basic_password, find_password());
-    call.trust = {ca, insecure};
+    call.trust = {ca, insecure, ca_fingerprint};
     return call;
 }
 

@@ -16,6 +16,7 @@ struct Connection {
     std::string password;  // of the flag or UCP_PASSWORD
     std::string password_file;
     std::string ca;  // PEM text, not a file name
+    std::string ca_fingerprint;
     bool insecure = false;
 
     void add_options(CLI::App& command);

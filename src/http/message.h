@@ -26,7 +26,8 @@ struct Request {
     std::optional<std::uint64_t> content_length;  // as sent, also 0; absent without the header
     std::string peer;                             // address without port
     bool tls = false;
-    bool has_body = false;  // content_length above 0, or chunked
+    std::string client_certificate;  // common name of the client's certificate, once verified; else empty
+    bool has_body = false;           // content_length above 0, or chunked
 
     // First header of that name (compared without case), or empty.
     [[nodiscard]] std::string_view header(std::string_view name) const;

@@ -94,6 +94,9 @@ class AsioServer final : public Server {
     Status set_certificate(const std::string& certificate_pem, const Secret& private_key_pem) override {
         return shared_.tls.set_certificate(certificate_pem, private_key_pem);
     }
+    Status set_client_ca(const std::string& authorities_pem) override {
+        return shared_.tls.set_client_authorities(authorities_pem);
+    }
     Status listen(const Address& address, bool tls);
     void start() override;
     void stop() override;
@@ -247,8 +250,10 @@ Result<std::unique_ptr<Server>> Server::open(ServerOptions options, Handler& han
     const auto tls_addresses = options.tls_addresses;
     const auto plain_addresses = options.plain_addresses;
     const std::string certificate = options.certificate_pem;
+    const std::string client_ca = options.client_ca_pem;
     auto server = std::make_unique<AsioServer>(std::move(options), handler);
     if (!tls_addresses.empty() || !certificate.empty()) DTR_TRY(server->set_certificate(certificate, key));
+    DTR_TRY(server->set_client_ca(client_ca));
     for (const Address& address : tls_addresses) DTR_TRY(server->listen(address, true));
     for (const Address& address : plain_addresses) DTR_TRY(server->listen(address, false));
     return server;

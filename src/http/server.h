@@ -45,6 +45,7 @@ struct ServerOptions {
     std::vector<Address> plain_addresses;
     std::string certificate_pem;  // leaf first, then its chain
     Secret private_key_pem;
+    std::string client_ca_pem;  // clients may show a certificate under it: see set_client_ca
     unsigned io_threads = 2;
     unsigned short_workers = 4;
     unsigned long_workers = 8;
@@ -69,6 +70,10 @@ class Server {
     [[nodiscard]] virtual std::vector<std::string> addresses() const = 0;
     // Replaces the certificate for new connections. Thread-safe.
     virtual Status set_certificate(const std::string& certificate_pem, const Secret& private_key_pem) = 0;
+    // Replaces the authorities whose certificates clients may show, for new connections; empty: nobody is asked. A
+    // certificate that is shown must lead to one of them, be in its time and be made for clients, or there is no
+    // connection. Sessions that clients could resume end. invalid if it cannot be read. Thread-safe.
+    virtual Status set_client_ca(const std::string& authorities_pem) = 0;
     // Refuses new connections, ends idle ones, lets running requests finish within drain_timeout, then breaks the rest off
     // and joins all threads; a call of the handler that is running is waited for. Idempotent. Not from a handler.
     virtual void stop() = 0;

@@ -152,8 +152,13 @@ Task<bool> Session::handshake() {
     const Micros deadline = monotonic_now() + shared_.options.header_timeout;
     while (true) {
         const IoResult r = transport_.handshake();
-        if (r.state == Io::done) co_return true;
+        if (r.state == Io::done) {
+            client_certificate_ = transport_.client_certificate();
+            co_return true;
+        }
         if (r.state == Io::closed) {
+            if (const std::string why = transport_.certificate_refusal(); !why.empty())
+                log::info("{} showed a client certificate that is not accepted: {}", peer_, why);
             if (transport_.fall_back_to_plain()) {
                 const HeadEnd head_end{0, 400, "this port speaks TLS: use https"};
                 fate_ = co_await refuse(head_end);
@@ -241,6 +246,7 @@ Task<bool> Session::serve() {
     const Result<Head> head = parse_head(input_.view().substr(0, head_end.size), request);
     request.peer = peer_;
     request.tls = transport_.tls();
+    request.client_certificate = client_certificate_;
     input_.consume(head_end.size);
     Head facts = head ? *head : Head{};
     if (admission_ == Admission::turn_away) facts.keep_alive = false;

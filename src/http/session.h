@@ -60,7 +60,8 @@ class Session {
     Transport transport_;
     Input input_;
     std::string peer_;
-    Micros deadline_ = 0;  // of the wait in progress; 0: none
+    std::string client_certificate_;  // the common name in it
+    Micros deadline_ = 0;             // of the wait in progress; 0: none
     bool expired_ = false;
     State state_ = State::busy;
     Admission admission_;

@@ -1,5 +1,5 @@
 // The server's certificate and TLS policy (design section 5): TLS 1.2 with forward secrecy and AEAD, TLS 1.3, tickets for
-// resumption, ALPN http/1.1.
+// resumption, ALPN http/1.1. Clients may show a certificate of one authority, if one is set.
 #pragma once
 
 #include <memory>
@@ -26,12 +26,28 @@ class TlsContext {
     // Leaf first, then its chain. invalid if either PEM cannot be read, is empty, or the two do not belong together; the
     // certificate in force stays then.
     Status set_certificate(const std::string& certificate_pem, const Secret& private_key_pem);
+    // Clients are asked for a certificate, which they need not have; one that is shown must lead to a certificate of
+    // `authorities_pem`, be in its time and say that it is for clients (extended key usage clientAuth), or the handshake
+    // fails. Sessions from before are not resumed. Empty: nobody is asked. invalid if nothing can be read, then what was in
+    // force stays.
+    Status set_client_authorities(const std::string& authorities_pem);
     // The server side of TLS on a connected socket, which it does not own. Null if there is no certificate yet.
     [[nodiscard]] SslPtr accept_on(int fd);
 
   private:
+    Status renew() REQUIRES(mutex_);
+
     Mutex mutex_;
+    std::string certificate_pem_ GUARDED_BY(mutex_);
+    Secret key_pem_ GUARDED_BY(mutex_);
+    std::string authorities_pem_ GUARDED_BY(mutex_);
     std::unique_ptr<ssl_ctx_st, SslFree> context_ GUARDED_BY(mutex_);
 };
+
+// Of a session whose handshake is done: the common name of the certificate that the client showed and that was accepted,
+// now or before the session was resumed; else empty.
+std::string client_common_name(ssl_st* ssl);
+// Why the client's certificate was not accepted; empty if that was not the trouble.
+std::string client_refusal(ssl_st* ssl);
 
 }  // namespace dtr::http

@@ -28,6 +28,7 @@ using TimePtr = std::unique_ptr<ASN1_TIME, FreeWith<ASN1_TIME_free>>;
 constexpr std::size_t kCommonNameBytesMax = 64;  // RFC 5280, ub-common-name
 constexpr std::size_t kNamesMax = 100;
 constexpr long kVersion3 = 2;
+constexpr Micros kRenewalAhead = 30 * kDay;
 constexpr std::string_view kOrganization = "dtr";
 
 const unsigned char* bytes_of(std::string_view text) {
@@ -147,11 +148,15 @@ Result<KeyAndCertificate> sign_and_write(X509& certificate, EVP_PKEY& key, EVP_P
     return out;
 }
 
-Result<Micros> end_of(const X509& certificate) {
+Result<Micros> time_of(const ASN1_TIME* time) {
     std::tm fields{};
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(&certificate), &fields) != 1)
-        return fail(ErrorCode::invalid, "the end of a certificate's validity cannot be read");
+    if (ASN1_TIME_to_tm(time, &fields) != 1)
+        return fail(ErrorCode::invalid, "the dates of a certificate's validity cannot be read");
     return static_cast<Micros>(timegm(&fields)) * kSecond;
+}
+
+Result<Micros> end_of(const X509& certificate) {
+    return time_of(X509_get0_notAfter(&certificate));
 }
 
 Status check_match(X509& certificate, EVP_PKEY& key) {
@@ -160,6 +165,42 @@ Status check_match(X509& certificate, EVP_PKEY& key) {
     return fail(ErrorCode::invalid, "the private key does not belong to the certificate",
                 "give the key that the certificate was issued for; the certificate itself comes "
                 "first, its chain after it");
+}
+
+struct Leaf {
+    std::string_view common_name;
+    const char* purposes;
+    const std::vector<std::string>* names;  // null: none
+    Micros validity;
+};
+
+Result<KeyAndCertificate> issue(const KeyAndCertificate& authority, const Leaf& leaf, Clock& clock, Random& random) {
+    DTR_ASSIGN(const X509Ptr issuer, parse_certificate(authority.certificate_pem));
+    DTR_ASSIGN(const PkeyPtr issuer_key, parse_private_key(authority.key_pem.expose()));
+    DTR_TRY(check_match(*issuer, *issuer_key));
+    DTR_ASSIGN(const Micros issuer_end, end_of(*issuer));
+    const Micros now = clock.now();
+    if (issuer_end <= now)
+        return fail(ErrorCode::refused,
+                    fmt::format("the certificate authority expired at {}", format_rfc3339(issuer_end)),
+                    "make a new authority, then issue certificates again");
+    if (leaf.validity <= 0) return fail(ErrorCode::invalid, "a certificate must be valid for some time");
+    const Micros validity = std::min(leaf.validity, kServerValidityMax - kCertificateBackdate);
+
+    DTR_ASSIGN(const PkeyPtr key, make_p256_key());
+    const X509Ptr certificate(X509_new());
+    if (!certificate) return fail(openssl_error("making a certificate"));
+    DTR_TRY(fill_basics(*certificate, *key, leaf.common_name, now - kCertificateBackdate,
+                        std::min(now + validity, issuer_end), random));
+    if (X509_set_issuer_name(certificate.get(), X509_get_subject_name(issuer.get())) != 1)
+        return fail(openssl_error("making a certificate"));
+    DTR_TRY(add_extension(*certificate, *issuer, NID_basic_constraints, "critical,CA:FALSE"));
+    DTR_TRY(add_extension(*certificate, *issuer, NID_key_usage, "critical,digitalSignature"));
+    DTR_TRY(add_extension(*certificate, *issuer, NID_ext_key_usage, leaf.purposes));
+    DTR_TRY(add_extension(*certificate, *issuer, NID_subject_key_identifier, "hash"));
+    DTR_TRY(add_extension(*certificate, *issuer, NID_authority_key_identifier, "keyid"));
+    if (leaf.names != nullptr) DTR_TRY(add_names(*certificate, *leaf.names));
+    return sign_and_write(*certificate, *key, *issuer_key);
 }
 
 }  // namespace
@@ -183,33 +224,37 @@ Result<KeyAndCertificate> make_authority(std::string_view common_name, Clock& cl
 Result<KeyAndCertificate> issue_server_certificate(const KeyAndCertificate& authority,
                                                    const ServerCertificateRequest& request, Clock& clock,
                                                    Random& random) {
-    DTR_ASSIGN(const X509Ptr issuer, parse_certificate(authority.certificate_pem));
-    DTR_ASSIGN(const PkeyPtr issuer_key, parse_private_key(authority.key_pem.expose()));
-    DTR_TRY(check_match(*issuer, *issuer_key));
-    DTR_ASSIGN(const Micros issuer_end, end_of(*issuer));
-    const Micros now = clock.now();
-    if (issuer_end <= now)
-        return fail(ErrorCode::refused,
-                    fmt::format("the certificate authority expired at {}", format_rfc3339(issuer_end)),
-                    "make a new authority, then issue certificates again");
-    if (request.validity <= 0) return fail(ErrorCode::invalid, "a certificate must be valid for some time");
     if (!is_valid_utf8(request.common_name)) return fail(ErrorCode::invalid, "a certificate's name must be UTF-8");
-    const Micros validity = std::min(request.validity, kServerValidityMax - kCertificateBackdate);
+    return issue(authority, {request.common_name, "serverAuth,clientAuth", &request.names, request.validity}, clock,
+                 random);
+}
 
-    DTR_ASSIGN(const PkeyPtr key, make_p256_key());
-    const X509Ptr certificate(X509_new());
-    if (!certificate) return fail(openssl_error("making a certificate"));
-    DTR_TRY(fill_basics(*certificate, *key, request.common_name, now - kCertificateBackdate,
-                        std::min(now + validity, issuer_end), random));
-    if (X509_set_issuer_name(certificate.get(), X509_get_subject_name(issuer.get())) != 1)
-        return fail(openssl_error("making a certificate"));
-    DTR_TRY(add_extension(*certificate, *issuer, NID_basic_constraints, "critical,CA:FALSE"));
-    DTR_TRY(add_extension(*certificate, *issuer, NID_key_usage, "critical,digitalSignature"));
-    DTR_TRY(add_extension(*certificate, *issuer, NID_ext_key_usage, "serverAuth,clientAuth"));
-    DTR_TRY(add_extension(*certificate, *issuer, NID_subject_key_identifier, "hash"));
-    DTR_TRY(add_extension(*certificate, *issuer, NID_authority_key_identifier, "keyid"));
-    DTR_TRY(add_names(*certificate, request.names));
-    return sign_and_write(*certificate, *key, *issuer_key);
+Result<KeyAndCertificate> issue_client_certificate(const KeyAndCertificate& authority, std::string_view common_name,
+                                                   Micros validity, Clock& clock, Random& random) {
+    const bool printable =
+        std::all_of(common_name.begin(), common_name.end(), [](char c) { return c > ' ' && c < '\x7f'; });
+    if (common_name.empty() || common_name.size() > kCommonNameBytesMax || !printable)
+        return fail(ErrorCode::invalid,
+                    "the id in a service's certificate must have 1 to 64 printable ASCII characters");
+    return issue(authority, {common_name, "clientAuth", nullptr, validity}, clock, random);
+}
+
+Result<bool> renewal_due(std::string_view certificate_pem, Micros now) {
+    DTR_ASSIGN(const X509Ptr certificate, parse_certificate(certificate_pem));
+    DTR_ASSIGN(const Micros begins, time_of(X509_get0_notBefore(certificate.get())));
+    DTR_ASSIGN(const Micros ends, time_of(X509_get0_notAfter(certificate.get())));
+    return ends - now < std::min(kRenewalAhead, (ends - begins) / 3);
+}
+
+Result<bool> issued_by(std::string_view certificate_pem, std::string_view authority_pem) {
+    DTR_ASSIGN(const X509Ptr certificate, parse_certificate(certificate_pem));
+    DTR_ASSIGN(const std::vector<X509Ptr> authorities, parse_certificates(authority_pem));
+    const bool found = std::any_of(authorities.begin(), authorities.end(), [&](const X509Ptr& authority) {
+        return X509_check_issued(authority.get(), certificate.get()) == X509_V_OK &&
+               X509_verify(certificate.get(), X509_get0_pubkey(authority.get())) == 1;
+    });
+    ERR_clear_error();
+    return found;
 }
 
 Result<std::string> fingerprint(std::string_view certificate_pem) {

@@ -40,6 +40,16 @@ Result<KeyAndCertificate> issue_server_certificate(const KeyAndCertificate& auth
                                                    const ServerCertificateRequest& request, Clock& clock,
                                                    Random& random);
 
+// For a service that shows its certificate to another (mutual TLS), and for nothing else. `common_name` is the service's id,
+// 1 to 64 bytes of printable ASCII. At most kServerValidityMax, and not beyond the authority's own end.
+Result<KeyAndCertificate> issue_client_certificate(const KeyAndCertificate& authority, std::string_view common_name,
+                                                   Micros validity, Clock& clock, Random& random);
+
+// It is time for a new one: less than 30 days and less than a third of its validity are left.
+Result<bool> renewal_due(std::string_view certificate_pem, Micros now);
+// Whether `authority_pem` (one or several) signed the first certificate, whatever the time.
+Result<bool> issued_by(std::string_view certificate_pem, std::string_view authority_pem);
+
 // "SHA256:AB:CD:..." of the first certificate's DER. invalid if there is none.
 Result<std::string> fingerprint(std::string_view certificate_pem);
 // invalid unless the key is the private half of the first certificate's.

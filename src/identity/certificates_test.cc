@@ -176,6 +176,49 @@ TEST_F(CertificatesTest, PairsAreChecked) {
               ErrorCode::invalid);
 }
 
+TEST_F(CertificatesTest, ClientCertificatesAreForClientsOnly) {
+    const auto client = issue_client_certificate(authority_, "3f2a-service", 90 * kDay, clock_, system_random());
+    ASSERT_TRUE(client) << client.error().text();
+    const std::string path = write("client.pem", client->certificate_pem);
+    const std::string verify = "openssl verify -x509_strict -CAfile " + dir_.path() + "/ca.pem -purpose ";
+    EXPECT_EQ(run(verify + "sslclient " + path).status, 0) << run(verify + "sslclient " + path).text;
+    EXPECT_NE(run(verify + "sslserver " + path).status, 0);
+    const std::string text = run("openssl x509 -noout -text -in " + path).text;
+    EXPECT_NE(text.find("Subject: O = dtr, CN = 3f2a-service"), std::string::npos) << text;
+    EXPECT_EQ(text.find("Web Server"), std::string::npos) << text;
+    EXPECT_EQ(text.find("Alternative"), std::string::npos) << text;
+    EXPECT_TRUE(check_pair(client->certificate_pem, client->key_pem));
+    EXPECT_EQ(*not_after(client->certificate_pem), clock_.now() + 90 * kDay);
+    for (const std::string& id : {std::string(), std::string("a b"), std::string("a\nb"), std::string(65, 'a')})
+        EXPECT_EQ(issue_client_certificate(authority_, id, kDay, clock_, system_random()).error().code,
+                  ErrorCode::invalid);
+    EXPECT_EQ(issue_client_certificate(authority_, "a", 0, clock_, system_random()).error().code, ErrorCode::invalid);
+}
+
+TEST_F(CertificatesTest, RenewalComesInTime) {
+    const Micros begin = clock_.now();
+    const std::string year = issue({"localhost"})->certificate_pem;
+    const std::string day = issue({"localhost"}, kDay)->certificate_pem;
+    EXPECT_FALSE(*renewal_due(year, begin + 366 * kDay));
+    EXPECT_TRUE(*renewal_due(year, begin + 368 * kDay));
+    EXPECT_TRUE(*renewal_due(year, begin + 1000 * kDay));
+    EXPECT_FALSE(*renewal_due(day, begin));
+    EXPECT_TRUE(*renewal_due(day, begin + kDay * 3 / 4));
+    EXPECT_EQ(renewal_due("none", begin).error().code, ErrorCode::invalid);
+}
+
+TEST_F(CertificatesTest, IssuersAreKnownByTheirSignature) {
+    const std::string leaf = issue({"localhost"})->certificate_pem;
+    const auto other = make_authority("dtr test CA", clock_, system_random());  // of the same name
+    EXPECT_TRUE(*issued_by(leaf, authority_.certificate_pem));
+    EXPECT_TRUE(*issued_by(leaf, other->certificate_pem + authority_.certificate_pem));
+    EXPECT_FALSE(*issued_by(leaf, other->certificate_pem));
+    EXPECT_FALSE(*issued_by(leaf, leaf));
+    EXPECT_FALSE(issued_by(leaf, ""));
+    EXPECT_FALSE(issued_by("", authority_.certificate_pem));
+    EXPECT_FALSE(issued_by(leaf, authority_.certificate_pem + "-----BEGIN CERTIFICATE-----\nAA\n"));
+}
+
 TEST_F(CertificatesTest, GarbageIsRefused) {
     for (const std::string& text :
          {std::string(), std::string("hello"),

@@ -66,4 +66,17 @@ Result<X509Ptr> parse_certificate(std::string_view pem) {
     return certificate;
 }
 
+Result<std::vector<X509Ptr>> parse_certificates(std::string_view pem) {
+    DTR_ASSIGN(const BioPtr bio, read_bio(pem));
+    std::vector<X509Ptr> out;
+    while (X509Ptr certificate{PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr)})
+        out.push_back(std::move(certificate));
+    const unsigned long code = ERR_peek_last_error();
+    const bool at_end = ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
+    ERR_clear_error();
+    if (out.empty() || !at_end)
+        return fail(ErrorCode::invalid, "the text holds a certificate in PEM that cannot be read, or none");
+    return out;
+}
+
 }  // namespace dtr::identity

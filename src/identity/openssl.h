@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "base/secret.h"
@@ -29,8 +30,9 @@ using X509Ptr = std::unique_ptr<X509, FreeWith<X509_free>>;
 Error openssl_error(std::string_view what);
 
 Result<PkeyPtr> make_p256_key();
-Result<Secret> private_key_pem(EVP_PKEY& key);            // PKCS#8
-Result<PkeyPtr> parse_private_key(std::string_view pem);  // invalid; never asks for a passphrase
-Result<X509Ptr> parse_certificate(std::string_view pem);  // the first one; invalid
+Result<Secret> private_key_pem(EVP_PKEY& key);                          // PKCS#8
+Result<PkeyPtr> parse_private_key(std::string_view pem);                // invalid; never asks for a passphrase
+Result<X509Ptr> parse_certificate(std::string_view pem);                // the first one; invalid
+Result<std::vector<X509Ptr>> parse_certificates(std::string_view pem);  // all, at least one; invalid
 
 }  // namespace dtr::identity

@@ -3,11 +3,16 @@
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
-#include <mutex>
+
+#include "base/mutex.h"
+#include "sys/certificate_pin.h"
 
 namespace dtr {
 namespace {
+
+constexpr std::size_t kCaBytesMax = 256U << 10;
 
 struct Transfer {
     CURL* handle = nullptr;
@@ -53,11 +58,91 @@ std::size_t on_data(char* data, std::size_t size, std::size_t count, void* user)
     return chunk.size();
 }
 
+// scheme://host:port
+std::string origin_of(const std::string& url) {
+    const std::size_t host = url.find("://");
+    return host == std::string::npos ? url : url.substr(0, url.find('/', host + 3));
+}
+
+void set_transfer(CURL* curl, const HttpCall& request, Transfer& transfer) {
+    curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_timeout_ms));
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.idle_timeout_ms / 1000));
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 512L * 1024);
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+    if (request.method == "HEAD") curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    if (!request.body.empty() || request.method == "POST" || request.method == "PUT") {
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request.body.data());
+    }
+}
+
+void set_credentials(CURL* curl, const HttpCall& request) {
+    if (!request.basic_username.empty()) {
+        curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+        curl_easy_setopt(curl, CURLOPT_USERNAME, request.basic_username.c_str());
+        std::string password(request.basic_password.expose());
+        curl_easy_setopt(curl, CURLOPT_PASSWORD, password.c_str());
+        wipe(password);
+    }
+    if (!request.client_certificate_pem.empty()) {
+        const auto blob = [](std::string_view pem) {
+            return curl_blob{const_cast<char*>(pem.data()), pem.size(), CURL_BLOB_NOCOPY};
+        };
+        curl_blob certificate = blob(request.client_certificate_pem);
+        curl_blob key = blob(request.client_key_pem.expose());
+        curl_easy_setopt(curl, CURLOPT_SSLCERT_BLOB, &certificate);
+        curl_easy_setopt(curl, CURLOPT_SSLKEY_BLOB, &key);
+    }
+}
+
+void trust_anybody(CURL* curl) {
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+}
+
+void trust_only(CURL* curl, const std::string& ca_pem) {
+    curl_blob blob{const_cast<char*>(ca_pem.data()), ca_pem.size(), CURL_BLOB_COPY};
+    curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
+    curl_easy_setopt(curl, CURLOPT_CAINFO, nullptr);
+    curl_easy_setopt(curl, CURLOPT_CAPATH, nullptr);
+}
+
+// All certificates of the chain that the server showed.
+std::string shown_chain(CURL* curl) {
+    constexpr std::string_view kField = "Cert:";
+    std::string chain;
+    curl_certinfo* info = nullptr;
+    if (curl_easy_getinfo(curl, CURLINFO_CERTINFO, &info) != CURLE_OK || info == nullptr) return chain;
+    for (int i = 0; i < info->num_of_certs; ++i)
+        for (const curl_slist* field = info->certinfo[i]; field != nullptr; field = field->next)
+            if (const std::string_view text(field->data); text.starts_with(kField)) {
+                chain += text.substr(kField.size());
+                chain += '\n';
+            }
+    return chain;
+}
+
 class CurlHttpClient final : public HttpClient {
   public:
     CurlHttpClient() { curl_global_init(CURL_GLOBAL_DEFAULT); }
 
     Result<HttpAnswer> call(const HttpCall& request) override {
+        if (request.trust.ca_fingerprint.empty()) return perform(request, request.trust.ca_pem, nullptr);
+        DTR_ASSIGN(const std::string authority, pinned_authority(request));
+        return perform(request, authority, nullptr);
+    }
+
+  private:
+    // Trusts `ca_pem` alone, unless that is empty. With `chain` anybody is trusted, and the chain is told.
+    static Result<HttpAnswer> perform(const HttpCall& request, const std::string& ca_pem, std::string* chain) {
         const std::unique_ptr<CURL, void (*)(CURL*)> handle(curl_easy_init(), curl_easy_cleanup);
         if (!handle) return fail(ErrorCode::exhausted, "cannot make an HTTP client");
         CURL* curl = handle.get();
@@ -71,41 +156,20 @@ class CurlHttpClient final : public HttpClient {
 
         char problem[CURL_ERROR_SIZE] = "";
         curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, problem);
-        curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
-        curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
         curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
-        curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_timeout_ms));
-        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.idle_timeout_ms / 1000));
-        curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-        curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
-        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
-        curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
-        curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 512L * 1024);
-        curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
-        if (request.method == "HEAD") curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
-        if (!request.body.empty() || request.method == "POST" || request.method == "PUT") {
-            curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
-            curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request.body.data());
-        }
-        if (!request.basic_username.empty()) {
-            curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-            curl_easy_setopt(curl, CURLOPT_USERNAME, request.basic_username.c_str());
-            std::string password(request.basic_password.expose());
-            curl_easy_setopt(curl, CURLOPT_PASSWORD, password.c_str());
-            wipe(password);
-        }
-        if (request.trust.insecure) {
-            curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
-            curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
-        } else if (!request.trust.ca_pem.empty()) {
-            curl_blob blob{const_cast<char*>(request.trust.ca_pem.data()), request.trust.ca_pem.size(), CURL_BLOB_COPY};
-            curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
-            curl_easy_setopt(curl, CURLOPT_CAINFO, nullptr);
-            curl_easy_setopt(curl, CURLOPT_CAPATH, nullptr);
+        set_transfer(curl, request, transfer);
+        set_credentials(curl, request);
+        const bool pinned = !request.trust.ca_fingerprint.empty();
+        if (chain != nullptr) {
+            trust_anybody(curl);
+            curl_easy_setopt(curl, CURLOPT_CERTINFO, 1L);
+        } else if (request.trust.insecure && !pinned) {
+            trust_anybody(curl);
+        } else if (!ca_pem.empty()) {
+            trust_only(curl, ca_pem);
         }
         const CURLcode code = curl_easy_perform(curl);
+        if (chain != nullptr) *chain = shown_chain(curl);
         if (code != CURLE_OK) return failure(request, transfer, code, problem);
         long status = 0;
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
@@ -113,14 +177,63 @@ class CurlHttpClient final : public HttpClient {
         return std::move(transfer.answer);
     }
 
-  private:
+    // The certificate that the call's fingerprint names.
+    Result<std::string> pinned_authority(const HttpCall& request) {
+        DTR_ASSIGN(const std::string fingerprint, parse_fingerprint(request.trust.ca_fingerprint));
+        if (!request.url.starts_with("https://"))
+            return fail(ErrorCode::invalid,
+                        fmt::format("{} has no certificate to compare with a fingerprint", request.url), "use https");
+        if (!request.trust.ca_pem.empty()) {
+            std::string given = certificate_with(request.trust.ca_pem, fingerprint);
+            if (given.empty())
+                return fail(ErrorCode::untrusted,
+                            fmt::format("the CA that was given does not have the fingerprint {}", fingerprint),
+                            "leave one of the two out, or ask who runs the server");
+            return given;
+        }
+        {
+            MutexLock lock(mutex_);
+            if (const auto known = authorities_.find(fingerprint); known != authorities_.end()) return known->second;
+        }
+        DTR_ASSIGN(std::string found, fetch_authority(request, fingerprint));
+        MutexLock lock(mutex_);
+        return authorities_[fingerprint] = std::move(found);
+    }
+
+    // Asks anybody who answers; what counts is the fingerprint. Sends no credentials.
+    static Result<std::string> fetch_authority(const HttpCall& request, const std::string& fingerprint) {
+        HttpCall question;
+        question.url = origin_of(request.url) + "/ca";
+        question.connect_timeout_ms = request.connect_timeout_ms;
+        question.idle_timeout_ms = request.idle_timeout_ms;
+        question.body_limit = kCaBytesMax;
+        std::string chain;
+        DTR_ASSIGN(const HttpAnswer answer, perform(question, {}, &chain));
+        std::string found;
+        if (answer.status == 200) found = certificate_with(answer.body, fingerprint);
+        if (found.empty()) found = certificate_with(chain, fingerprint);
+        if (found.empty())
+            return fail(ErrorCode::untrusted,
+                        fmt::format("{} has no CA with the fingerprint {}; nothing was sent to it",
+                                    origin_of(request.url), fingerprint),
+                        "compare with the fingerprint that was printed at installation: somebody may be between, or "
+                        "the CA is a new one");
+        return found;
+    }
+
     static tl::unexpected<Error> failure(const HttpCall& request, const Transfer& transfer, CURLcode code,
                                          const char* problem) {
         const std::string what = fmt::format("{} {}: {}", request.method, request.url,
                                              *problem != '\0' ? problem : curl_easy_strerror(code));
         if (transfer.refused) return fail(ErrorCode::cancelled, what);
         if (transfer.too_large) return fail(ErrorCode::exhausted, what + ": the answer is too large");
+        // A server of TLS 1.3 says only in its first answer that it does not accept the client's certificate.
+        if (!request.client_certificate_pem.empty() &&
+            std::string_view(problem).find(" alert ") != std::string_view::npos)
+            return fail(ErrorCode::untrusted, what, "the server does not accept our certificate");
         switch (code) {
+            case CURLE_SSL_CERTPROBLEM:
+                return fail(ErrorCode::invalid, what, "the client's certificate or its key cannot be used");
             case CURLE_PEER_FAILED_VERIFICATION:
             case CURLE_SSL_CACERT_BADFILE:
             case CURLE_SSL_ISSUER_ERROR:
@@ -135,6 +248,9 @@ class CurlHttpClient final : public HttpClient {
                 return fail(ErrorCode::unavailable, what);
         }
     }
+
+    Mutex mutex_;
+    std::map<std::string, std::string> authorities_ GUARDED_BY(mutex_);  // by fingerprint
 };
 
 }  // namespace

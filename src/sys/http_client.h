@@ -16,6 +16,9 @@ namespace dtr {
 struct HttpTrust {
     std::string ca_pem;     // trust exactly these roots; empty: the system's
     bool insecure = false;  // accept any certificate
+    // "SHA256:AB:CD:..." of the one authority to trust, whatever `insecure` says. It must be among `ca_pem`; if that is
+    // empty it is taken from the server's /ca, or from the chain that the server shows, before anything else is sent.
+    std::string ca_fingerprint;
 };
 
 struct HttpCall {
@@ -26,6 +29,8 @@ struct HttpCall {
     Secret basic_password;
     std::string body;
     HttpTrust trust;
+    std::string client_certificate_pem;  // to show to the server, its chain after it; empty: none
+    Secret client_key_pem;
     std::int64_t connect_timeout_ms = 10'000;
     std::int64_t idle_timeout_ms = 600'000;  // no byte for this long ends the call
     std::size_t body_limit = 16U << 20;      // of an answer collected in memory
@@ -45,7 +50,8 @@ struct HttpAnswer {
 class HttpClient {
   public:
     virtual ~HttpClient() = default;
-    // unavailable: no connection, or it broke; untrusted: certificate not accepted; cancelled: on_body said no.
+    // unavailable: no connection, or it broke; untrusted: certificate not accepted, ours or the server's, or not the one of
+    // the fingerprint; cancelled: on_body said no.
     // Any HTTP status is a success here. Thread-safe.
     virtual Result<HttpAnswer> call(const HttpCall& request) = 0;
 };
