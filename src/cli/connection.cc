@@ -38,28 +38,87 @@ Result<Secret> read_password_file(const std::string& path) {
     return first;
 }
 
-Result<Secret> prompt_password(const std::string& question) {
+namespace {
+
+// The terminal as it was, when this dies.
+class Silence {
+  public:
+    explicit Silence(int terminal) : terminal_(terminal) {
+        if (::tcgetattr(terminal_, &before_) != 0) return;
+        termios silent = before_;
+        silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+        silent_ = ::tcsetattr(terminal_, TCSAFLUSH, &silent) == 0;
+    }
+    ~Silence() {
+        if (silent_) ::tcsetattr(terminal_, TCSAFLUSH, &before_);
+    }
+    Silence(const Silence&) = delete;
+    Silence& operator=(const Silence&) = delete;
+    [[nodiscard]] bool silent() const { return silent_; }
+
+  private:
+    int terminal_;
+    termios before_{};
+    bool silent_ = false;
+};
+
+Result<UniqueFd> open_terminal() {
     UniqueFd terminal(::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
-    if (!terminal.valid())
-        return fail(ErrorCode::invalid, "no password was given, and there is no terminal to ask on",
-                    "use --ucp-password-file FILE or UCP_PASSWORD");
-    termios before{};
-    if (::tcgetattr(terminal.get(), &before) != 0) return fail(system_error(errno, "cannot use the terminal"));
-    termios silent = before;
-    silent.c_lflag &= static_cast<tcflag_t>(~ECHO);
-    ::tcsetattr(terminal.get(), TCSAFLUSH, &silent);
+    if (!terminal.valid()) return fail(ErrorCode::invalid, "there is no terminal to ask on");
+    return terminal;
+}
+
+Result<std::string> ask(int terminal, const std::string& question) {
     std::string line;
-    bool ended = ::write(terminal.get(), question.data(), question.size()) < 0;
+    bool ended = ::write(terminal, question.data(), question.size()) < 0;
     for (char c = 0; !ended && line.size() < 4096;) {
-        ended = ::read(terminal.get(), &c, 1) != 1 || c == '\n';
+        ended = ::read(terminal, &c, 1) != 1 || c == '\n';
         if (!ended) line.push_back(c);
     }
-    ::tcsetattr(terminal.get(), TCSAFLUSH, &before);
-    const bool told = ::write(terminal.get(), "\n", 1) == 1;
-    if (line.empty() || !told) return fail(ErrorCode::invalid, "no password was typed");
-    Secret typed(line);
-    wipe(line);
+    if (line.empty()) return fail(ErrorCode::invalid, "nothing was typed");
+    return line;
+}
+
+}  // namespace
+
+Result<Secret> prompt_password(const std::string& question) {
+    const auto terminal = open_terminal();
+    if (!terminal)
+        return fail(ErrorCode::invalid, "no password was given, and there is no terminal to ask on",
+                    "use --ucp-password-file FILE or UCP_PASSWORD");
+    const Silence silence(terminal->get());
+    if (!silence.silent()) return fail(system_error(errno, "cannot use the terminal"));
+    auto line = ask(terminal->get(), question);
+    const bool told = ::write(terminal->get(), "\n", 1) == 1;
+    if (!line || !told) return fail(ErrorCode::invalid, "no password was typed");
+    Secret typed(*line);
+    wipe(*line);
     return typed;
+}
+
+Result<std::string> prompt_text(const std::string& question) {
+    DTR_ASSIGN(const UniqueFd terminal, open_terminal());
+    return ask(terminal.get(), question);
+}
+
+Result<Secret> prompt_new_password(const std::string& question) {
+    DTR_ASSIGN(Secret first, prompt_password(question));
+    DTR_ASSIGN(const Secret second, prompt_password("Again: "));
+    if (!(first == second)) return fail(ErrorCode::invalid, "the two passwords differ");
+    return first;
+}
+
+Status Connection::ask_for_what_is_missing() {
+    const auto ask_for = [this](std::string& field, const std::string& question) {
+        if (!field.empty() || !may_ask) return;
+        if (auto typed = prompt_text(question)) field = std::move(*typed);
+    };
+    ask_for(url, "Address of UCP (HOST:PORT): ");
+    if (url.empty()) return fail(ErrorCode::invalid, "no server was named", "use --ucp-url HOST:PORT or UCP_URL");
+    ask_for(username, fmt::format("Name of an administrator at {}: ", url));
+    if (username.empty())
+        return fail(ErrorCode::invalid, "no user was named", "use --ucp-username NAME or UCP_USERNAME");
+    return {};
 }
 
 Result<Secret> Connection::find_password() {
@@ -72,9 +131,7 @@ Result<Secret> Connection::find_password() {
 }
 
 Result<HttpCall> Connection::call(std::string method, const std::string& path) {
-    if (url.empty()) return fail(ErrorCode::invalid, "no server was named", "use --ucp-url HOST:PORT or UCP_URL");
-    if (username.empty())
-        return fail(ErrorCode::invalid, "no user was named", "use --ucp-username NAME or UCP_USERNAME");
+    DTR_TRY(ask_for_what_is_missing());
     if (insecure && ca_fingerprint.empty())
         std::fprintf(stderr, "dtr: warning: the server's certificate is not checked\n");
     HttpCall call;
@@ -86,6 +143,20 @@ Result<HttpCall> Connection::call(std::string method, const std::string& path) {
     DTR_ASSIGN(call.basic_password, find_password());
     call.trust = {ca, insecure, ca_fingerprint};
     return call;
+}
+
+Status require_replica(Connection& connection, const std::string& replica_id) {
+    if (replica_id.empty()) return {};
+    DTR_ASSIGN(const HttpCall call, connection.call("GET", "/api/v0/meta/cluster_status"));
+    DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
+    if (answer.status != 200) return fail(answer_error(answer, "cannot ask which replica this is"));
+    boost::system::error_code error;
+    const json::value document = json::parse(answer.body, error);
+    const auto* fields = error ? nullptr : document.if_object();
+    const auto* known = fields == nullptr ? nullptr : fields->if_contains("replica_health");
+    if (known != nullptr && known->is_object() && known->as_object().contains(replica_id)) return {};
+    return fail(ErrorCode::invalid, fmt::format("{} is not replica {}", connection.url, replica_id),
+                "dtr status says which one it is");
 }
 
 ErrorCode error_code_of(std::string_view name) {

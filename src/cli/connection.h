@@ -18,13 +18,15 @@ struct Connection {
     std::string ca;  // PEM text, not a file name
     std::string ca_fingerprint;
     bool insecure = false;
+    bool may_ask = true;  // on the terminal, for address and name
 
     void add_options(CLI::App& command);
-    // A call to `path` with credentials and trust filled in; asks for the password on /dev/tty if none was given.
-    // invalid if something is missing.
+    // A call to `path` with credentials and trust filled in. Asks on /dev/tty for address, name and password if they are
+    // missing. invalid if there is no terminal to ask on.
     Result<HttpCall> call(std::string method, const std::string& path);
 
   private:
+    Status ask_for_what_is_missing();
     Result<Secret> find_password();
     Secret asked_;
 };
@@ -32,12 +34,18 @@ struct Connection {
 // The error that an answer outside 2xx means; `doing` begins its message.
 Error answer_error(const HttpAnswer& answer, std::string_view doing);
 
+// invalid unless the server is the replica with this id; an empty one is not asked for.
+Status require_replica(Connection& connection, const std::string& replica_id);
+
 // The code whose name a server gave; internal if it is none.
 ErrorCode error_code_of(std::string_view name);
 
 // Reads a password file: its first line without the line end.
 Result<Secret> read_password_file(const std::string& path);
-// Asks on /dev/tty without echo; refused if there is no terminal.
+// Ask on /dev/tty, so that stdin and stdout may be archives; the first without echo. invalid: no terminal, or no answer.
 Result<Secret> prompt_password(const std::string& question);
+Result<std::string> prompt_text(const std::string& question);
+// Twice, and the answers must agree.
+Result<Secret> prompt_new_password(const std::string& question);
 
 }  // namespace dtr::cli

@@ -14,8 +14,9 @@ void KeyOptions::add_options(CLI::App& command) {
     command
         .add_option("--identity", identity_files, "Recovery key: an age identity file, with the signer as a comment")
         ->allow_extra_args(false);
-    command.add_option("--passphrase-file", passphrase_file,
-                       "File with the passphrase that the backup was sealed to in its first line");
+    auto* file = command.add_option("--passphrase-file", passphrase_file,
+                                    "File with the passphrase that the backup was sealed to in its first line");
+    command.add_flag("--ask-passphrase", ask_passphrase, "Ask for that passphrase on the terminal")->excludes(file);
     command.add_option("--trust", trusted_ids, "Accept a backup signed by this key (16 hex digits)")
         ->allow_extra_args(false);
 }
@@ -39,6 +40,9 @@ Result<ArchiveKeys> read_keys(const KeyOptions& options) {
     }
     if (!options.passphrase_file.empty()) {
         DTR_ASSIGN(result.keys.passphrase, read_password_file(options.passphrase_file));
+    }
+    if (options.ask_passphrase) {
+        DTR_ASSIGN(result.keys.passphrase, prompt_password("Passphrase of the backup: "));
     }
     result.anchors.key_ids = options.trusted_ids;
     return result;

@@ -1,4 +1,4 @@
-// Flags by which archives are trusted and opened: --identity, --passphrase-file, --trust.
+// Flags by which archives are trusted and opened: --identity, --passphrase-file, --ask-passphrase, --trust.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -18,6 +18,7 @@ struct KeyOptions {
     std::vector<std::string> identity_files;
     std::vector<std::string> trusted_ids;
     std::string passphrase_file;
+    bool ask_passphrase = false;
 
     void add_options(CLI::App& command);
 };
@@ -28,7 +29,7 @@ struct ArchiveKeys {
     [[nodiscard]] bool opens_something() const { return !keys.identities.empty() || keys.passphrase.has_value(); }
 };
 
-// Reads the files. untrusted if one holds no identity.
+// Reads the files, and asks on the terminal if that was said. untrusted if one holds no identity.
 Result<ArchiveKeys> read_keys(const KeyOptions& options);
 
 }  // namespace dtr::cli

@@ -3,30 +3,28 @@
 #include <sys/resource.h>
 
 #include <csignal>
-#include <cstring>
 
 #include "base/fault.h"
 #include "cli/exit_code.h"
+#include "cli/predecessor_flags.h"
 
 namespace dtr::cli {
 namespace {
 
-// Passwords in argv are visible to every user of the machine: say so, and at least end it.
+// What is in argv is visible to every user of the machine: say so, and at least end it.
 void hide_passwords(int argc, char** argv) {
-    for (int i = 1; i < argc; ++i) {
-        for (const char* flag : {"--ucp-password", "--hub-password"}) {
-            const std::size_t length = std::strlen(flag);
-            if (std::strncmp(argv[i], flag, length) != 0) continue;
-            char* secret = nullptr;
-            if (argv[i][length] == '=') secret = argv[i] + length + 1;
-            if (argv[i][length] == '\0' && i + 1 < argc) secret = argv[i + 1];
-            if (secret == nullptr || *secret == '\0') continue;
-            std::memset(secret, 'x', std::strlen(secret));
-            std::fprintf(stderr,
-                         "dtr: warning: a password on the command line can be seen by other users; "
-                         "use --ucp-password-file or UCP_PASSWORD\n");
-        }
-    }
+    for (const std::string& flag : hide_secrets(argc, argv))
+        std::fprintf(stderr, "dtr: warning: what %s was given on the command line can be seen by other users; use %s\n",
+                     flag.c_str(),
+                     flag == "--dtr-key"        ? "--tls-key FILE or DTR_KEY"
+                     : flag == "--hub-password" ? "it no longer: it is ignored"
+                                                : "--ucp-password-file or UCP_PASSWORD");
+}
+
+void say_what_is_ignored(const CLI::App& app) {
+    std::string list;
+    for (const std::string& flag : given_in_vain(app)) list += (list.empty() ? "" : ", ") + flag;
+    if (!list.empty()) std::fprintf(stderr, "dtr: ignored: %s\n", list.c_str());
 }
 
 }  // namespace
@@ -43,11 +41,12 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
     (void)::setrlimit(RLIMIT_CORE, &no_core);
     (void)std::signal(SIGPIPE, SIG_IGN);
     install_fault_injector_from_environment();
+    adopt_newer_environment();
 
     CLI::App app(name == "dtr" ? "dtr: a container registry that comes back" : name, name);
     app.require_subcommand(1);
     app.set_version_flag("--version", kProductVersion);
-    app.set_help_all_flag("--help-extended", "Help of every command");
+    app.set_help_all_flag("--help-extended", "Help of every command")->envname("DTR_EXTENDED_HELP");
     Program program{app, openers, {}};
     add_commands(program);
     try {
@@ -57,6 +56,7 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
         return code == 0 ? kGood : kUsage;
     }
     hide_passwords(argc, argv);
+    say_what_is_ignored(app);
     try {
         return program.run ? program.run() : static_cast<int>(kUsage);
     } catch (const std::exception& error) {

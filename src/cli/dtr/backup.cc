@@ -10,6 +10,7 @@
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/missing.h"
+#include "cli/predecessor_flags.h"
 #include "cli/streams.h"
 #include "cli/work_stream.h"
 #include "cluster/replica.h"
@@ -31,6 +32,7 @@ struct BackupCommand {
     std::string secrets = "sealed";
     std::string encrypt = "none";
     std::string passphrase_file;
+    bool ask_passphrase = false;
     std::vector<std::string> recipients;
     std::string data_dir = kDefaultDataDir;
     bool config_only = false;
@@ -119,6 +121,8 @@ Result<backup::BackupOptions> read_options(const BackupCommand& command) {
     }
     if (!command.passphrase_file.empty()) {
         DTR_ASSIGN(options.passphrase, read_password_file(command.passphrase_file));
+    } else if (command.ask_passphrase) {
+        DTR_ASSIGN(options.passphrase, prompt_new_password("Passphrase for the backup: "));
     }
     DTR_TRY(check(options));
     const bool stream = options.encryption == backup::EncryptionChoice::stream;
@@ -341,8 +345,10 @@ void add_backup(Program& program) {
     app->add_option("--secrets", command->secrets, "sealed, plaintext or omit")->capture_default_str();
     app->add_option("--encrypt", command->encrypt, "none, entries (all but seal and sums) or stream (one age file)")
         ->capture_default_str();
-    app->add_option("--passphrase-file", command->passphrase_file,
-                    "Seal to the passphrase in the first line of FILE, too; a stream: to it alone");
+    auto* file = app->add_option("--passphrase-file", command->passphrase_file,
+                                 "Seal to the passphrase in the first line of FILE, too; a stream: to it alone");
+    app->add_flag("--ask-passphrase", command->ask_passphrase, "Ask for that passphrase on the terminal")
+        ->excludes(file);
     app->add_option("--recipient", command->recipients, "age public key that may open what is sealed, too")
         ->allow_extra_args(false);
     app->add_flag("--allow-missing", command->allow_missing,
@@ -355,6 +361,7 @@ void add_backup(Program& program) {
         ->capture_default_str();
     app->add_flag("--json", command->json_output, "Summary as JSON on stderr");
     app->add_flag("--debug", command->debug, "Verbose log on stderr")->envname("DEBUG");
+    accept_predecessor_flags(*app, kOfBackup);
     app->callback(
         [&program, command] { program.run = [&program, command] { return run_backup(*command, program.openers); }; });
     app->footer(

@@ -3,8 +3,11 @@
 
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
+#include "cli/keys.h"
+#include "cli/predecessor_flags.h"
 #include "cli/settings_text.h"
 #include "cli/work_stream.h"
+#include "sys/log.h"
 
 namespace dtr::cli {
 namespace {
@@ -15,10 +18,13 @@ struct ReconfigureCommand {
     Connection connection;
     std::vector<std::string> set;
     std::vector<std::string> unset;
+    std::string replica_id;
     bool json_output = false;
+    bool debug = false;
 };
 
 Status reconfigure(ReconfigureCommand& command) {
+    DTR_TRY(require_replica(command.connection, command.replica_id));
     json::object changes;
     for (const std::string& text : command.set) {
         DTR_ASSIGN(const auto pair, split_setting(text));
@@ -66,8 +72,14 @@ void add_reconfigure(Program& program) {
     app->add_option("--set", command->set, "KEY=VALUE; may be repeated")->allow_extra_args(false);
     app->add_option("--unset", command->unset, "KEY: back to its default; may be repeated")->allow_extra_args(false);
     app->add_flag("--json", command->json_output, "As JSON");
+    app->add_option("--existing-replica-id", command->replica_id, "Replica to change it through; checked")
+        ->envname("DTR_REPLICA_ID")
+        ->check(check_replica_id);
+    app->add_flag("--debug", command->debug, "Verbose log on stderr")->envname("DEBUG");
+    accept_predecessor_flags(*app, kOfReconfigure);
     app->callback([&program, command] {
         program.run = [command] {
+            if (command->debug) log::set_level(log::Level::debug);
             const auto done = reconfigure(*command);
             return done ? static_cast<int>(kGood) : report(done.error());
         };

@@ -11,6 +11,7 @@
 #include "cli/exit_code.h"
 #include "cli/keys.h"
 #include "cli/missing.h"
+#include "cli/predecessor_flags.h"
 #include "cli/streams.h"
 #include "cluster/install.h"
 #include "sys/log.h"
@@ -38,6 +39,8 @@ struct RestoreCommand {
     bool revoke_access_tokens = false;
     bool json_output = false;
     bool debug = false;
+    std::string log_level = "info";
+    bool default_storage = false;  // there is no other
 };
 
 // What both a restore and its rehearsal are made of.
@@ -272,9 +275,15 @@ void add_restore(Program& program) {
                   "Also a backup that lacks blobs; lists the tags that suffer, exit code 4");
     app->add_flag("--json", command->json_output, "Report as JSON on stdout");
     app->add_flag("--debug", command->debug, "Verbose log on stderr")->envname("DEBUG");
+    app->add_option("--log-level", command->log_level, "debug, info, warn, error")->envname("LOG_LEVEL");
+    app->add_flag("--dtr-use-default-storage", command->default_storage,
+                  "Images go into the data directory, as they always do")
+        ->envname("DTR_DEFAULT_STORAGE");
+    accept_predecessor_flags(*app, kOfRestore);
     app->callback([&program, command] {
         program.run = [&program, command] {
-            if (command->debug) log::set_level(log::Level::debug);
+            if (!log::set_level(command->debug ? "debug" : command->log_level))
+                return report({ErrorCode::invalid, "no such log level: " + command->log_level, {}});
             if (command->undo) return undo(*command, program.openers);
             if (command->discard_staged || command->forget_undo) return tidy(*command, program.openers);
             if (command->dry_run) {

@@ -7,6 +7,7 @@
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/keys.h"
+#include "cli/predecessor_flags.h"
 #include "cli/settings_text.h"
 #include "cli/streams.h"
 #include "cluster/replica.h"
@@ -24,6 +25,10 @@ struct ServeOptions {
     std::string admin_password_file;
     std::string tls_cert;
     std::string tls_key;
+    std::string certificate_pem;  // the same as texts
+    std::string key_pem;
+    std::string ca_pem;
+    unsigned https_port = 0;
     std::string external_url;
     std::string replica_id;
     std::string log_level = "info";
@@ -42,6 +47,12 @@ Result<std::vector<http::Address>> addresses(const std::vector<std::string>& tex
         all.push_back(std::move(address));
     }
     return all;
+}
+
+std::vector<std::string> tls_addresses(const ServeOptions& options) {
+    if (!options.listen.empty()) return options.listen;
+    if (options.https_port != 0) return {fmt::format(":{}", options.https_port)};
+    return options.http_listen.empty() ? std::vector<std::string>{"127.0.0.1:8443"} : std::vector<std::string>();
 }
 
 // Host part of an external URL or host:port.
@@ -97,10 +108,17 @@ Status install_if_empty(cluster::Environment& environment, const ServeOptions& o
 
 Result<identity::KeyAndCertificate> find_certificate(cluster::Replica& replica, const ServeOptions& options,
                                                      const std::vector<std::string>& names) {
-    if (options.tls_cert.empty()) return replica.server_certificate(names);
-    DTR_ASSIGN(const std::string certificate, read_named_file(options.tls_cert));
-    DTR_ASSIGN(const std::string key, read_named_file(options.tls_key));
-    identity::KeyAndCertificate pair{Secret(key), certificate};
+    identity::KeyAndCertificate pair;
+    if (!options.tls_cert.empty()) {
+        DTR_ASSIGN(pair.certificate_pem, read_named_file(options.tls_cert));
+        DTR_ASSIGN(std::string key, read_named_file(options.tls_key));
+        pair.key_pem = Secret(key);
+        wipe(key);
+    } else if (!options.certificate_pem.empty()) {
+        pair = {Secret(options.key_pem), options.certificate_pem + "\n" + options.ca_pem};
+    } else {
+        return replica.server_certificate(names);
+    }
     DTR_TRY(identity::check_pair(pair.certificate_pem, pair.key_pem));
     return pair;
 }
@@ -135,12 +153,12 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     DTR_ASSIGN(replica_options.settings, own_settings(options));
     registry::Settings scratch;
     for (const auto& [key, value] : replica_options.settings) DTR_TRY(cluster::set(scratch, key, value));
+    if (options.certificate_pem.empty() != options.key_pem.empty())
+        return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key need each other");
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), options.data_dir, true));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     http::ServerOptions server_options;
-    DTR_ASSIGN(server_options.tls_addresses, addresses(options.listen.empty() && options.http_listen.empty()
-                                                           ? std::vector<std::string>{"127.0.0.1:8443"}
-                                                           : options.listen));
+    DTR_ASSIGN(server_options.tls_addresses, addresses(tls_addresses(options)));
     DTR_ASSIGN(server_options.plain_addresses, addresses(options.http_listen));
     std::vector<std::string> more;
     for (const http::Address& address : server_options.tls_addresses) more.push_back(address.host);
@@ -158,6 +176,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     server_options.private_key_pem = certificate.key_pem;
     DTR_ASSIGN(std::string ca_pem, replica->authority_certificate());
     DTR_ASSIGN(const std::string fingerprint, identity::fingerprint(ca_pem));
+    if (!options.ca_pem.empty()) ca_pem += options.ca_pem + "\n";
 
     api::Application application(
         api::Services{replica->registry(), replica->accounts(), replica->access_tokens(), replica->authenticator(),
@@ -172,8 +191,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     std::string where;
     std::size_t index = 0;
     for (const std::string& address : server->addresses())
-        where += fmt::format(
-            " {}://{}", index++ < options.listen.size() || options.http_listen.empty() ? "https" : "http", address);
+        where += fmt::format(" {}://{}", index++ < tls_addresses(options).size() ? "https" : "http", address);
     log::info("replica {} of cluster {}, epoch {}, CA {}", replica->current().replica_id,
               replica->current().cluster_id.substr(0, 8), replica->current().epoch, fingerprint);
     std::fprintf(stderr, "dtr: ready%s\n", where.c_str());
@@ -201,15 +219,20 @@ void add_serve(Program& program) {
     auto* key = command->add_option("--tls-key", options->tls_key, "Its private key (PEM file)");
     cert->needs(key);
     key->needs(cert);
+    command->add_option("--dtr-cert", options->certificate_pem, "Own certificate chain (PEM text)")
+        ->envname("DTR_CERT");
+    command->add_option("--dtr-key", options->key_pem, "Its private key (PEM text)")->envname("DTR_KEY");
+    command->add_option("--dtr-ca", options->ca_pem, "Its authority (PEM text), sent along and served at /ca")
+        ->envname("DTR_CA");
+    command->add_option("--replica-https-port", options->https_port, "The same as --listen :PORT")
+        ->envname("REPLICA_HTTPS_PORT")
+        ->check(CLI::Range(0, 65535));
     command
         ->add_option("--dtr-external-url,--external-url", options->external_url, "Address under which clients reach us")
         ->envname("DTR_EXTERNAL_URL");
     command->add_option("--replica-id", options->replica_id, "Id of a new replica: 12 hex digits")
         ->envname("DTR_INSTALL_REPLICA_ID")
-        ->check([](const std::string& id) {
-            const bool good = id.size() == 12 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
-            return good ? std::string() : std::string("a replica id is 12 lower-case hex digits");
-        });
+        ->check(check_replica_id);
     command->add_option("--trusted-proxy", options->trusted_proxies, "Address whose X-Forwarded-* headers are believed")
         ->allow_extra_args(false);
     command->add_flag("--no-install", options->no_install, "Never make a new registry");
@@ -219,6 +242,7 @@ void add_serve(Program& program) {
     command->add_option("--config", options->settings_file, "File of settings (TOML)")->envname("DTR_CONFIG");
     command->add_option("--log-level", options->log_level, "debug, info, warn, error")->envname("LOG_LEVEL");
     command->add_flag("--debug", options->debug, "Log everything")->envname("DEBUG");
+    accept_predecessor_flags(*command, kOfInstall);
     command->callback([&program, options] {
         program.run = [&program, options] {
             sigset_t set;  // before any thread: they inherit it, and only wait_for_signal() takes them

@@ -38,10 +38,8 @@ Result<std::string> new_password(const UserCommand& command) {
         DTR_ASSIGN(const Secret password, read_password_file(command.password_file));
         return std::string(password.expose());
     }
-    DTR_ASSIGN(const Secret first, prompt_password(fmt::format("New password of {}: ", command.name)));
-    DTR_ASSIGN(const Secret second, prompt_password("Again: "));
-    if (!(first == second)) return fail(ErrorCode::invalid, "the two passwords differ");
-    return std::string(first.expose());
+    DTR_ASSIGN(const Secret typed, prompt_new_password(fmt::format("New password of {}: ", command.name)));
+    return std::string(typed.expose());
 }
 
 Status create(UserCommand& command) {
