@@ -53,6 +53,16 @@ def http_seeds():
                                     "repository(plugin):a/b:pull",
                                     "repository:host:5000/a/b:pull repository:c/d:pull,push,delete"]):
         keep("scope", number, value)
+    for number, value in enumerate([
+            '{"issuer":"https://id.example","clientID":"dtr","scopes":["openid"],"groupsClaim":"groups",'
+            '"adminGroup":"root"}',
+            '{"iss":"https://id.example","aud":["dtr"],"azp":"dtr","sub":"s","nonce":"n-1","iat":1700000000,'
+            '"exp":1700000300,"preferred_username":"alice","name":"Alice","realm":{"groups":["root","devs"]}}',
+            '{"keys":[{"kty":"EC","crv":"P-256","kid":"k","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",'
+            '"y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}',
+            "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e30.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSA"
+            "pmWQxfKTUJqPP3-Kg6NU1Q", "https://id.example:8443/a/b?c=d"]):
+        keep("oidc", number, value)
     for number, value in enumerate(["admin/hello", "a__b/c-d/e.f---g", "v1.2.3-rc_1", "library"]):
         keep("reference", number, value)
     for number, value in enumerate(["%2f..%2Fx+y", "YWRtaW46cHc=", "YWRtaW4", "68656c6c6f",

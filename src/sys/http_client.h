@@ -33,6 +33,7 @@ struct HttpCall {
     Secret client_key_pem;
     std::int64_t connect_timeout_ms = 10'000;
     std::int64_t idle_timeout_ms = 600'000;  // no byte for this long ends the call
+    std::int64_t timeout_ms = 0;             // of the whole call; 0: as long as bytes come
     std::size_t body_limit = 16U << 20;      // of an answer collected in memory
     // If set, told of each header as it arrives; the name is in lower case.
     std::function<void(std::string_view name, std::string_view value)> on_header;

@@ -111,6 +111,15 @@ TEST(HttpClient, SendsWhatItIsGiven) {
     EXPECT_TRUE(request.ends_with(call.body));
 }
 
+TEST(HttpClient, AWholeCallMayBeLimitedInTime) {
+    ScriptedPeer peer("", 1000);  // waits for a body that does not come
+    HttpCall call = get(peer.url());
+    call.timeout_ms = 50;
+    const auto answer = curl_http_client().call(call);
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().code, ErrorCode::unavailable);
+}
+
 TEST(HttpClient, StreamsGoodBodiesAndCollectsOthers) {
     for (const int status : {200, 500}) {
         ScriptedPeer peer(fmt::format("HTTP/1.1 {} X\r\nContent-Length: 6\r\n\r\nstream", status));
