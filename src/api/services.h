@@ -7,6 +7,7 @@
 
 #include "backup/backup_service.h"
 #include "base/clock.h"
+#include "cluster/certificates.h"
 #include "cluster/settings.h"
 #include "config/config_store.h"
 #include "identity/access_tokens.h"
@@ -39,6 +40,7 @@ struct Services {
     std::string external_url;                  // "https://registry.example"; empty: taken from requests
     std::vector<std::string> trusted_proxies;  // addresses whose X-Forwarded-* are believed
     std::string staged_restore = {};           // backup whose interrupted restore lies beside what is live, or empty
+    cluster::Certificates* certificates = nullptr;  // null: /ca is ca_pem, and nothing can be changed
 };
 
 }  // namespace dtr::api

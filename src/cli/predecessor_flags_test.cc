@@ -15,8 +15,11 @@ namespace {
 using ::testing::HasSubstr;
 
 // Our commands, and which of the predecessor's each stands for.
-const std::map<std::string, PredecessorCommand> kOurs = {
-    {"serve", kOfInstall}, {"backup", kOfBackup}, {"restore", kOfRestore}, {"reconfigure", kOfReconfigure}};
+const std::map<std::string, PredecessorCommand> kOurs = {{"serve", kOfInstall},
+                                                         {"backup", kOfBackup},
+                                                         {"restore", kOfRestore},
+                                                         {"reconfigure", kOfReconfigure},
+                                                         {"dumpcerts", kOfDumpcerts}};
 
 const std::map<std::string, std::string> kSamples = {
     {"--existing-replica-id", "0123456789ab"}, {"--replica-id", "000000000000"}, {"--log-level", "INFO"},
@@ -209,8 +212,10 @@ TEST(PredecessorFlags, AWholeLineOfOldFlags) {
 
 TEST(PredecessorFlags, OurCertificateFlagsAreMeant) {
     for (const char* name : {"--dtr-ca", "--dtr-cert", "--dtr-key", "--replica-https-port", "--log-level"}) {
-        const Parsed serve({"serve"});
-        EXPECT_FALSE(serve.app.get_subcommand("serve")->get_option(name)->get_group().empty()) << name;
+        const Parsed all({"version"});
+        EXPECT_FALSE(all.app.get_subcommand("serve")->get_option(name)->get_group().empty()) << name;
+        const bool certificate = std::string(name).starts_with("--dtr-");
+        EXPECT_NE(all.app.get_subcommand("reconfigure")->get_option(name)->get_group().empty(), certificate) << name;
     }
 }
 

@@ -3,13 +3,11 @@
 #include <algorithm>
 
 #include "backup/settle.h"
-#include "identity/certificates.h"
+#include "cluster/certificates.h"
 #include "sys/log.h"
 
 namespace dtr::cluster {
 namespace {
-
-constexpr Micros kRenewBefore = 30 * identity::kDay;
 
 // What is staged or left over beside a live state: a restore stays staged until it is run again or given up.
 Status settle(Environment& environment, const config::Current& current, const config::Staging& staged,
@@ -176,22 +174,7 @@ Result<std::string> Replica::external_url() {
 }
 
 Result<identity::KeyAndCertificate> Replica::server_certificate(const std::vector<std::string>& names) {
-    DTR_ASSIGN(const config::Entry stored, config_->get(kServerCertificate));
-    DTR_ASSIGN(const auto covered, identity::certificate_names(stored.value.expose()));
-    DTR_ASSIGN(const Micros end, identity::not_after(stored.value.expose()));
-    const bool fits = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
-        return std::find(covered.begin(), covered.end(), name) != covered.end();
-    });
-    if (!fits || end - environment_.clock.now() < kRenewBefore) {
-        log::info("issuing a new server certificate");
-        // An authority that is no longer good, or a clock that is years off: the old certificate serves better than none.
-        if (const Status issued = issue_server_certificate(*config_, names, environment_.clock, environment_.random);
-            !issued)
-            log::error("serving with the old server certificate: {}", issued.error().text());
-    }
-    DTR_ASSIGN(const config::Entry key, config_->get(kServerKey));
-    DTR_ASSIGN(const config::Entry certificate, config_->get(kServerCertificate));
-    return identity::KeyAndCertificate{key.value, std::string(certificate.value.expose())};
+    return issued_certificate(*config_, names, environment_.clock, environment_.random);
 }
 
 }  // namespace dtr::cluster

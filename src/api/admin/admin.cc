@@ -122,6 +122,7 @@ http::Reply handle(Services& services, const http::Request& request) {
     if (!api) return handle_accounts(services, request, *caller);
     if (request.path == "/api/v0/meta/cluster_status") return handle_cluster_status(services, request, *caller);
     if (request.path == "/api/v0/recovery-key") return handle_recovery_key(services, request, *caller);
+    if (request.path.starts_with("/api/v0/certificates")) return handle_certificates(services, request, *caller);
     if (request.path == "/api/v0/events") return handle_events(services, request, *caller);
     if (request.path == "/api/v0/audit") return handle_audit(services, request, *caller);
     if (request.path.starts_with("/api/v0/accounts/")) return handle_account_grants(services, request, *caller);

@@ -30,6 +30,7 @@ http::Reply handle_backup(Services& services, const http::Request& request, cons
 http::Reply handle_access_tokens(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_maintenance(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_settings(Services& services, const http::Request& request, const Caller& caller);
+http::Reply handle_certificates(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_recovery_key(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_cluster_status(Services& services, const http::Request& request, const Caller& caller);
 

@@ -29,6 +29,8 @@ void add_dtr_commands(Program& program) {
     add_gc(program);
     add_scrub(program);
     add_reconfigure(program);
+    add_dumpcerts(program);
+    add_images(program);
     add_version(program);
 }
 

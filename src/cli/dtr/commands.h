@@ -20,6 +20,8 @@ void add_token(Program& program);
 void add_gc(Program& program);
 void add_scrub(Program& program);
 void add_reconfigure(Program& program);
+void add_dumpcerts(Program& program);
+void add_images(Program& program);
 void add_version(Program& program);
 
 }  // namespace dtr::cli

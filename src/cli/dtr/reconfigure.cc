@@ -7,6 +7,7 @@
 #include "cli/predecessor_flags.h"
 #include "cli/settings_text.h"
 #include "cli/work_stream.h"
+#include "sys/certificate_pin.h"
 #include "sys/log.h"
 
 namespace dtr::cli {
@@ -19,12 +20,103 @@ struct ReconfigureCommand {
     std::vector<std::string> set;
     std::vector<std::string> unset;
     std::string replica_id;
+    std::string certificate;
+    std::string key;
+    std::string ca;
+    bool no_certificate = false;
+    bool rotate = false;
+    bool change = false;
+    bool finish = false;
+    bool cancel = false;
     bool json_output = false;
     bool debug = false;
 };
 
+// --- certificates ---
+
+Result<json::object> send(ReconfigureCommand& command, const char* method, const char* path, const json::object& body) {
+    DTR_ASSIGN(HttpCall call, command.connection.call(method, path));
+    if (!body.empty()) call.body = json::serialize(body);
+    const auto answer = curl_http_client().call(call);
+    wipe(call.body);
+    if (!answer) return fail(answer.error());
+    if (answer->status != 200) return fail(answer_error(*answer, "cannot change the certificates"));
+    boost::system::error_code error;
+    json::value document = json::parse(answer->body, error);
+    if (error || !document.is_object())
+        return fail(ErrorCode::unavailable, "the server's answer says nothing about certificates");
+    return std::move(document.as_object());
+}
+
+void print_certificates(const ReconfigureCommand& command, const json::object& state) {
+    if (command.json_output) {
+        std::printf("%s\n", json::serialize(state).c_str());
+        return;
+    }
+    for (const char* name : {"authority", "next", "old"})
+        if (const std::string text = text_in(state, name); !text.empty()) std::printf("%s = %s\n", name, text.c_str());
+    if (const auto* server = state.if_contains("server"); server != nullptr && server->is_object())
+        std::printf("server = %s (%s, until %s)\n", text_in(server->as_object(), "fingerprint").c_str(),
+                    text_in(server->as_object(), "source").c_str(), text_in(server->as_object(), "notAfter").c_str());
+}
+
+Status give_certificate(ReconfigureCommand& command) {
+    const bool back = command.no_certificate;
+    if (!back && (command.certificate.empty() || command.key.empty()))
+        return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key need each other");
+    DTR_ASSIGN(
+        const json::object state,
+        send(command, back ? "DELETE" : "PUT", "/api/v0/certificates/server",
+             back ? json::object()
+                  : json::object{{"certificate", command.certificate}, {"key", command.key}, {"ca", command.ca}}));
+    print_certificates(command, state);
+    const auto* server = state.if_contains("server");
+    if (server != nullptr && server->is_object() && text_in(server->as_object(), "source") == "replica")
+        std::fprintf(stderr, "dtr: warning: this replica goes on with the certificate of its own command line\n");
+    return {};
+}
+
+// What the server now shows at /ca, asked for as any client would.
+void compare(ReconfigureCommand& command, const json::object& state) {
+    auto call = command.connection.call("GET", "/ca");
+    if (!call) return;
+    call->basic_username.clear();
+    call->trust.ca_fingerprint.clear();
+    call->trust.insecure = command.connection.ca.empty();
+    const auto shown = curl_http_client().call(*call);
+    if (!shown) {
+        std::fprintf(stderr, "dtr: warning: what was given with --ucp-ca does not open this server any more: %s\n",
+                     shown.error().message.c_str());
+        return;
+    }
+    for (const char* name : {"authority", "next", "old"}) {
+        const std::string fingerprint = text_in(state, name);
+        if (!fingerprint.empty() && certificate_with(shown->body, fingerprint).empty())
+            std::fprintf(stderr, "dtr: warning: /ca does not show the %s authority %s\n", name, fingerprint.c_str());
+    }
+}
+
+Status rotate(ReconfigureCommand& command) {
+    const char* step = command.change ? "switch" : command.finish ? "finish" : command.cancel ? "cancel" : "begin";
+    DTR_ASSIGN(const json::object state, send(command, "POST", "/api/v0/certificates/authority", {{"step", step}}));
+    print_certificates(command, state);
+    compare(command, state);
+    const std::string phase = text_in(state, "phase");
+    const char* next = "dtr: the rotation is over\n";
+    if (phase == "begun")
+        next = "dtr: next: give every client what /ca answers now (both authorities), then --rotate-ca --switch\n";
+    if (phase == "switched")
+        next = "dtr: next: when every client has come back, --rotate-ca --finish; until then --cancel goes back\n";
+    std::fputs(next, stderr);
+    return {};
+}
+
 Status reconfigure(ReconfigureCommand& command) {
     DTR_TRY(require_replica(command.connection, command.replica_id));
+    const bool certificate = command.no_certificate || !command.certificate.empty() || !command.key.empty();
+    if (certificate) DTR_TRY(give_certificate(command));
+    if (command.rotate) DTR_TRY(rotate(command));
+    if ((certificate || command.rotate) && command.set.empty() && command.unset.empty()) return {};
     json::object changes;
     for (const std::string& text : command.set) {
         DTR_ASSIGN(const auto pair, split_setting(text));
@@ -71,6 +163,20 @@ void add_reconfigure(Program& program) {
     command->connection.add_options(*app);
     app->add_option("--set", command->set, "KEY=VALUE; may be repeated")->allow_extra_args(false);
     app->add_option("--unset", command->unset, "KEY: back to its default; may be repeated")->allow_extra_args(false);
+    auto* certificate =
+        app->add_option("--dtr-cert", command->certificate, "Certificate chain of your own (PEM text) for all replicas")
+            ->envname("DTR_CERT");
+    app->add_option("--dtr-key", command->key, "Its private key (PEM text)")->envname("DTR_KEY");
+    app->add_flag("--no-dtr-cert", command->no_certificate, "Back to certificates of the cluster's own authority")
+        ->excludes(certificate);
+    app->add_option("--dtr-ca", command->ca, "Its authority (PEM text), shown at /ca")->envname("DTR_CA");
+    auto* rotate = app->add_flag("--rotate-ca", command->rotate, "Begin to change the certificate authority");
+    auto* change = app->add_flag("--switch", command->change, "The next authority takes over");
+    auto* finish = app->add_flag("--finish", command->finish, "Forget the old authority");
+    auto* cancel = app->add_flag("--cancel", command->cancel, "Back to the authority before");
+    for (CLI::Option* step : {change, finish, cancel}) step->needs(rotate);
+    change->excludes(finish)->excludes(cancel);
+    finish->excludes(cancel);
     app->add_flag("--json", command->json_output, "As JSON");
     app->add_option("--existing-replica-id", command->replica_id, "Replica to change it through; checked")
         ->envname("DTR_REPLICA_ID")
@@ -85,7 +191,9 @@ void add_reconfigure(Program& program) {
         };
     });
     app->footer(
-        "Examples:\n  dtr reconfigure --set gc.interval=1h --set scrub.rate=50MiB --ucp-url 127.0.0.1:8443 ...");
+        "Examples:\n  dtr reconfigure --set gc.interval=1h --set scrub.rate=50MiB --ucp-url 127.0.0.1:8443 ...\n"
+        "  dtr reconfigure --dtr-cert \"$(cat cert.pem)\" --dtr-key \"$(cat key.pem)\" --ucp-url ...\n"
+        "  dtr reconfigure --rotate-ca --ucp-url ...");
 }
 
 }  // namespace dtr::cli

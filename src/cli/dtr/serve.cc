@@ -10,6 +10,7 @@
 #include "cli/predecessor_flags.h"
 #include "cli/settings_text.h"
 #include "cli/streams.h"
+#include "cluster/certificates.h"
 #include "cluster/replica.h"
 #include "http/server.h"
 #include "identity/certificates.h"
@@ -17,6 +18,8 @@
 
 namespace dtr::cli {
 namespace {
+
+constexpr int kSignals[] = {SIGTERM, SIGINT, SIGHUP};
 
 struct ServeOptions {
     std::string data_dir = kDefaultDataDir;
@@ -106,21 +109,20 @@ Status install_if_empty(cluster::Environment& environment, const ServeOptions& o
     return {};
 }
 
-Result<identity::KeyAndCertificate> find_certificate(cluster::Replica& replica, const ServeOptions& options,
-                                                     const std::vector<std::string>& names) {
-    identity::KeyAndCertificate pair;
+// The certificate of the command line; files are read anew each time, so that they can be replaced.
+Result<std::optional<cluster::OwnCertificate>> own_certificate(const ServeOptions& options) {
+    cluster::OwnCertificate own;
+    own.authority_pem = options.ca_pem;
     if (!options.tls_cert.empty()) {
-        DTR_ASSIGN(pair.certificate_pem, read_named_file(options.tls_cert));
+        DTR_ASSIGN(own.pair.certificate_pem, read_named_file(options.tls_cert));
         DTR_ASSIGN(std::string key, read_named_file(options.tls_key));
-        pair.key_pem = Secret(key);
+        own.pair.key_pem = Secret(key);
         wipe(key);
-    } else if (!options.certificate_pem.empty()) {
-        pair = {Secret(options.key_pem), options.certificate_pem + "\n" + options.ca_pem};
-    } else {
-        return replica.server_certificate(names);
+        return own;
     }
-    DTR_TRY(identity::check_pair(pair.certificate_pem, pair.key_pem));
-    return pair;
+    if (options.certificate_pem.empty()) return std::optional<cluster::OwnCertificate>();
+    own.pair = {Secret(options.key_pem), options.certificate_pem};
+    return own;
 }
 
 // What this replica's file and command line set, the latter above the former.
@@ -137,13 +139,16 @@ Result<cluster::SettingValues> own_settings(const ServeOptions& options) {
     return values;
 }
 
-void wait_for_signal() {
+// SIGHUP: what was read from files is read again.
+void wait_for_the_end(cluster::Certificates& certificates) {
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
+    for (const int signal : kSignals) sigaddset(&set, signal);
     int received = 0;
-    sigwait(&set, &received);
+    while (sigwait(&set, &received) != 0 || received == SIGHUP) {
+        if (const Status read = certificates.refresh(); !read)
+            log::error("going on with the certificate in force: {}", read.error().text());
+    }
 }
 
 Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
@@ -171,23 +176,28 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
         DTR_ASSIGN(external_url, as_url(options.external_url));
     }
     if (!external_url.empty()) more.push_back(host_of(external_url));
-    DTR_ASSIGN(const auto certificate, find_certificate(*replica, options, cluster::default_server_names(more)));
-    server_options.certificate_pem = certificate.certificate_pem;
-    server_options.private_key_pem = certificate.key_pem;
+    DTR_ASSIGN(const auto certificates,
+               cluster::Certificates::open(
+                   replica->config(), cluster::default_server_names(more),
+                   [&options] { return own_certificate(options); }, system_clock(), system_random()));
+    server_options.certificate_pem = certificates->served().pair.certificate_pem;
+    server_options.private_key_pem = certificates->served().pair.key_pem;
     DTR_ASSIGN(std::string ca_pem, replica->authority_certificate());
     DTR_ASSIGN(const std::string fingerprint, identity::fingerprint(ca_pem));
-    if (!options.ca_pem.empty()) ca_pem += options.ca_pem + "\n";
 
     api::Application application(
         api::Services{replica->registry(), replica->accounts(), replica->access_tokens(), replica->authenticator(),
                       replica->tokens(), replica->policy(), replica->organizations(), replica->config(),
                       replica->backups(), replica->settings(), [&replica] { return replica->confirm_restore(); },
                       system_clock(), kProductVersion, replica->current().replica_id, std::move(ca_pem), external_url,
-                      options.trusted_proxies, replica->staged_restore()});
+                      options.trusted_proxies, replica->staged_restore(), certificates.get()});
     DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
     application.set_connection_count([&server] { return server->open_connections(); });
     replica->registry().start();
     server->start();
+    certificates->start([&server](const cluster::ServedCertificate& served) {
+        return server->set_certificate(served.pair.certificate_pem, served.pair.key_pem);
+    });
     std::string where;
     std::size_t index = 0;
     for (const std::string& address : server->addresses())
@@ -195,8 +205,9 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     log::info("replica {} of cluster {}, epoch {}, CA {}", replica->current().replica_id,
               replica->current().cluster_id.substr(0, 8), replica->current().epoch, fingerprint);
     std::fprintf(stderr, "dtr: ready%s\n", where.c_str());
-    wait_for_signal();
+    wait_for_the_end(*certificates);
     log::info("stopping");
+    certificates->stop();
     server->stop();
     return {};
 }
@@ -245,10 +256,9 @@ void add_serve(Program& program) {
     accept_predecessor_flags(*command, kOfInstall);
     command->callback([&program, options] {
         program.run = [&program, options] {
-            sigset_t set;  // before any thread: they inherit it, and only wait_for_signal() takes them
+            sigset_t set;  // before any thread: they inherit it, and only wait_for_the_end() takes them
             sigemptyset(&set);
-            sigaddset(&set, SIGTERM);
-            sigaddset(&set, SIGINT);
+            for (const int signal : kSignals) sigaddset(&set, signal);
             pthread_sigmask(SIG_BLOCK, &set, nullptr);
             if (!log::set_level(options->debug ? "debug" : options->log_level)) {
                 std::fprintf(stderr, "dtr: no such log level: %s\n", options->log_level.c_str());
