@@ -18,7 +18,7 @@ namespace json = boost::json;
 constexpr std::size_t kTokenBytesMax = 64U << 10;
 constexpr std::size_t kHeaderBytesMax = 4096;
 constexpr std::size_t kCoordinateBytes = 32;
-constexpr std::size_t kModulusBytesMin = 256;   // 2048 bits
+constexpr int kModulusBitsMin = 2048;
 constexpr std::size_t kModulusBytesMax = 1024;  // larger ones cost us, not their maker
 constexpr std::size_t kExponentBytesMax = 4;
 constexpr std::size_t kKidBytesMax = 512;
@@ -51,14 +51,14 @@ PkeyPtr build(const char* kind, OSSL_PARAM_BLD& builder) {
 PkeyPtr rsa_key(const json::object& jwk) {
     const auto modulus = base64url_decode(text_of(jwk, "n"));
     const auto exponent = base64url_decode(text_of(jwk, "e"));
-    if (!modulus || !exponent || modulus->size() < kModulusBytesMin || modulus->size() > kModulusBytesMax ||
-        (*modulus)[0] == 0 || exponent->empty() || exponent->size() > kExponentBytesMax)
+    if (!modulus || !exponent || modulus->empty() || modulus->size() > kModulusBytesMax || (*modulus)[0] == 0 ||
+        exponent->empty() || exponent->size() > kExponentBytesMax)
         return nullptr;
     const bool odd = (static_cast<unsigned char>(exponent->back()) & 1U) != 0;
     const BignumPtr n = to_number(*modulus);
     const BignumPtr e = to_number(*exponent);
     const ParamBuilderPtr builder(OSSL_PARAM_BLD_new());
-    if (!odd || !n || !e || !builder || BN_is_one(e.get()) || BN_num_bits(n.get()) < 2048 ||
+    if (!odd || !n || !e || !builder || BN_is_one(e.get()) || BN_num_bits(n.get()) < kModulusBitsMin ||
         OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, n.get()) != 1 ||
         OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, e.get()) != 1)
         return nullptr;

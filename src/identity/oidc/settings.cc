@@ -156,15 +156,13 @@ Result<std::optional<StoredSettings>> load_settings(config::ConfigStore& config)
     return StoredSettings{*std::move(settings), Secret(*key), entry->modified};
 }
 
-Status save_settings(config::ConfigStore& config, Random& random, const Settings& settings,
-                     const std::optional<StoredSettings>& before) {
+Status save_settings(config::ConfigStore& config, Random& random, const Settings& settings, std::int64_t before) {
     DTR_TRY(check(settings));
     json::object entry = write(settings);
     entry["version"] = kVersion;
     entry["cookieKey"] = base64_encode(random.bytes(kKeyBytes));
     if (!settings.client_secret.empty()) entry["clientSecret"] = settings.client_secret.expose();
-    const std::int64_t expected = before ? before->revision : 0;
-    const auto done = config.apply({{std::string(kSettingsKey), Secret(json::serialize(entry)), true, expected}});
+    const auto done = config.apply({{std::string(kSettingsKey), Secret(json::serialize(entry)), true, before}});
     if (!done) return fail(done.error().in("storing the OIDC settings"));
     return {};
 }

@@ -46,10 +46,9 @@ struct StoredSettings {
     std::int64_t revision = 0;  // of the configuration's entry
 };
 
-// none: never set. corrupt.
+// none: never set. corrupt: cannot be read; deleting the entry makes it unset.
 Result<std::optional<StoredSettings>> load_settings(config::ConfigStore& config);
-// conflict: somebody else changed them since `before` (none: they were not there).
-Status save_settings(config::ConfigStore& config, Random& random, const Settings& settings,
-                     const std::optional<StoredSettings>& before);
+// invalid; conflict: somebody else changed them since the entry was of revision `before` (0: it was not there).
+Status save_settings(config::ConfigStore& config, Random& random, const Settings& settings, std::int64_t before);
 
 }  // namespace dtr::identity::oidc

@@ -73,13 +73,13 @@ TEST(OidcSettings, AreStoredAsASecretAndWithAKeyOfTheirOwn) {
     EXPECT_FALSE(must(load_settings(config)).has_value());
     Settings settings = must(parse_settings(kMinimal, nullptr));
     settings.client_secret = Secret("s");
-    must(save_settings(config, random, settings, std::nullopt));
+    must(save_settings(config, random, settings, 0));
     EXPECT_TRUE(must(config.get(kSettingsKey)).secret);
     const auto first = must(load_settings(config));
     EXPECT_EQ(first->settings.client_secret.expose(), "s");
     EXPECT_EQ(first->cookie_key.expose().size(), 32U);
-    EXPECT_EQ(outcome(save_settings(config, random, settings, std::nullopt)).substr(0, 8), "conflict");
-    must(save_settings(config, random, settings, first));
+    EXPECT_EQ(outcome(save_settings(config, random, settings, 0)).substr(0, 8), "conflict");
+    must(save_settings(config, random, settings, first->revision));
     EXPECT_FALSE(must(load_settings(config))->cookie_key == first->cookie_key);
     must(config.apply({{std::string(kSettingsKey), Secret("{}"), true, std::nullopt}}));
     EXPECT_THAT(outcome(load_settings(config)), HasSubstr("corrupt"));

@@ -23,7 +23,10 @@ class SignInTest : public testing::Test {
         settings.groups_claim = "groups";
         set();
     }
-    void set() { must(save_settings(config, random, settings, must(load_settings(config)))); }
+    void set() {
+        const auto before = must(load_settings(config));
+        must(save_settings(config, random, settings, before ? before->revision : 0));
+    }
 
     // As far as the provider's page.
     Callback begin() { return begin(*sign_in); }
@@ -231,6 +234,14 @@ TEST_F(SignInTest, ForgedSignaturesAreRefused) {
         {"an algorithm that its key does not have",
          [](const json::object& c) {
              return rsa_pair().token({{"alg", "PS256"}, {"kid", "rsa-1"}}, c);
+         }},
+        {"no algorithm over a good signature",
+         [](const json::object& c) {
+             return ec_pair().token({{"alg", "none"}, {"kid", "ec-1"}}, c);
+         }},
+        {"another algorithm over a good signature",
+         [](const json::object& c) {
+             return ec_pair().token({{"alg", "ES384"}, {"kid", "ec-1"}}, c);
          }},
         {"a key that it brings along",
          [&](const json::object& c) {
@@ -455,7 +466,9 @@ TEST_F(SignInTest, BadAnswersAreNoAnswers) {
         {base + "/.well-known/openid-configuration", answer(200, "[]")},
         {base + "/.well-known/openid-configuration", answer(200, std::string(300'000, ' '))},
         {base + "/.well-known/openid-configuration", answer(200, std::string(5'000, '['))},
+        {base + "/.well-known/openid-configuration", answer(404, json::serialize(provider.discovery))},
         {base + "/keys", answer(500, "")},
+        {base + "/keys", answer(404, json::serialize(json::object{{"keys", provider.keys}}))},
         {base + "/keys", answer(200, "{}")},
         {base + "/keys", answer(200, R"({"keys":[]})")},
         {base + "/token", answer(302, "")},
