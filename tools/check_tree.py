@@ -23,7 +23,8 @@ SIDEWAYS = {("registry", "identity"), ("cluster", "backup"), ("cluster", "identi
 HTTP_MAY_INCLUDE = {"base", "sys", "http"}
 MAY_INCLUDE_HTTP = {"api", "cli", "mains", "http"}
 # Implementations of a store: named by the mains and by tests, by nobody else outside their own folder.
-STORES = {"blob/fs", "blob/s3", "blob/mem", "meta/sqlite", "meta/postgres", "config/file", "config/etcd"}
+STORES = {"blob/fs", "blob/s3", "blob/mem", "meta/sqlite", "meta/postgres", "config/file", "config/etcd",
+          "identity/ldap"}
 
 # Header -> folders that may include it. "main": the composition roots.
 VENDORS = [
@@ -42,7 +43,7 @@ VENDORS = [
     (r"tl/expected", {"base"}),
     (r"openssl/", {"base", "sys", "archive", "identity", "http"}),
     (r"prometheus/", {"api"}),
-    (r"ldap", {"identity"}),
+    (r"(openldap|ldap|lber)", {"identity/ldap"}),
 ]
 TEST_ONLY = re.compile(r"(gtest|gmock|rapidcheck)(/|\.h)")
 
