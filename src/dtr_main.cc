@@ -1,31 +1,8 @@
-// Composition root of `dtr`: the only file that names concrete stores.
-#include "blob/fs/fs_blob_store.h"
+// The registry.
 #include "cli/program.h"
-#include "config/file/file_config_store.h"
-#include "meta/sqlite/sqlite_meta_store.h"
-
-namespace {
-
-dtr::backup::StoreOpeners embedded_stores() {
-    using namespace dtr;
-    const auto database = [](const std::string& directory) { return directory + "/dtr.sqlite"; };
-    return {
-        [=](const std::string& directory) {
-            return meta::open_sqlite_meta_store({database(directory)}, system_clock(), system_random());
-        },
-        [=](const std::string& directory) {
-            return meta::open_sqlite_bulk_loader(database(directory), system_clock());
-        },
-        [](const std::string& root) { return blob::open_fs_blob_store(real_disk(), root); },
-        [](const std::string& settings, const std::string& keys) {
-            return config::open_file_config_store(real_disk(), {settings, keys});
-        },
-    };
-}
-
-}  // namespace
+#include "embedded_stores.h"
 
 int main(int argc, char** argv) {
-    const auto openers = embedded_stores();
+    const auto openers = dtr::embedded_stores();
     return dtr::cli::run_program("dtr", argc, argv, openers, dtr::cli::add_dtr_commands);
 }

@@ -91,7 +91,7 @@ class Source:
         self.path = path
         parts = path.split("/")
         self.test = bool(re.search(r"_test\.(cc|h)$|/(test_[a-z_]+|testing)\.h$", path)) or parts[0] in self.TEST_FOLDERS
-        self.main = len(parts) == 2 and parts[0] == "src" and parts[1].endswith("_main.cc")
+        self.main = len(parts) == 2 and parts[0] == "src"
         self.folder = "mains" if self.main else parts[1] if parts[0] == "src" and len(parts) > 2 else None
         self.subfolder = "/".join(parts[1:3]) if parts[0] == "src" and len(parts) > 3 else None
 
@@ -119,6 +119,10 @@ def check_include(source, number, kind, target):
             offend(source.path, number, f'"{target}": say "folder/file.h"')
         return
     if source.folder is None:
+        return
+    if "/" not in target:
+        if not source.main:
+            offend(source.path, number, f'"{target}" belongs to the mains')
         return
     for store in STORES:
         if target.startswith(store + "/") and not source.test and not source.main and source.subfolder != store:

@@ -18,6 +18,10 @@ http::Work Application::classify(const http::Request& request) {
 }
 
 http::Reply Application::handle(http::Request request) {
+    if (services_.is_ucp &&
+        (request.path.starts_with("/v2/") || request.path == "/v2" || request.path == "/auth/token"))
+        return error_response(404, "UNSUPPORTED", "this is UCP, images are elsewhere",
+                              "ask the registry: GET /enzi/v0/replicas says where its replicas are");
     if (const auto route = oci::parse_route(request.path)) return oci::handle(services_, request, *route);
     if (request.path == "/auth/token") return handle_token(services_, request);
     if (auto response = handle_health(services_, request)) return std::move(*response);

@@ -18,6 +18,8 @@ class Application final : public http::Handler {
     http::Response refusal(int status, std::string_view detail) override;
     void answered(const http::Request& request, int status, std::uint64_t bytes, Micros duration) override;
 
+    // Of a registry with a UCP of its own; set once, before serving.
+    void set_link(cluster::UcpLink* link) { services_.link = link; }
     // For the gauge of open connections; set once, before serving.
     void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
 

@@ -4,6 +4,7 @@
 
 #include "api/errors.h"
 #include "base/encoding.h"
+#include "cluster/ucp_link.h"
 #include "http/wire.h"
 
 namespace dtr::api {
@@ -30,7 +31,9 @@ Result<Caller> identify_basic(Services& services, const http::Request& request, 
     decoded->resize(colon);
     DTR_ASSIGN(identity::Principal principal,
                services.authenticator.authenticate(*decoded, password, client_address(services, request)));
-    if (principal.backup_only && !request.path.starts_with("/api/v0/backup"))
+    const bool leads_to_backup = request.path.starts_with("/api/v0/backup") ||
+                                 (request.path.starts_with("/enzi/v0/replicas/") && request.path.ends_with("/token"));
+    if (principal.backup_only && !leads_to_backup)
         return fail(ErrorCode::denied, "this access token may read a backup, nothing else",
                     "use the account's password, or a token without scope");
     DTR_TRY(services.policy.look_up(principal));
@@ -55,13 +58,20 @@ std::string_view first_of_list(std::string_view header) {
 
 }  // namespace
 
+Status require_accounts(const Services& services) {
+    return services.link == nullptr ? Status() : services.link->require_fresh();
+}
+
 Result<Caller> identify(Services& services, const http::Request& request) {
     const std::string_view header = request.header("Authorization");
     if (header.empty()) return Caller{identity::anonymous_principal(), nullptr};
     if (starts_with_scheme(header, "bearer")) {
         DTR_ASSIGN(identity::ClaimsPtr claims, services.tokens.verify(after_scheme(header)));
+        // Nobody's tokens open what is public, whatever has become of the accounts.
+        if (!claims->principal.anonymous) DTR_TRY(require_accounts(services));
         return Caller{claims->principal, std::move(claims)};
     }
+    if (starts_with_scheme(header, "basic")) DTR_TRY(require_accounts(services));
     if (starts_with_scheme(header, "basic")) return identify_basic(services, request, after_scheme(header));
     return fail(ErrorCode::unauthenticated, "only Bearer and Basic credentials are understood");
 }

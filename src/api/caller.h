@@ -19,6 +19,9 @@ struct Caller {
     identity::ClaimsPtr claims;  // of a Bearer token; null with Basic credentials or none
 };
 
+// unavailable, if accounts are of a UCP that has not answered for too long.
+Status require_accounts(const Services& services);
+
 // unauthenticated: credentials were given and are wrong; exhausted: too many tries. No credentials: anonymous.
 Result<Caller> identify(Services& services, const http::Request& request);
 

@@ -80,6 +80,7 @@ class BrokenRepositories final : public meta::MetaStore, public meta::Repository
     meta::OrganizationStore& organizations() override { return real_.organizations(); }
     meta::TeamStore& teams() override { return real_.teams(); }
     meta::GrantStore& grants() override { return real_.grants(); }
+    meta::AccountMirror& account_mirror() override { return real_.account_mirror(); }
     meta::AuditStore& audit() override { return real_.audit(); }
     meta::EscrowStore& escrow() override { return real_.escrow(); }
     meta::AccessTokenStore& access_tokens() override { return real_.access_tokens(); }

@@ -9,6 +9,8 @@
 #include "base/clock.h"
 #include "cluster/certificates.h"
 #include "cluster/settings.h"
+#include "cluster/ucp_authority.h"
+#include "cluster/ucp_link.h"
 #include "config/config_store.h"
 #include "identity/access_tokens.h"
 #include "identity/accounts.h"
@@ -39,7 +41,11 @@ struct Services {
     std::string ca_pem;                        // served at /ca
     std::string external_url;                  // "https://registry.example"; empty: taken from requests
     std::vector<std::string> trusted_proxies;  // addresses whose X-Forwarded-* are believed
-    std::string staged_restore = {};           // backup whose interrupted restore lies beside what is live, or empty
+    // Of a registry without a UCP of its own, and of UCP itself; else null.
+    cluster::UcpAuthority* ucp = nullptr;
+    cluster::UcpLink* link = nullptr;  // of a registry with a UCP of its own
+    bool is_ucp = false;               // accounts only, no registry
+    std::string staged_restore = {};   // backup whose interrupted restore lies beside what is live, or empty
     cluster::Certificates* certificates = nullptr;  // null: /ca is ca_pem, and nothing can be changed
 };
 

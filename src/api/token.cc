@@ -74,6 +74,7 @@ http::Response oauth2(Services& services, const std::string& peer, const std::st
         return error_response(400, "UNSUPPORTED", "this grant_type is not supported", "use grant_type=password");
     const std::string username = parameters.query_value("username").value_or("");
     const Secret password(parameters.query_value("password").value_or(""));
+    if (const auto known = require_accounts(services); !known) return error_response(known.error());
     const auto principal = services.authenticator.authenticate(username, password, peer);
     if (!principal) return wrong_credentials(principal.error());
     return issue(services, *principal, joined_scopes(parameters));

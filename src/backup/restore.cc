@@ -350,6 +350,10 @@ class Restoration {
         if (!options_.external_url.empty())
             own.push_back({"settings/external-url", Secret(options_.external_url), false, std::nullopt});
         DTR_TRY(config_->apply(own));
+        if (hooks_.settle_accounts) {
+            StagedCluster cluster{*config_, epoch.number, epoch.cluster_id};
+            DTR_TRY(hooks_.settle_accounts(cluster, *store));
+        }
         report_.epoch = epoch.number;
         report_.replica_id = options_.replica_id.empty() ? random_hex(random_, 6) : options_.replica_id;
         current_.replica_id = report_.replica_id;

@@ -47,6 +47,9 @@ struct StagedCluster {
 struct RestoreHooks {
     // New authority, server certificate, seal and recovery keys, into the staged configuration.
     std::function<Status(StagedCluster&)> issue_keys;
+    // Last of all on staged state, with its configuration and its rows: what accounts rely on elsewhere. May be called again
+    // by a restore that goes on. Unset: nothing.
+    std::function<Status(StagedCluster&, meta::MetaStore&)> settle_accounts = {};
     // A new administrator's password, into rows that the loader takes (account_secrets); with `create` the account too.
     std::function<Status(meta::BulkLoader&, const std::string& administrator_id)> new_administrator;
 };

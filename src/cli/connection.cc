@@ -7,6 +7,8 @@
 #include <boost/json.hpp>
 #include <cerrno>
 
+#include "base/encoding.h"
+#include "cli/program.h"
 #include "cli/streams.h"
 
 namespace dtr::cli {
@@ -27,6 +29,18 @@ void Connection::add_options(CLI::App& command) {
         ->envname("UCP_CA_FINGERPRINT");
     command.add_flag("--ucp-insecure-tls", insecure, "Do not check the server's certificate")
         ->envname("UCP_INSECURE_TLS");
+}
+
+std::string without_scheme(std::string url) {
+    if (const auto scheme = url.find("://"); scheme != std::string::npos) url = url.substr(scheme + 3);
+    return url.substr(0, url.find('/'));
+}
+
+// Host part of an external URL or host:port.
+std::string host_of(std::string url) {
+    url = without_scheme(std::move(url));
+    if (!url.empty() && url.front() == '[') return url.substr(1, url.find(']') - 1);
+    return url.substr(0, url.find(':'));
 }
 
 Result<Secret> read_password_file(const std::string& path) {
@@ -130,7 +144,7 @@ Result<Secret> Connection::find_password() {
     return asked_;
 }
 
-Result<HttpCall> Connection::call(std::string method, const std::string& path) {
+Result<HttpCall> Connection::call_ucp(std::string method, const std::string& path) {
     DTR_TRY(ask_for_what_is_missing());
     if (insecure && ca_fingerprint.empty())
         std::fprintf(stderr, "dtr: warning: the server's certificate is not checked\n");
@@ -145,18 +159,57 @@ Result<HttpCall> Connection::call(std::string method, const std::string& path) {
     return call;
 }
 
-Status require_replica(Connection& connection, const std::string& replica_id) {
-    if (replica_id.empty()) return {};
-    DTR_ASSIGN(const HttpCall call, connection.call("GET", "/api/v0/meta/cluster_status"));
-    DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
-    if (answer.status != 200) return fail(answer_error(answer, "cannot ask which replica this is"));
+Status Connection::find_replica() {
+    using Steady = std::chrono::steady_clock;
+    if (embedded_ || (replica_ && Steady::now() < replica_->until)) return {};
+    const std::string id = replica_id.empty() ? "any" : replica_id;
+    DTR_ASSIGN(HttpCall question, call_ucp("POST", "/enzi/v0/replicas/" + percent_encode(id) + "/token"));
+    question.headers.emplace_back("Content-Type", "application/json");
+    question.body = json::serialize(json::object{{"purpose", purpose}});
+    DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(question));
     boost::system::error_code error;
     const json::value document = json::parse(answer.body, error);
     const auto* fields = error ? nullptr : document.if_object();
-    const auto* known = fields == nullptr ? nullptr : fields->if_contains("replica_health");
-    if (known != nullptr && known->is_object() && known->as_object().contains(replica_id)) return {};
-    return fail(ErrorCode::invalid, fmt::format("{} is not replica {}", connection.url, replica_id),
-                "dtr status says which one it is");
+    if (answer.status != 200) {
+        Error refusal = answer_error(answer, "cannot reach a replica");
+        if (answer.status == 404) refusal.code = ErrorCode::refused;
+        return fail(std::move(refusal));
+    }
+    if (fields == nullptr) return fail(ErrorCode::internal, "the answer of UCP cannot be read");
+    const auto text = [&](std::string_view name) {
+        const auto* value = fields->if_contains(name);
+        return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+    };
+    if (text("token").empty()) {
+        embedded_ = true;
+        return {};
+    }
+    // Half of what a token lives: a call takes its time.
+    replica_ = Replica{"https://" + text("address"),
+                       {text("ca"), false, {}},
+                       Secret(text("token")),
+                       Steady::now() + std::chrono::seconds(30)};
+    return {};
+}
+
+Result<HttpCall> Connection::call(std::string method, const std::string& path) {
+    if (path.starts_with("/enzi/") || program_name() == "ucp") return call_ucp(std::move(method), path);
+    DTR_TRY(find_replica());
+    if (embedded_) return call_ucp(std::move(method), path);
+    HttpCall call;
+    call.method = std::move(method);
+    call.url = replica_->url + path;
+    call.basic_username = username;
+    call.basic_password = replica_->token;
+    call.trust = replica_->trust;
+    return call;
+}
+
+Status require_replica(Connection& connection, const std::string& replica_id) {
+    if (replica_id.empty()) return {};
+    connection.replica_id = replica_id;
+    DTR_TRY(connection.call("GET", "/api/v0/meta/cluster_status"));
+    return {};
 }
 
 ErrorCode error_code_of(std::string_view name) {

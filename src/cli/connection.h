@@ -2,6 +2,8 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <chrono>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -18,24 +20,45 @@ struct Connection {
     std::string ca;  // PEM text, not a file name
     std::string ca_fingerprint;
     bool insecure = false;
-    bool may_ask = true;  // on the terminal, for address and name
+    bool may_ask = true;             // on the terminal, for address and name
+    std::string replica_id;          // whom calls are for; empty: any
+    std::string purpose = "manage";  // of the token that is shown to it: "manage" or "backup"
 
     void add_options(CLI::App& command);
-    // A call to `path` with credentials and trust filled in. Asks on /dev/tty for address, name and password if they are
-    // missing. invalid if there is no terminal to ask on.
+    // A call to `path` with credentials and trust filled in: to UCP for "/enzi/...", else to a replica. Where UCP stands
+    // alone it is asked for the replica's address, its cluster's CA and a token for it, so that the password goes to UCP
+    // only. Asks on /dev/tty for address, name and password if they are missing. invalid if there is no terminal to ask on;
+    // what asking UCP fails with.
     Result<HttpCall> call(std::string method, const std::string& path);
 
+    // The same to UCP, whatever the path.
+    Result<HttpCall> call_ucp(std::string method, const std::string& path);
+
   private:
+    struct Replica {
+        std::string url;
+        HttpTrust trust;
+        Secret token;
+        std::chrono::steady_clock::time_point until;
+    };
+    Status find_replica();
     Status ask_for_what_is_missing();
     Result<Secret> find_password();
     Secret asked_;
+    bool embedded_ = false;  // UCP is the replica
+    std::optional<Replica> replica_;
 };
 
 // The error that an answer outside 2xx means; `doing` begins its message.
 Error answer_error(const HttpAnswer& answer, std::string_view doing);
 
-// invalid unless the server is the replica with this id; an empty one is not asked for.
+// refused unless there is a replica with this id, to which calls go from now on; an empty one is not asked for.
 Status require_replica(Connection& connection, const std::string& replica_id);
+
+// "https://registry.example:443/x" -> "registry.example:443".
+std::string without_scheme(std::string url);
+// Host part of an external URL or of host:port.
+std::string host_of(std::string url);
 
 // The code whose name a server gave; internal if it is none.
 ErrorCode error_code_of(std::string_view name);

@@ -24,7 +24,7 @@ Connection complete() {
 TEST(Connection, MakesACall) {
     Connection connection = complete();
     connection.ca = "PEM";
-    const HttpCall call = must(connection.call("POST", "/api/v0/backup?x=y"));
+    const HttpCall call = must(connection.call_ucp("POST", "/api/v0/backup?x=y"));
     EXPECT_EQ(call.method, "POST");
     EXPECT_EQ(call.url, "https://registry.example:8443/api/v0/backup?x=y");
     EXPECT_EQ(call.basic_username, "admin");
@@ -34,7 +34,7 @@ TEST(Connection, MakesACall) {
     for (const char* url :
          {"https://registry.example:8443/", "https://registry.example:8443", "registry.example:8443//"}) {
         connection.url = url;
-        EXPECT_EQ(must(connection.call("GET", "/x")).url, "https://registry.example:8443/x") << url;
+        EXPECT_EQ(must(connection.call_ucp("GET", "/x")).url, "https://registry.example:8443/x") << url;
     }
 }
 
@@ -43,7 +43,7 @@ TEST(Connection, SaysWhatIsMissing) {
         Connection connection = complete();
         (connection.*field).clear();
         connection.may_ask = false;
-        const auto refused = connection.call("GET", "/");
+        const auto refused = connection.call_ucp("GET", "/");
         ASSERT_FALSE(refused);
         EXPECT_EQ(refused.error().code, ErrorCode::invalid);
         EXPECT_FALSE(refused.error().hint.empty());
@@ -62,7 +62,7 @@ TEST(Connection, PasswordFiles) {
     Connection connection = complete();
     connection.password_file = directory.path() + "/link";
     connection.password = "of the flag";
-    EXPECT_EQ(must(connection.call("GET", "/")).basic_password.expose(), "s3cret");
+    EXPECT_EQ(must(connection.call_ucp("GET", "/")).basic_password.expose(), "s3cret");
     must(write_file(real_disk(), path, "\nsecond"));
     EXPECT_EQ(outcome(read_password_file(path)).substr(0, 7), "invalid");
     EXPECT_FALSE(read_password_file(directory.path() + "/none"));

@@ -21,22 +21,25 @@ void KeyOptions::add_options(CLI::App& command) {
         ->allow_extra_args(false);
 }
 
+Status add_identities(ArchiveKeys& keys, const Secret& text, const std::string& where) {
+    auto file = archive::parse_identity_file(text);
+    if (!file) return fail(ErrorCode::untrusted, fmt::format("{}: {}", where, file.error().message), file.error().hint);
+    for (auto& identity : file->identities) keys.keys.identities.push_back(std::move(identity));
+    for (const std::string& signer : file->signers) {
+        auto key = archive::PublicKey::parse(signer);
+        if (!key) return fail(ErrorCode::untrusted, fmt::format("{}: the signer in its comment is malformed", where));
+        keys.anchors.keys.push_back(std::move(*key));
+    }
+    return {};
+}
+
 Result<ArchiveKeys> read_keys(const KeyOptions& options) {
     ArchiveKeys result;
     for (const std::string& path : options.identity_files) {
         DTR_ASSIGN(std::string text, read_named_file(path));
         const Secret secret(text);
         wipe(text);
-        auto file = archive::parse_identity_file(secret);
-        if (!file)
-            return fail(ErrorCode::untrusted, fmt::format("{}: {}", path, file.error().message), file.error().hint);
-        for (auto& identity : file->identities) result.keys.identities.push_back(std::move(identity));
-        for (const std::string& signer : file->signers) {
-            auto key = archive::PublicKey::parse(signer);
-            if (!key)
-                return fail(ErrorCode::untrusted, fmt::format("{}: the signer in its comment is malformed", path));
-            result.anchors.keys.push_back(std::move(*key));
-        }
+        DTR_TRY(add_identities(result, secret, path));
     }
     if (!options.passphrase_file.empty()) {
         DTR_ASSIGN(result.keys.passphrase, read_password_file(options.passphrase_file));

@@ -29,6 +29,9 @@ struct ArchiveKeys {
     [[nodiscard]] bool opens_something() const { return !keys.identities.empty() || keys.passphrase.has_value(); }
 };
 
+// Adds what an identity file says; `where` names it in errors. untrusted if it holds no identity.
+Status add_identities(ArchiveKeys& keys, const Secret& file, const std::string& where);
+
 // Reads the files, and asks on the terminal if that was said. untrusted if one holds no identity.
 Result<ArchiveKeys> read_keys(const KeyOptions& options);
 

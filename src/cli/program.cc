@@ -29,9 +29,15 @@ void say_what_is_ignored(const CLI::App& app) {
 
 }  // namespace
 
+std::string& program_name() {
+    static std::string name = "dtr";
+    return name;
+}
+
 int report(const Error& error) {
-    std::fprintf(stderr, "dtr: %s\n", error.message.c_str());
-    if (!error.hint.empty()) std::fprintf(stderr, "dtr: hint: %s\n", error.hint.c_str());
+    const char* name = program_name().c_str();
+    std::fprintf(stderr, "%s: %s\n", name, error.message.c_str());
+    if (!error.hint.empty()) std::fprintf(stderr, "%s: hint: %s\n", name, error.hint.c_str());
     return exit_code(error);
 }
 
@@ -43,11 +49,14 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
     install_fault_injector_from_environment();
     adopt_newer_environment();
 
-    CLI::App app(name == "dtr" ? "dtr: a container registry that comes back" : name, name);
+    CLI::App app(
+        name == "ucp" ? "ucp: the accounts of container registries" : "dtr: a container registry that comes back",
+        name);
     app.require_subcommand(1);
     app.set_version_flag("--version", kProductVersion);
     app.set_help_all_flag("--help-extended", "Help of every command")->envname("DTR_EXTENDED_HELP");
-    Program program{app, openers, {}};
+    Program program{name, app, openers, {}};
+    program_name() = name;
     add_commands(program);
     try {
         app.parse(argc, argv);

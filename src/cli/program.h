@@ -13,6 +13,7 @@ inline constexpr const char* kProductVersion = "0.1.0";
 
 // What the composition root gives to every command.
 struct Program {
+    std::string name;  // "dtr" or "ucp"
     CLI::App& app;
     const backup::StoreOpeners& openers;
     // Set by the command that was chosen; answers the exit code.
@@ -23,10 +24,14 @@ struct Program {
 int run_program(const std::string& name, int argc, char** argv, const backup::StoreOpeners& openers,
                 const std::function<void(Program&)>& add_commands);
 
-// All commands of `dtr`.
+// All commands of `dtr`, and of `ucp`.
 void add_dtr_commands(Program& program);
+void add_ucp_commands(Program& program);
 
-// "dtr: <message>" and the hint on stderr; answers the exit code.
+// "dtr" or "ucp": how messages begin.
+std::string& program_name();
+
+// "<program>: <message>" and the hint on stderr; answers the exit code.
 int report(const Error& error);
 
 }  // namespace dtr::cli

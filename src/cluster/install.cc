@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "backup/seal_keys.h"
 #include "identity/account_version.h"
@@ -24,8 +25,9 @@ Status hand_out(Environment& environment, const std::string& name, std::string_v
 }
 
 // Authority, server certificate, seal signer and recovery key; the last is handed to the operator.
-Status issue_keys(Environment& environment, config::ConfigStore& config, std::int64_t epoch,
-                  const std::string& cluster_id, const std::vector<std::string>& names) {
+// Answers the identity file.
+Result<Secret> issue_keys(Environment& environment, config::ConfigStore& config, std::int64_t epoch,
+                          const std::string& cluster_id, const std::vector<std::string>& names) {
     const std::string common_name = "dtr cluster " + cluster_id.substr(0, 8);
     DTR_ASSIGN(identity::KeyAndCertificate authority,
                identity::make_authority(common_name, environment.clock, environment.random));
@@ -39,7 +41,8 @@ Status issue_keys(Environment& environment, config::ConfigStore& config, std::in
     const Secret file = archive::format_identity_file(
         recovery, {signer.public_key().text()},
         "recovery key of dtr cluster " + cluster_id + ": carry it away, it opens the secrets of every backup");
-    return hand_out(environment, "recovery-key", file.expose());
+    DTR_TRY(hand_out(environment, "recovery-key", file.expose()));
+    return file;
 }
 
 Status hand_out_password(Environment& environment, const Secret& password) {
@@ -56,13 +59,23 @@ Result<InstallReport> fill(Environment& environment, const InstallOptions& optio
                environment.openers.config(directory.config_path(generation), directory.ca_path(generation)));
     DTR_ASSIGN(const auto meta, environment.openers.metadata(directory.metadata_path(generation)));
     DTR_TRY(meta->set_epoch(epoch));
-    DTR_TRY(issue_keys(environment, *config, epoch.number, epoch.cluster_id, options.server_names));
+    DTR_ASSIGN(const Secret recovery_key,
+               issue_keys(environment, *config, epoch.number, epoch.cluster_id, options.server_names));
+    if (options.role == Role::ucp) DTR_TRY(config->apply({put(kRole, "ucp")}));
+    if (options.https_port != 0) DTR_TRY(config->apply({put(kHttpsPort, std::to_string(options.https_port))}));
     if (!options.external_url.empty()) DTR_TRY(config->apply({put(kExternalUrl, options.external_url)}));
 
+    InstallReport report;
+    DTR_ASSIGN(const config::Entry certificate, config->get(kAuthorityCertificate));
+    DTR_ASSIGN(report.ca_fingerprint, identity::fingerprint(certificate.value.expose()));
+    if (options.register_with_ucp) {
+        DTR_ASSIGN(const auto changes, options.register_with_ucp(epoch.cluster_id, recovery_key));
+        DTR_TRY(config->apply(changes));
+        return report;
+    }
     identity::Passwords passwords;
     identity::AccountVersion version(meta->accounts(), environment.clock);
     identity::Accounts accounts(meta->accounts(), version, passwords, environment.clock, environment.random);
-    InstallReport report;
     Secret password = options.admin_password;
     if (password.empty()) {
         password = Secret(random_password(environment.random));
@@ -70,12 +83,27 @@ Result<InstallReport> fill(Environment& environment, const InstallOptions& optio
         report.password_handed_out = true;
     }
     DTR_TRY(accounts.create_user({kAdministrator, "Administrator", password, true}, "install"));
-    DTR_ASSIGN(const config::Entry certificate, config->get(kAuthorityCertificate));
-    DTR_ASSIGN(report.ca_fingerprint, identity::fingerprint(certificate.value.expose()));
     return report;
 }
 
 }  // namespace
+
+Result<Role> role_of(config::ConfigStore& config) {
+    const auto entry = config.get(kRole);
+    if (entry) return entry->value.expose() == "ucp" ? Role::ucp : Role::registry;
+    if (entry.error().code == ErrorCode::not_found) return Role::registry;
+    return fail(entry.error());
+}
+
+Result<unsigned> https_port_of(config::ConfigStore& config) {
+    const auto entry = config.get(kHttpsPort);
+    if (!entry && entry.error().code == ErrorCode::not_found) return 0U;
+    if (!entry) return fail(entry.error());
+    unsigned port = 0;
+    const std::string_view text = entry->value.expose();
+    std::from_chars(text.data(), text.data() + text.size(), port);
+    return port <= 65535 ? port : 0U;
+}
 
 Status issue_server_certificate(config::ConfigStore& config, const std::vector<std::string>& names, Clock& clock,
                                 Random& random) {
@@ -99,6 +127,13 @@ std::vector<std::string> default_server_names(const std::vector<std::string>& mo
     for (std::string& name : names)
         if (std::find(unique.begin(), unique.end(), name) == unique.end()) unique.push_back(std::move(name));
     return unique;
+}
+
+Result<bool> needs_install(config::DataDirectory& directory) {
+    DTR_ASSIGN(const auto staged, directory.staging());
+    DTR_ASSIGN(const bool empty, directory.empty());
+    DTR_ASSIGN(const auto current, directory.current());
+    return empty || (!current && staged && staged->purpose == "install");
 }
 
 Result<InstallReport> install(Environment& environment, const InstallOptions& options) {
@@ -129,8 +164,9 @@ Result<InstallReport> install(Environment& environment, const InstallOptions& op
 
 backup::RestoreHooks restore_hooks(Environment& environment, std::vector<std::string> server_names) {
     backup::RestoreHooks hooks;
-    hooks.issue_keys = [&environment, names = std::move(server_names)](backup::StagedCluster& cluster) {
-        return issue_keys(environment, cluster.config, cluster.epoch, cluster.cluster_id, names);
+    hooks.issue_keys = [&environment, names = std::move(server_names)](backup::StagedCluster& cluster) -> Status {
+        DTR_TRY(issue_keys(environment, cluster.config, cluster.epoch, cluster.cluster_id, names));
+        return {};
     };
     hooks.new_administrator = [&environment](meta::BulkLoader& rows, const std::string& administrator_id) -> Status {
         std::string id = administrator_id;

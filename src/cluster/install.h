@@ -1,6 +1,7 @@
 // Making a cluster: its authority, keys, administrator and first epoch; and, after a restore without secrets, those again.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "backup/stores.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "config/config_store.h"
 #include "config/data_directory.h"
 
 namespace dtr::cluster {
@@ -18,12 +20,24 @@ inline constexpr const char* kServerKey = "ca/server.key";
 inline constexpr const char* kServerCertificate = "ca/server.crt";
 inline constexpr const char* kExternalUrl = "settings/external-url";
 inline constexpr const char* kAdministrator = "admin";
+inline constexpr const char* kRole = "role";                     // "ucp" for accounts alone; absent: a registry
+inline constexpr const char* kHttpsPort = "replica/https-port";  // where serve listens if it is not told
+
+enum class Role { registry, ucp };
+Result<Role> role_of(config::ConfigStore& config);
+Result<unsigned> https_port_of(config::ConfigStore& config);  // 0: none was named
 
 struct InstallOptions {
     Secret admin_password;   // empty: made, and handed out as DIR/admin-password
     std::string replica_id;  // empty: random
     std::string external_url;
     std::vector<std::string> server_names;  // for the certificate
+    Role role = Role::registry;
+    std::uint16_t https_port = 0;
+    // Set where accounts are those of a UCP: registers there, and answers what the configuration keeps of it. Then there is
+    // no administrator of one's own. Called once, before anything is live.
+    std::function<Result<std::vector<config::Change>>(const std::string& cluster_id, const Secret& recovery_key)>
+        register_with_ucp = {};
 };
 
 struct InstallReport {
@@ -38,6 +52,9 @@ struct Environment {
     Clock& clock;
     Random& random;
 };
+
+// Whether install() would make something: the directory is empty, or an installation there was interrupted.
+Result<bool> needs_install(config::DataDirectory& directory);
 
 // Only into an empty directory, or over an installation that was interrupted. Live when it returns success; anything
 // before that is undone by the next installation.

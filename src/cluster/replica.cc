@@ -85,6 +85,12 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
                     fmt::format("metadata/ of {} is of another cluster than config/ (epoch {}, not {})",
                                 directory.path(), epoch.number, r.current_.epoch),
                     "mount the folders that belong together; if one is lost, run dtr restore into an empty directory");
+    DTR_ASSIGN(const Role role, role_of(*r.config_));
+    if (options.role && role != *options.role)
+        return fail(ErrorCode::refused,
+                    fmt::format("{} holds {}", directory.path(),
+                                role == Role::ucp ? "a UCP, not a registry" : "a registry, not a UCP"),
+                    role == Role::ucp ? "start it with ucp serve" : "start it with dtr serve");
     DTR_ASSIGN(r.settings_, SettingsService::open(*r.config_, options.settings));
     r.registry_ = std::make_unique<registry::Registry>(
         registry::Context{*r.meta_, *r.blobs_, environment.clock, environment.random, r.settings_->effective()},
@@ -108,7 +114,26 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     DTR_ASSIGN(r.tokens_, identity::TokenService::open(*r.config_, environment.clock, environment.random, tokens,
                                                        &r.meta_->accounts(), r.account_version_.get()));
     r.backups_ = std::make_unique<backup::BackupService>(r.backup_source());
+    DTR_ASSIGN(r.access_, load_ucp_access(*r.config_));
+    if (!r.access_)
+        r.ucp_ = std::make_unique<UcpAuthority>(*r.config_, *r.meta_, environment.clock, environment.random);
     return replica;
+}
+
+Status Replica::start_link(const std::string& address) {
+    if (!access_) return {};
+    DTR_ASSIGN(std::string ca_pem, authority_certificate());
+    UcpLink::Options options;
+    options.access = *access_;
+    options.replica_id = current_.replica_id;
+    options.address = address;
+    options.ca_pem = std::move(ca_pem);
+    options.version = product_version_;
+    link_ = std::make_unique<UcpLink>(curl_http_client(), *meta_, *account_version_, environment_.clock,
+                                      std::move(options));
+    authenticator_->delegate_to(*link_);
+    link_->start([this] { return registry_->settings().ucp_max_age.get(); });
+    return {};
 }
 
 registry::CollectorGuards Replica::collector_guards() {

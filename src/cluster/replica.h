@@ -9,6 +9,8 @@
 #include "backup/stores.h"
 #include "cluster/install.h"
 #include "cluster/settings.h"
+#include "cluster/ucp_authority.h"
+#include "cluster/ucp_link.h"
 #include "config/data_directory.h"
 #include "identity/access_tokens.h"
 #include "identity/accounts.h"
@@ -22,8 +24,10 @@
 namespace dtr::cluster {
 
 struct ReplicaOptions {
+    std::optional<Role> role = {};  // what the data directory must hold; not set: either
+
     SettingValues settings = {};  // of this replica: its command line and file
-    std::string product_version;
+    std::string product_version = {};
 };
 
 // Members are declared in the order in which they stand on each other.
@@ -48,6 +52,10 @@ class Replica {
     identity::Policy& policy() { return *policy_; }
     identity::Organizations& organizations() { return *organizations_; }
     backup::BackupService& backups() { return *backups_; }
+    UcpAuthority* ucp() { return ucp_.get(); }  // null where accounts are another UCP's
+    UcpLink* link() { return link_.get(); }     // null where they are not
+    // Where accounts are another UCP's: mirrors them from now on, and reports this replica as being at `address`.
+    Status start_link(const std::string& address);
     [[nodiscard]] backup::BackupSource backup_source() const;
     // The restored state is what was wanted: garbage may be collected again.
     Status confirm_restore();
@@ -86,6 +94,9 @@ class Replica {
     std::unique_ptr<identity::Policy> policy_;
     std::unique_ptr<identity::Organizations> organizations_;
     std::unique_ptr<backup::BackupService> backups_;
+    std::unique_ptr<UcpAuthority> ucp_;
+    std::optional<UcpAccess> access_;
+    std::unique_ptr<UcpLink> link_;
 };
 
 }  // namespace dtr::cluster

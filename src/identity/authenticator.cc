@@ -22,6 +22,14 @@ tl::unexpected<Error> wrong() {
     return fail(ErrorCode::unauthenticated, "login: the name or the password is wrong");
 }
 
+Result<Principal> admitted(const CheckedAccount& checked) {
+    const meta::Account& account = checked.account;
+    if (!account.is_active || account.kind != meta::AccountKind::user) return wrong();
+    Principal principal{account.id, account.name, account.is_admin, false, checked.by_token};
+    principal.backup_only = checked.backup_only;
+    return principal;
+}
+
 // A row that is not there is no error.
 template <class T>
 Result<std::optional<T>> found(Result<T> row) {
@@ -74,52 +82,63 @@ Result<Principal> Authenticator::authenticate(std::string_view username, const S
     if (tokens_ != nullptr && looks_like_access_token(password.expose())) {
         DTR_TRY(throttle(source, 1));
         auto principal = by_token(username, password);
-        if (!principal) return principal;
-        forgive(source);
-        remember(key, *principal, version);
-        return principal;
+        const bool unknown = !principal && principal.error().code == ErrorCode::unauthenticated;
+        if (!unknown || delegate_ == nullptr) {
+            if (!principal) return principal;
+            forgive(source);
+            remember(key, *principal, version);
+            return principal;
+        }
     }
+    auto principal = delegate_ != nullptr ? by_delegate(username, password, peer, source)
+                                          : by_password(username, password, peer, source, key);
+    if (!principal) return principal;
+    forgive(source);
+    if (principal->by_token) return principal;  // it may be one for a minute
+    // The source may have changed the account.
+    DTR_ASSIGN(const std::int64_t version_now, version_.current());
+    remember(key, *principal, version_now);
+    return principal;
+}
 
+Result<Principal> Authenticator::by_password(std::string_view username, const Secret& password, std::string_view peer,
+                                             const std::string& source, const std::string& key) {
     std::optional<meta::Account> account;
-    bool ours = false;
-    bool matches = false;
     {
         DTR_ASSIGN(const Passwords::Turn turn, passwords_.wait_turn());
+        DTR_ASSIGN(const std::int64_t version, version_.current());
         if (auto known = recall(key, version)) return *std::move(known);
         DTR_ASSIGN(account, found(store_.find(username)));
         std::optional<std::string> hash;
         if (account) {
             DTR_ASSIGN(hash, found(store_.password_hash(account->id)));
         }
-        ours = hash.has_value();
+        const bool ours = hash.has_value();
         DTR_TRY(throttle(source, 1));
         // Also where another is asked: how long an answer takes does not tell whose account it is.
-        matches = passwords_.verify(turn, password, ours ? *hash : std::string(Passwords::unmatchable_hash()));
+        const bool matches = passwords_.verify(turn, password, ours ? *hash : std::string(Passwords::unmatchable_hash()));
         if (hash) wipe(*hash);
+        if (ours || sources_.empty()) {
+            auto principal = matches && account ? admitted(*account) : wrong();
+            // Before the next one's turn, who may be the same client.
+            if (principal) remember(key, *principal, version);
+            return principal;
+        }
     }
-    if (!ours && !sources_.empty()) {
-        DTR_ASSIGN(account, by_sources(account ? &*account : nullptr, username, password, peer));
-    } else if (!matches) {
-        return wrong();
-    }
-    if (!account || !account->is_active || account->kind != meta::AccountKind::user) return wrong();
-
-    Principal principal{account->id, account->name, account->is_admin, false};
-    forgive(source);
-    // The source may have changed the account.
-    DTR_ASSIGN(const std::int64_t version_now, version_.current());
-    remember(key, principal, version_now);
-    return principal;
-}
-
-Result<meta::Account> Authenticator::by_sources(const meta::Account* known, std::string_view username,
-                                                const Secret& password, std::string_view peer) {
     if (password.empty()) return wrong();
     for (PasswordSource* one : sources_) {
-        auto account = one->check(known, username, password, peer);
-        if (account || account.error().code != ErrorCode::unauthenticated) return account;
+        const auto checked = one->check(account ? &*account : nullptr, username, password, peer);
+        if (checked) return admitted(*checked);
+        if (checked.error().code != ErrorCode::unauthenticated) return fail(checked.error());
     }
     return wrong();
+}
+
+Result<Principal> Authenticator::by_delegate(std::string_view username, const Secret& password, std::string_view peer,
+                                             const std::string& source) {
+    DTR_TRY(throttle(source, 1));
+    DTR_ASSIGN(const CheckedAccount checked, delegate_->check(nullptr, username, password, peer));
+    return admitted(checked);
 }
 
 // No hashing to speak of: nobody guesses 238 bits.

@@ -48,6 +48,8 @@ class Authenticator {
     void accept_tokens(meta::AccessTokenStore& tokens) { tokens_ = &tokens; }
     // Names without a password of ours are asked for there, one source after the other. Before any login.
     void ask_also(PasswordSource& source) { sources_.push_back(&source); }
+    // Every name is asked for there, and nothing is hashed here. Before any login.
+    void delegate_to(PasswordSource& source) { delegate_ = &source; }
     // The same from memory alone: nothing if it is not there. Never blocks.
     std::optional<Principal> try_cached(std::string_view username, const Secret& password);
 
@@ -62,8 +64,10 @@ class Authenticator {
         Micros window_end = 0;  // monotonic
     };
 
-    Result<meta::Account> by_sources(const meta::Account* known, std::string_view username, const Secret& password,
-                                     std::string_view peer);
+    Result<Principal> by_password(std::string_view username, const Secret& password, std::string_view peer,
+                                  const std::string& source, const std::string& key);
+    Result<Principal> by_delegate(std::string_view username, const Secret& password, std::string_view peer,
+                                  const std::string& source);
     Result<Principal> by_token(std::string_view username, const Secret& token);
     std::string credential_key(std::string_view username, const Secret& password) const;
     std::string failure_key(std::string_view username, std::string_view peer) const;
@@ -76,6 +80,7 @@ class Authenticator {
     meta::AccountStore& store_;
     meta::AccessTokenStore* tokens_ = nullptr;
     std::vector<PasswordSource*> sources_;
+    PasswordSource* delegate_ = nullptr;
     AccountVersion& version_;
     Passwords& passwords_;
     Clock& clock_;

@@ -2,12 +2,20 @@
 #pragma once
 
 #include <string_view>
+#include <utility>
 
 #include "base/result.h"
 #include "base/secret.h"
 #include "meta/types.h"
 
 namespace dtr::identity {
+
+struct CheckedAccount {
+    CheckedAccount(meta::Account as) : account(std::move(as)) {}  // NOLINT(google-explicit-constructor): usual
+    meta::Account account;
+    bool by_token = false;     // it was an access token, or one for a minute
+    bool backup_only = false;  // that opens backups alone
+};
 
 // Thread-safe. Calls may block; they bound their own time.
 class PasswordSource {
@@ -16,8 +24,8 @@ class PasswordSource {
     // Asked for a name without a password hash here. `known` is the account of that name, or null if there is none (yet):
     // the source may make one. Answers the account as it is now. unauthenticated: wrong, or nobody that the source knows;
     // exhausted: too many tries; unavailable: the source cannot be asked, and the message names it.
-    virtual Result<meta::Account> check(const meta::Account* known, std::string_view name, const Secret& password,
-                                        std::string_view peer) = 0;
+    virtual Result<CheckedAccount> check(const meta::Account* known, std::string_view name, const Secret& password,
+                                         std::string_view peer) = 0;
 };
 
 }  // namespace dtr::identity

@@ -132,18 +132,26 @@ void append_row_json(std::string& out, const Table& table, std::span<const Param
 }
 
 Status ChangeRecorder::upsert(TableId id, sql::Params row) {
+    return upsert_row(id, std::span<const Param>(row.begin(), row.size()));
+}
+
+Status ChangeRecorder::upsert_row(TableId id, std::span<const Param> row) {
     const Table& described = table(id);
     DTR_CHECK(row.size() == described.columns.size());
     DTR_TRY(transaction_.execute(upsert_statement(id), row));
-    return log(described, 'U', std::span<const Param>(row.begin(), row.size()));
+    return log(described, 'U', row);
 }
 
 Result<bool> ChangeRecorder::erase(TableId id, sql::Params key) {
+    return erase_row(id, std::span<const Param>(key.begin(), key.size()));
+}
+
+Result<bool> ChangeRecorder::erase_row(TableId id, std::span<const Param> key) {
     const Table& described = table(id);
     DTR_CHECK(key.size() == described.key_columns);
     DTR_ASSIGN(const std::int64_t erased, transaction_.execute(statements(static_cast<std::size_t>(id)).erase, key));
     if (erased == 0) return false;
-    DTR_TRY(log(described, 'D', std::span<const Param>(key.begin(), key.size())));
+    DTR_TRY(log(described, 'D', key));
     return true;
 }
 

@@ -24,8 +24,10 @@ class ChangeRecorder {
 
     // Inserts or replaces one whole row; one value per column of the table.
     Status upsert(TableId table, sql::Params row);
+    Status upsert_row(TableId table, std::span<const sql::Param> row);
     // Deletes one row by its key. False if there was none; then nothing is logged.
     Result<bool> erase(TableId table, sql::Params key);
+    Result<bool> erase_row(TableId table, std::span<const sql::Param> key);
 
   private:
     Status log(const Table& table, char operation, std::span<const sql::Param> values);

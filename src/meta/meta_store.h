@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "meta/access_token_store.h"
+#include "meta/account_mirror.h"
 #include "meta/audit_store.h"
 #include "meta/collector_store.h"
 #include "meta/grant_store.h"
@@ -205,6 +206,7 @@ class MetaStore {
     virtual OrganizationStore& organizations() = 0;
     virtual TeamStore& teams() = 0;
     virtual GrantStore& grants() = 0;
+    virtual AccountMirror& account_mirror() = 0;
     virtual AuditStore& audit() = 0;
     virtual EscrowStore& escrow() = 0;
     virtual AccessTokenStore& access_tokens() = 0;

@@ -50,6 +50,19 @@ Result<Account> find_in(sql::Connection& connection, const Sql& sql, std::string
 
 }  // namespace
 
+Status erase_account_secrets(ChangeRecorder& recorder, std::string_view account_id) {
+    DTR_TRY(recorder.erase(TableId::account_secrets, {account_id}));
+    while (true) {
+        DTR_ASSIGN(const auto tokens, collect<std::string>(recorder.transaction().query(kSomeTokens, {account_id}),
+                                                           [](const sql::Rows& rows) { return text_at(rows, 0); }));
+        if (tokens.empty()) return {};
+        for (const std::string& token : tokens) {
+            DTR_TRY(recorder.erase(TableId::access_token_scopes, {token}));
+            DTR_TRY(recorder.erase(TableId::access_tokens, {token}));
+        }
+    }
+}
+
 Result<Account> SqlAccountStore::find(std::string_view name) {
     return read<Account>(parts_.database,
                          [&](sql::Connection& connection) { return find_in(connection, kFind, name); });
@@ -121,16 +134,7 @@ Result<Account> SqlAccountStore::find_external(AccountOrigin origin, std::string
 Status SqlAccountStore::remove(std::string_view name, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const Account found, find_in(recorder.transaction(), kFind, name));
-        DTR_TRY(recorder.erase(TableId::account_secrets, {found.id}));
-        while (true) {
-            DTR_ASSIGN(const auto tokens, collect<std::string>(recorder.transaction().query(kSomeTokens, {found.id}),
-                                                               [](const sql::Rows& rows) { return text_at(rows, 0); }));
-            if (tokens.empty()) break;
-            for (const std::string& token : tokens) {
-                DTR_TRY(recorder.erase(TableId::access_token_scopes, {token}));
-                DTR_TRY(recorder.erase(TableId::access_tokens, {token}));
-            }
-        }
+        DTR_TRY(erase_account_secrets(recorder, found.id));
         DTR_TRY(erase_belongings(recorder, found.id));
         DTR_TRY(recorder.erase(TableId::accounts, {found.id}));
         return count_accounts_up(recorder);

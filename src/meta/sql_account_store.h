@@ -26,4 +26,7 @@ class SqlAccountStore final : public AccountStore {
     StoreParts parts_;
 };
 
+// In the transaction that removes an account: its password and access tokens.
+Status erase_account_secrets(ChangeRecorder& recorder, std::string_view account_id);
+
 }  // namespace dtr::meta

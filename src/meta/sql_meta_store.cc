@@ -20,6 +20,7 @@ SqlMetaStore::SqlMetaStore(std::unique_ptr<sql::Database> database, Clock& clock
       organizations_({*database_, clock, random}),
       teams_({*database_, clock, random}),
       grants_({*database_, clock, random}),
+      account_mirror_({*database_, clock, random}),
       audit_({*database_, clock, random}),
       escrow_({*database_, clock, random}),
       access_tokens_({*database_, clock, random}),

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "meta/sql_access_token_store.h"
+#include "meta/sql_account_mirror.h"
 #include "meta/sql_account_store.h"
 #include "meta/sql_audit_store.h"
 #include "meta/sql_change_log.h"
@@ -28,6 +29,7 @@ class SqlMetaStore final : public MetaStore {
     OrganizationStore& organizations() override { return organizations_; }
     TeamStore& teams() override { return teams_; }
     GrantStore& grants() override { return grants_; }
+    AccountMirror& account_mirror() override { return account_mirror_; }
     AuditStore& audit() override { return audit_; }
     EscrowStore& escrow() override { return escrow_; }
     AccessTokenStore& access_tokens() override { return access_tokens_; }
@@ -48,6 +50,7 @@ class SqlMetaStore final : public MetaStore {
     SqlOrganizationStore organizations_;
     SqlTeamStore teams_;
     SqlGrantStore grants_;
+    SqlAccountMirror account_mirror_;
     SqlAuditStore audit_;
     SqlEscrowStore escrow_;
     SqlAccessTokenStore access_tokens_;

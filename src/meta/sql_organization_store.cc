@@ -85,9 +85,6 @@ Status put_team(ChangeRecorder& recorder, const Team& team) {
     return count_accounts_up(recorder);
 }
 
-// Everything of it goes, so one member after the other until none is left.
-Status erase_team(ChangeRecorder& recorder, std::string_view id);
-
 Status erase_from_teams(ChangeRecorder& recorder, std::string_view organization_id, std::string_view account_id) {
     DTR_ASSIGN(const auto teams, collect<Team>(recorder.transaction().query(kTeamsOf, {account_id}), team_at));
     for (const Team& team : teams)
@@ -175,6 +172,8 @@ Status erase_namespace_grants(ChangeRecorder& recorder, std::string_view namespa
     }
 }
 
+}  // namespace
+
 Status erase_team(ChangeRecorder& recorder, std::string_view id) {
     while (true) {
         DTR_ASSIGN(const auto members, texts(recorder, kSomeTeamMembers, id));
@@ -197,8 +196,6 @@ Status erase_team(ChangeRecorder& recorder, std::string_view id) {
     DTR_TRY(recorder.erase(TableId::teams, {id}));
     return {};
 }
-
-}  // namespace
 
 Status erase_belongings(ChangeRecorder& recorder, std::string_view account_id) {
     while (true) {  // of an organisation

@@ -57,6 +57,8 @@ class SqlGrantStore final : public GrantStore {
 
 // In the transaction that removes an account: its teams, memberships, grants and origin.
 Status erase_belongings(ChangeRecorder& recorder, std::string_view account_id);
+// A team with its members and grants.
+Status erase_team(ChangeRecorder& recorder, std::string_view team_id);
 // In the transaction that removes a repository.
 Status erase_repository_grants(ChangeRecorder& recorder, RepositoryId repository);
 

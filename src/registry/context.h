@@ -41,6 +41,8 @@ struct Settings {
     Live<bool> read_only = false;
     Live<bool> create_on_push = true;  // a push makes the repository if it may
 
+    Live<Micros> ucp_max_age = kMinute;  // of what is known of another UCP's accounts, to decide by
+
     Live<Micros> gc_interval = 10 * kMinute;  // 0: only when asked
     Live<Micros> gc_grace = kHour;            // between condemning an object and unlinking it
     Live<Micros> orphan_age = kDay;           // what nothing records is left alone for so long

@@ -1,5 +1,7 @@
 #include "api/admin/admin.h"
 
+#include "cluster/ucp_link.h"
+
 namespace dtr::api::admin {
 
 namespace json = boost::json;
@@ -119,7 +121,13 @@ http::Reply handle(Services& services, const http::Request& request) {
         if (caller.error().code == ErrorCode::unauthenticated) return ask_for_password(caller.error().message);
         return error_response(caller.error());
     }
-    if (!api) return handle_accounts(services, request, *caller);
+    if (!api) {
+        if (auto reply = handle_ucp(services, request, *caller)) return std::move(*reply);
+        if (services.link != nullptr && request.method != "GET" && request.method != "HEAD")
+            return error_response(405, "UNSUPPORTED",
+                                  fmt::format("accounts are managed at UCP, {}", services.link->url()));
+        return handle_accounts(services, request, *caller);
+    }
     if (request.path == "/api/v0/meta/cluster_status") return handle_cluster_status(services, request, *caller);
     if (request.path == "/api/v0/recovery-key") return handle_recovery_key(services, request, *caller);
     if (request.path.starts_with("/api/v0/certificates")) return handle_certificates(services, request, *caller);

@@ -14,6 +14,8 @@ namespace dtr::api::admin {
 http::Reply handle(Services& services, const http::Request& request);
 
 // The parts; each answers 404 for a path below it that it does not know.
+// Nothing if it is no business of UCP's towards registries.
+std::optional<http::Reply> handle_ucp(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_accounts(Services& services, const http::Request& request, const Caller& caller);
 // Members and teams of an organisation; `parts`: "accounts", its name, "members" or "teams", ...
 http::Reply handle_organization(Services& services, const http::Request& request, const Caller& caller,

@@ -2,6 +2,7 @@
 #include <boost/json.hpp>
 
 #include "api/admin/admin.h"
+#include "api/audit.h"
 #include "api/errors.h"
 #include "base/encoding.h"
 
@@ -69,9 +70,22 @@ Result<Secret> read_passphrase(std::string& body) {
     return Secret(std::string(passphrase->as_string()));
 }
 
-http::Reply start(Services& services, const http::Request& request) {
+// Who may read a backup and nothing else must not choose who can open what is secret in it.
+Status check_operator(const identity::Principal& principal, const http::Request& request,
+                      const backup::BackupOptions& options) {
+    if (!principal.backup_only) return {};
+    if (options.secrets != archive::SecretPolicy::plaintext && options.recipients.empty() && !request.has_body)
+        return {};
+    return fail(ErrorCode::denied, "a token for backups gets secrets sealed to the cluster's recovery key only",
+                "leave out --recipient, --passphrase-file and --secrets plaintext, or log in with a password");
+}
+
+http::Reply start(Services& services, const http::Request& request, const Caller& caller) {
     auto options = read_options(request);
     if (!options) return error_response(options.error(), "NOT_FOUND", "INVALID");
+    if (const auto may = check_operator(caller.principal, request, *options); !may)
+        return error_response(403, "NOT_AUTHORIZED", may.error().message, may.error().hint);
+    audit(services, request, caller, "backup.start", options->id);
     if (!request.has_body) return stream_backup(services, std::move(*options));
     return http::collect_body(
         kBodyMax,
@@ -114,7 +128,8 @@ http::Response report(Services& services, const std::string& id) {
 }  // namespace
 
 http::Reply handle_backup(Services& services, const http::Request& request, const Caller& caller) {
-    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
+    if (!caller.principal.backup_only)
+        if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
     const auto parts = path_parts(std::string_view(request.path).substr(8));  // after "/api/v0/"
     if (parts.size() == 1 && parts[0] == "backup") {
         if (request.method != "POST") return error_response(405, "UNSUPPORTED", "use POST");
@@ -122,7 +137,7 @@ http::Reply handle_backup(Services& services, const http::Request& request, cons
             return error_response(
                 412, "NO_SUCH_REPLICA",
                 fmt::format("this is replica {}, not {}", services.replica_id, wanted->substr(0, 64)));
-        return start(services, request);
+        return start(services, request, caller);
     }
     if (parts.size() == 2 && parts[0] == "backups" && request.method == "GET") return report(services, parts[1]);
     return error_response(404, "NOT_FOUND", "no such resource");

@@ -34,7 +34,7 @@ struct BackupCommand {
     std::string passphrase_file;
     bool ask_passphrase = false;
     std::vector<std::string> recipients;
-    std::string data_dir = kDefaultDataDir;
+    std::string data_dir = default_data_dir();
     bool config_only = false;
     bool offline = false;
     bool allow_missing = false;
@@ -277,7 +277,7 @@ Result<Outcome> backup_offline(const BackupCommand& command, backup::BackupOptio
     DTR_ASSIGN(auto sink, OutputSink::open(command.output));
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
-    DTR_ASSIGN(auto replica, cluster::Replica::open(environment, {{}, kProductVersion}));
+    DTR_ASSIGN(auto replica, cluster::Replica::open(environment, {.product_version = kProductVersion}));
     if (!command.replica_id.empty() && command.replica_id != replica->current().replica_id)
         return fail(ErrorCode::invalid, fmt::format("{} is replica {}, not {}", command.data_dir,
                                                     replica->current().replica_id, command.replica_id));
@@ -336,6 +336,7 @@ void add_backup(Program& program) {
     auto* app = program.app.add_subcommand("backup", "Stream one consistent, sealed backup of everything to stdout");
     auto command = std::make_shared<BackupCommand>();
     command->connection.add_options(*app);
+    command->connection.purpose = "backup";
     app->add_option("--existing-replica-id", command->replica_id, "Replica to back up from; checked")
         ->envname("DTR_REPLICA_ID");
     app->add_option("--output,-o", command->output,

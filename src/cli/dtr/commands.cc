@@ -17,6 +17,7 @@ void add_version(Program& program) {
 
 void add_dtr_commands(Program& program) {
     add_serve(program);
+    add_install(program);
     add_backup(program);
     add_restore(program);
     add_verify(program);
@@ -31,6 +32,20 @@ void add_dtr_commands(Program& program) {
     add_reconfigure(program);
     add_dumpcerts(program);
     add_images(program);
+    add_version(program);
+}
+
+void add_ucp_commands(Program& program) {
+    add_serve(program);
+    add_backup(program);
+    add_restore(program);
+    add_verify(program);
+    add_rekey(program);
+    add_user(program);
+    add_status(program);
+    add_token(program);
+    add_reconfigure(program);
+    add_dumpcerts(program);
     add_version(program);
 }
 

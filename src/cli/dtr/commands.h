@@ -6,8 +6,15 @@
 namespace dtr::cli {
 
 inline constexpr const char* kDefaultDataDir = "/var/lib/dtr";
+inline constexpr const char* kDefaultUcpDataDir = "/var/lib/ucp";
+
+// Of the program that runs.
+inline const char* default_data_dir() {
+    return program_name() == "ucp" ? kDefaultUcpDataDir : kDefaultDataDir;
+}
 
 void add_serve(Program& program);
+void add_install(Program& program);
 void add_backup(Program& program);
 void add_restore(Program& program);
 void add_verify(Program& program);

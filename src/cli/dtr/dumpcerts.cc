@@ -25,7 +25,7 @@ struct DumpCommand {
     Connection connection;
     std::string output;
     std::string replica_id;
-    std::string data_dir = kDefaultDataDir;
+    std::string data_dir = default_data_dir();
     bool offline = false;
     bool debug = false;
 };

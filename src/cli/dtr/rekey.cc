@@ -16,7 +16,7 @@ namespace json = boost::json;
 struct RekeyCommand {
     Connection connection;
     std::string output;
-    std::string data_dir = kDefaultDataDir;
+    std::string data_dir = default_data_dir();
     bool offline = false;
 };
 

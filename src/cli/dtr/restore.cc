@@ -1,6 +1,9 @@
 // dtr restore: brings a cluster back from an archive, as one transaction; or back to what it was before that.
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cstdio>
+#include <map>
+#include <sstream>
 
 #include "backup/dry_run.h"
 #include "backup/restore.h"
@@ -14,6 +17,7 @@
 #include "cli/predecessor_flags.h"
 #include "cli/streams.h"
 #include "cluster/install.h"
+#include "cluster/ucp_restore.h"
 #include "sys/log.h"
 
 namespace dtr::cli {
@@ -22,10 +26,12 @@ namespace {
 namespace json = boost::json;
 
 struct RestoreCommand {
-    Connection connection;  // accepted as before; with embedded UCP there is none to ask
+    Connection connection;  // to the UCP that the registry relies on; with accounts of its own there is none to ask
+    std::string map_users;
+    bool allow_orphans = false;
     KeyOptions keys;
     std::vector<std::string> files;
-    std::string data_dir = kDefaultDataDir;
+    std::string data_dir = default_data_dir();
     std::string replica_id;
     std::string external_url;
     bool config_only = false;
@@ -43,18 +49,94 @@ struct RestoreCommand {
     bool default_storage = false;  // there is no other
 };
 
-// What both a restore and its rehearsal are made of.
-struct Given {
-    std::unique_ptr<InputSource> source;
-    backup::RestoreOptions options;
+// Keeps what was read from it until it is rewound once.
+class Rewindable final : public archive::ByteSource {
+  public:
+    explicit Rewindable(archive::ByteSource& source) : source_(source) {}
+    Result<std::size_t> read(char* buffer, std::size_t size) override {
+        if (rewound_ && at_ < kept_.size()) {
+            const std::size_t some = std::min(size, kept_.size() - at_);
+            std::copy_n(kept_.data() + at_, some, buffer);
+            at_ += some;
+            return some;
+        }
+        DTR_ASSIGN(const std::size_t some, source_.read(buffer, size));
+        if (!rewound_) kept_.append(buffer, some);
+        return some;
+    }
+    void rewind() { rewound_ = true; }
+    [[nodiscard]] const std::string& kept() const { return kept_; }
+
+  private:
+    archive::ByteSource& source_;
+    std::string kept_;
+    std::size_t at_ = 0;
+    bool rewound_ = false;
 };
 
-Result<Given> read_what_is_given(const RestoreCommand& command) {
-    if (!command.connection.url.empty() || !command.connection.username.empty())
-        std::fprintf(stderr, "dtr: --ucp-* flags are ignored: accounts and keys come from the backup itself\n");
+// What both a restore and its rehearsal are made of.
+struct Given {
+    std::unique_ptr<InputSource> input;
+    std::unique_ptr<Rewindable> source;
+    backup::RestoreOptions options;
+    std::unique_ptr<cluster::UcpAdministrator> ucp;
+    std::map<std::string, std::string> renamed;
+};
+
+// "OLD NEW" a line, '#' begins a comment.
+Result<std::map<std::string, std::string>> read_map(const std::string& path) {
+    std::map<std::string, std::string> names;
+    if (path.empty()) return names;
+    DTR_ASSIGN(const std::string text, read_named_file(path));
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line.substr(0, line.find('#')));
+        std::string from;
+        std::string to;
+        std::string more;
+        if (!(words >> from)) continue;
+        if (!(words >> to) || (words >> more) || !names.emplace(from, to).second)
+            return fail(ErrorCode::invalid, fmt::format("{}: '{}' is not a line of OLD NEW", path, line.substr(0, 80)));
+    }
+    return names;
+}
+
+// UCP keeps the recovery key in escrow: it is asked for the one that the backup names.
+Status fetch_key(Given& given, ArchiveKeys& keys) {
+    const auto reader = archive::ArchiveReader::open(*given.source, {});
+    given.source->rewind();
+    if (!reader) return {};  // encrypted as a whole, or none: the restore will say
+    if ((*reader)->header().secrets != archive::SecretPolicy::sealed) return {};
+    Error last{ErrorCode::not_found, "the backup is sealed to nobody", {}};
+    for (const std::string& recipient : (*reader)->header().recipients) {
+        const auto released = given.ucp->release(recipient);
+        if (released) return add_identities(keys, *released, "the key from UCP");
+        last = released.error();
+    }
+    last.hint = "give the recovery key itself: --identity FILE; or restore --without-secrets --trust KEYID";
+    if (last.code == ErrorCode::not_found) last.code = ErrorCode::untrusted;
+    return fail(std::move(last));
+}
+
+Result<Given> read_what_is_given(RestoreCommand& command) {
     DTR_ASSIGN(ArchiveKeys keys, read_keys(command.keys));
     Given given;
-    DTR_ASSIGN(given.source, InputSource::open(command.files));
+    DTR_ASSIGN(given.renamed, read_map(command.map_users));
+    if (!command.connection.url.empty()) {
+        DTR_ASSIGN(const HttpCall admin, command.connection.call_ucp("GET", ""));
+        given.ucp = std::make_unique<cluster::UcpAdministrator>(curl_http_client(), admin);
+        const auto good = given.ucp->check();  // before anything is read or written
+        const bool needed = !keys.opens_something() && !command.without_secrets;
+        if (!good && (needed || good.error().code != ErrorCode::unavailable)) return fail(good.error());
+        if (!good) {
+            std::fprintf(stderr, "dtr: warning: %s; accounts will be as in the backup\n", good.error().message.c_str());
+            given.ucp.reset();
+        }
+    }
+    DTR_ASSIGN(given.input, InputSource::open(command.files));
+    given.source = std::make_unique<Rewindable>(*given.input);
+    if (given.ucp && !keys.opens_something() && !command.without_secrets) DTR_TRY(fetch_key(given, keys));
+    given.source->rewind();
     given.options.config_only = command.config_only;
     given.options.without_secrets = command.without_secrets;
     given.options.allow_missing = command.allow_missing;
@@ -64,19 +146,37 @@ Result<Given> read_what_is_given(const RestoreCommand& command) {
     given.options.replica_id = command.replica_id;
     given.options.external_url = command.external_url;
     given.options.rewind = command.rewind;
-    given.options.archive_bytes = given.source->total();
+    given.options.archive_bytes = given.input->total();
     return given;
 }
 
-Result<backup::RestoreReport> run(const RestoreCommand& command, const backup::StoreOpeners& openers) {
+void print(const cluster::UcpRestoreReport& accounts) {
+    if (accounts.ignored) std::fprintf(stderr, "dtr: --ucp-url is ignored: the backup brings accounts of its own\n");
+    if (accounts.ucp_url.empty()) return;
+    std::fprintf(stderr, "dtr: accounts are those of UCP at %s; %zu have another id there\n", accounts.ucp_url.c_str(),
+                 accounts.mapped);
+    for (const std::string& orphan : accounts.orphans)
+        std::fprintf(stderr, "dtr: warning: %s is not known to UCP: what it owned belongs to administrators\n",
+                     orphan.c_str());
+}
+
+Result<backup::RestoreReport> run(RestoreCommand& command, const backup::StoreOpeners& openers) {
     DTR_ASSIGN(const Given given, read_what_is_given(command));
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, true));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
-    ProgressLine progress("restore:", given.source->total());
-    given.source->on_bytes([&progress](std::uint64_t bytes) { progress.add(bytes); });
-    const auto hooks = cluster::restore_hooks(environment, cluster::default_server_names({}));
-    return backup::restore(*given.source, *directory, openers, given.options, hooks, real_disk(), system_clock(),
-                           system_random());
+    ProgressLine progress("restore:", given.input->total());
+    given.input->on_bytes([&progress](std::uint64_t bytes) { progress.add(bytes); });
+    const auto names = cluster::default_server_names({});
+    auto hooks = cluster::restore_hooks(environment, names);
+    cluster::UcpRestoreReport accounts;
+    hooks.settle_accounts = cluster::settle_accounts(
+        {program_name() == "ucp" ? cluster::Role::ucp : cluster::Role::registry, given.ucp.get(), names.back(),
+         given.renamed, command.allow_orphans, given.options.keys},
+        accounts);
+    DTR_ASSIGN(auto restored, backup::restore(*given.source, *directory, openers, given.options, hooks, real_disk(),
+                                              system_clock(), system_random()));
+    print(accounts);
+    return restored;
 }
 
 int failed(const Error& error) {
@@ -150,14 +250,14 @@ void print(const RestoreCommand& command, const backup::RestoreReport& report) {
 
 // --- a rehearsal ---
 
-Result<backup::DryRunReport> rehearse(const RestoreCommand& command, const backup::StoreOpeners& openers) {
+Result<backup::DryRunReport> rehearse(RestoreCommand& command, const backup::StoreOpeners& openers) {
     DTR_ASSIGN(const Given given, read_what_is_given(command));
     std::unique_ptr<config::DataDirectory> directory;
     if (exists(real_disk(), command.data_dir + "/config")) {
         DTR_ASSIGN(directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
     }
-    ProgressLine progress("reading:", given.source->total());
-    given.source->on_bytes([&progress](std::uint64_t bytes) { progress.add(bytes); });
+    ProgressLine progress("reading:", given.input->total());
+    given.input->on_bytes([&progress](std::uint64_t bytes) { progress.add(bytes); });
     return backup::dry_run(*given.source, directory.get(), openers, given.options, real_disk());
 }
 
@@ -273,6 +373,10 @@ void add_restore(Program& program) {
                   "None of the backup's access tokens is valid");
     app->add_flag("--allow-missing", command->allow_missing,
                   "Also a backup that lacks blobs; lists the tags that suffer, exit code 4");
+    app->add_option("--map-users", command->map_users,
+                    "File of OLD NEW lines: who is called otherwise at the UCP of --ucp-url");
+    app->add_flag("--allow-orphans", command->allow_orphans,
+                  "Go on although UCP does not know all accounts of the backup");
     app->add_flag("--json", command->json_output, "Report as JSON on stdout");
     app->add_flag("--debug", command->debug, "Verbose log on stderr")->envname("DEBUG");
     app->add_option("--log-level", command->log_level, "debug, info, warn, error")->envname("LOG_LEVEL");

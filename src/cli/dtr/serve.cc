@@ -6,6 +6,7 @@
 #include "cli/connection.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
+#include "cli/installed.h"
 #include "cli/keys.h"
 #include "cli/predecessor_flags.h"
 #include "cli/settings_text.h"
@@ -22,6 +23,8 @@ namespace {
 constexpr int kSignals[] = {SIGTERM, SIGINT, SIGHUP};
 
 struct ServeOptions {
+    cluster::Role role = cluster::Role::registry;
+    std::string program;
     std::string data_dir = kDefaultDataDir;
     std::vector<std::string> listen;
     std::vector<std::string> http_listen;
@@ -58,14 +61,6 @@ std::vector<std::string> tls_addresses(const ServeOptions& options) {
     return options.http_listen.empty() ? std::vector<std::string>{"127.0.0.1:8443"} : std::vector<std::string>();
 }
 
-// Host part of an external URL or host:port.
-std::string host_of(std::string url) {
-    if (const auto scheme = url.find("://"); scheme != std::string::npos) url = url.substr(scheme + 3);
-    url = url.substr(0, url.find('/'));
-    if (!url.empty() && url.front() == '[') return url.substr(1, url.find(']') - 1);
-    return url.substr(0, url.find(':'));
-}
-
 // "registry.example" or "https://registry.example/" -> "https://registry.example".
 Result<std::string> as_url(std::string text) {
     for (const char c : text)
@@ -78,11 +73,8 @@ Result<std::string> as_url(std::string text) {
 
 Status install_if_empty(cluster::Environment& environment, const ServeOptions& options,
                         const std::vector<std::string>& names) {
-    DTR_ASSIGN(const auto staged, environment.directory.staging());
-    DTR_ASSIGN(const bool empty, environment.directory.empty());
-    DTR_ASSIGN(const auto current, environment.directory.current());
-    const bool interrupted = !current && staged && staged->purpose == "install";
-    if (!empty && !interrupted) return {};
+    DTR_ASSIGN(const bool needed, cluster::needs_install(environment.directory));
+    if (!needed) return {};
     if (options.no_install)
         return fail(ErrorCode::refused,
                     fmt::format("{} is empty, and --no-install was given", environment.directory.path()),
@@ -91,21 +83,20 @@ Status install_if_empty(cluster::Environment& environment, const ServeOptions& o
     if (!options.admin_password_file.empty()) {
         DTR_ASSIGN(install.admin_password, read_password_file(options.admin_password_file));
     }
+    install.role = options.role;
     install.replica_id = options.replica_id;
     install.external_url = options.external_url;
     install.server_names = names;
     DTR_ASSIGN(const cluster::InstallReport report, cluster::install(environment, install));
-    const std::string& dir = environment.directory.path();
-    std::fprintf(stderr, "dtr: installed a new registry in %s\n", dir.c_str());
-    if (report.password_handed_out)
-        std::fprintf(stderr, "dtr: administrator: admin, password in %s/admin-password\n", dir.c_str());
-    std::fprintf(stderr, "dtr: recovery key: %s/recovery-key - carry it away, it opens the secrets of every backup\n",
-                 dir.c_str());
-    std::fprintf(stderr, "dtr: CA fingerprint: %s\n", report.ca_fingerprint.c_str());
-    std::fprintf(
-        stderr,
-        "dtr: next: curl -k https://ADDRESS/ca > ca.pem; dtr backup --ucp-url ADDRESS --ucp-ca \"$(cat ca.pem)\" "
-        "--ucp-username admin > backup.tar\n");
+    print_installed(environment.directory.path(), report);
+    if (options.role == cluster::Role::registry)
+        std::fprintf(stderr,
+                     "dtr: next: curl -k https://ADDRESS/ca > ca.pem; dtr backup --ucp-url ADDRESS --ucp-ca "
+                     "\"$(cat ca.pem)\" --ucp-username admin > backup.tar\n");
+    else
+        std::fprintf(stderr,
+                     "ucp: next: curl -k https://ADDRESS/ca > ucp-ca.pem; dtr install --ucp-url ADDRESS --ucp-ca "
+                     "\"$(cat ucp-ca.pem)\" --ucp-username admin\n");
     return {};
 }
 
@@ -160,6 +151,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     for (const auto& [key, value] : replica_options.settings) DTR_TRY(cluster::set(scratch, key, value));
     if (options.certificate_pem.empty() != options.key_pem.empty())
         return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key need each other");
+    replica_options.role = options.role;
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), options.data_dir, true));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     http::ServerOptions server_options;
@@ -171,6 +163,12 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
 
     DTR_TRY(install_if_empty(environment, options, cluster::default_server_names(more)));
     DTR_ASSIGN(auto replica, cluster::Replica::open(environment, replica_options));
+    if (options.listen.empty() && options.https_port == 0) {
+        DTR_ASSIGN(const unsigned port, cluster::https_port_of(replica->config()));
+        if (port != 0) {
+            DTR_ASSIGN(server_options.tls_addresses, addresses({fmt::format(":{}", port)}));
+        }
+    }
     DTR_ASSIGN(std::string external_url, replica->external_url());
     if (!options.external_url.empty()) {
         DTR_ASSIGN(external_url, as_url(options.external_url));
@@ -184,15 +182,36 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     server_options.private_key_pem = certificates->served().pair.key_pem;
     DTR_ASSIGN(std::string ca_pem, replica->authority_certificate());
     DTR_ASSIGN(const std::string fingerprint, identity::fingerprint(ca_pem));
-
-    api::Application application(
-        api::Services{replica->registry(), replica->accounts(), replica->access_tokens(), replica->authenticator(),
-                      replica->tokens(), replica->policy(), replica->organizations(), replica->config(),
-                      replica->backups(), replica->settings(), [&replica] { return replica->confirm_restore(); },
-                      system_clock(), kProductVersion, replica->current().replica_id, std::move(ca_pem), external_url,
-                      options.trusted_proxies, replica->staged_restore(), certificates.get()});
+    if (replica->ucp() != nullptr) server_options.client_ca_pem = ca_pem;
+    const std::size_t tls_count = server_options.tls_addresses.size();
+    // The server first: it knows its port. Nothing is served before start().
+    api::Services services{replica->registry(),
+                           replica->accounts(),
+                           replica->access_tokens(),
+                           replica->authenticator(),
+                           replica->tokens(),
+                           replica->policy(),
+                           replica->organizations(),
+                           replica->config(),
+                           replica->backups(),
+                           replica->settings(),
+                           [&replica] { return replica->confirm_restore(); },
+                           system_clock(),
+                           kProductVersion,
+                           replica->current().replica_id,
+                           std::move(ca_pem),
+                           external_url,
+                           options.trusted_proxies,
+                           replica->ucp(),
+                           nullptr,
+                           options.role == cluster::Role::ucp,
+                           replica->staged_restore(),
+                           certificates.get()};
+    api::Application application(services);
     DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
     application.set_connection_count([&server] { return server->open_connections(); });
+    DTR_TRY(replica->start_link(external_url.empty() ? server->addresses().front() : without_scheme(external_url)));
+    application.set_link(replica->link());
     replica->registry().start();
     server->start();
     certificates->start([&server](const cluster::ServedCertificate& served) {
@@ -201,10 +220,10 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     std::string where;
     std::size_t index = 0;
     for (const std::string& address : server->addresses())
-        where += fmt::format(" {}://{}", index++ < tls_addresses(options).size() ? "https" : "http", address);
+        where += fmt::format(" {}://{}", index++ < tls_count ? "https" : "http", address);
     log::info("replica {} of cluster {}, epoch {}, CA {}", replica->current().replica_id,
               replica->current().cluster_id.substr(0, 8), replica->current().epoch, fingerprint);
-    std::fprintf(stderr, "dtr: ready%s\n", where.c_str());
+    std::fprintf(stderr, "%s: ready%s\n", options.program.c_str(), where.c_str());
     wait_for_the_end(*certificates);
     log::info("stopping");
     certificates->stop();
@@ -215,11 +234,16 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
 }  // namespace
 
 void add_serve(Program& program) {
-    auto* command =
-        program.app.add_subcommand("serve", "Run a replica; an empty data directory gets a new registry first");
+    const bool is_ucp = program.name == "ucp";
+    auto* command = program.app.add_subcommand(
+        "serve", is_ucp ? "Run UCP; an empty data directory gets new accounts and a new authority first"
+                        : "Run a replica; an empty data directory gets a new registry first");
     auto options = std::make_shared<ServeOptions>();
+    options->program = program.name;
+    if (is_ucp) options->role = cluster::Role::ucp;
+    if (is_ucp) options->data_dir = kDefaultUcpDataDir;
     command->add_option("--data-dir", options->data_dir, "Data directory")
-        ->envname("DTR_DATA_DIR")
+        ->envname(is_ucp ? "UCP_DATA_DIR" : "DTR_DATA_DIR")
         ->capture_default_str();
     command->add_option("--listen", options->listen, "HTTPS address HOST:PORT; may be repeated")
         ->allow_extra_args(false);
@@ -253,7 +277,7 @@ void add_serve(Program& program) {
     command->add_option("--config", options->settings_file, "File of settings (TOML)")->envname("DTR_CONFIG");
     command->add_option("--log-level", options->log_level, "debug, info, warn, error")->envname("LOG_LEVEL");
     command->add_flag("--debug", options->debug, "Log everything")->envname("DEBUG");
-    accept_predecessor_flags(*command, kOfInstall);
+    if (!is_ucp) accept_predecessor_flags(*command, kOfInstall);
     command->callback([&program, options] {
         program.run = [&program, options] {
             sigset_t set;  // before any thread: they inherit it, and only wait_for_the_end() takes them
@@ -261,16 +285,17 @@ void add_serve(Program& program) {
             for (const int signal : kSignals) sigaddset(&set, signal);
             pthread_sigmask(SIG_BLOCK, &set, nullptr);
             if (!log::set_level(options->debug ? "debug" : options->log_level)) {
-                std::fprintf(stderr, "dtr: no such log level: %s\n", options->log_level.c_str());
+                std::fprintf(stderr, "%s: no such log level: %s\n", options->program.c_str(),
+                             options->log_level.c_str());
                 return static_cast<int>(kUsage);
             }
             const auto served = serve(*options, program.openers);
             return served ? static_cast<int>(kGood) : report(served.error());
         };
     });
-    command->footer(
-        "Examples:\n  dtr serve --data-dir /var/lib/dtr --listen 0.0.0.0:443\n"
-        "  dtr serve --data-dir a --listen 127.0.0.1:8443 --http-listen 127.0.0.1:8080");
+    command->footer(is_ucp ? "Example:\n  ucp serve --data-dir /var/lib/ucp --listen 0.0.0.0:9443"
+                           : "Examples:\n  dtr serve --data-dir /var/lib/dtr --listen 0.0.0.0:443\n"
+                             "  dtr serve --data-dir a --listen 127.0.0.1:8443 --http-listen 127.0.0.1:8080");
 }
 
 }  // namespace dtr::cli

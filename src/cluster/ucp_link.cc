@@ -1,0 +1,286 @@
+#include "cluster/ucp_link.h"
+
+#include <boost/json.hpp>
+#include <chrono>
+
+#include "base/encoding.h"
+#include "sys/log.h"
+
+namespace dtr::cluster {
+namespace {
+
+namespace json = boost::json;
+
+constexpr const char* kUrl = "ucp/url";
+constexpr const char* kServiceId = "ucp/service";
+constexpr const char* kCa = "ca/ucp/ca.crt";
+constexpr const char* kClientCertificate = "ca/ucp/client.crt";
+constexpr const char* kClientKey = "ca/ucp/client.key";
+constexpr std::int64_t kCallTimeoutMs = 30'000;
+constexpr std::size_t kFeedBytesMax = 512U << 20;
+
+Result<std::string> text(config::ConfigStore& config, const char* key) {
+    DTR_ASSIGN(const config::Entry entry, config.get(key));
+    return std::string(entry.value.expose());
+}
+
+std::string string_of(const json::object& fields, std::string_view name) {
+    const auto* value = fields.if_contains(name);
+    return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+}
+bool flag_of(const json::object& fields, std::string_view name) {
+    const auto* value = fields.if_contains(name);
+    return value != nullptr && value->is_bool() && value->as_bool();
+}
+
+Result<json::object> parse(const std::string& body) {
+    boost::system::error_code error;
+    json::value document = json::parse(body, error);
+    if (error || !document.is_object()) return fail(ErrorCode::corrupt, "the answer of UCP cannot be read");
+    return std::move(document.as_object());
+}
+
+// The first message of an error body.
+std::string message_of(const HttpAnswer& answer) {
+    boost::system::error_code error;
+    const json::value document = json::parse(answer.body, error);
+    const auto* fields = error ? nullptr : document.if_object();
+    const auto* errors = fields == nullptr ? nullptr : fields->if_contains("errors");
+    if (errors == nullptr || !errors->is_array() || errors->as_array().empty() || !errors->as_array()[0].is_object())
+        return fmt::format("HTTP status {}", answer.status);
+    return string_of(errors->as_array()[0].as_object(), "message");
+}
+
+Error refusal(const HttpAnswer& answer, std::string_view doing) {
+    ErrorCode code = ErrorCode::unavailable;
+    if (answer.status == 400) code = ErrorCode::invalid;
+    if (answer.status == 401) code = ErrorCode::unauthenticated;
+    if (answer.status == 403) code = ErrorCode::denied;
+    if (answer.status == 404) code = ErrorCode::not_found;
+    if (answer.status == 409) code = ErrorCode::conflict;
+    if (answer.status == 429) code = ErrorCode::exhausted;
+    return {code, fmt::format("{}: {}", doing, message_of(answer)), {}};
+}
+
+Result<meta::AccountFeed> parse_feed(const std::string& body) {
+    DTR_ASSIGN(const json::object fields, parse(body));
+    const auto* position = fields.if_contains("position");
+    const auto* rows = fields.if_contains("changes");
+    if (position == nullptr || !position->is_int64() || rows == nullptr || !rows->is_array())
+        return fail(ErrorCode::corrupt, "the accounts that UCP sent cannot be read");
+    meta::AccountFeed feed;
+    feed.position = position->as_int64();
+    feed.complete = flag_of(fields, "complete");
+    for (const json::value& row : rows->as_array()) {
+        const auto* one = row.if_object();
+        if (one == nullptr) return fail(ErrorCode::corrupt, "the accounts that UCP sent cannot be read");
+        meta::Change change;
+        change.table = string_of(*one, "table");
+        change.operation = string_of(*one, "operation") == "D" ? 'D' : 'U';
+        const auto* content = one->if_contains("row");
+        change.row_json = content == nullptr ? "null" : json::serialize(*content);
+        feed.changes.push_back(std::move(change));
+    }
+    return feed;
+}
+
+}  // namespace
+
+Result<std::optional<UcpAccess>> load_ucp_access(config::ConfigStore& config) {
+    const auto url = text(config, kUrl);
+    if (!url && url.error().code == ErrorCode::not_found) return std::optional<UcpAccess>();
+    if (!url) return fail(url.error());
+    UcpAccess access;
+    access.url = *url;
+    DTR_ASSIGN(access.service_id, text(config, kServiceId));
+    DTR_ASSIGN(access.trust.ca_pem, text(config, kCa));
+    DTR_ASSIGN(access.client_certificate_pem, text(config, kClientCertificate));
+    DTR_ASSIGN(const config::Entry key, config.get(kClientKey));
+    access.client_key_pem = key.value;
+    return std::optional(std::move(access));
+}
+
+std::vector<config::Change> ucp_access_changes(const UcpAccess& access) {
+    const auto put = [](const char* key, std::string value) {
+        return config::Change{key, Secret(std::move(value)), false, std::nullopt};
+    };
+    return {put(kUrl, access.url), put(kServiceId, access.service_id), put(kCa, access.trust.ca_pem),
+            put(kClientCertificate, access.client_certificate_pem),
+            config::Change{kClientKey, access.client_key_pem, true, std::nullopt}};
+}
+
+// --- an administrator's calls ---
+
+Result<HttpAnswer> UcpAdministrator::call(std::string method, const std::string& path, const std::string& body,
+                                          std::string_view doing) {
+    HttpCall call = admin_;
+    call.method = std::move(method);
+    call.url += path;
+    call.timeout_ms = kCallTimeoutMs;
+    call.body_limit = kFeedBytesMax;
+    if (!body.empty()) {
+        call.headers.emplace_back("Content-Type", "application/json");
+        call.body = body;
+    }
+    auto answer = client_.call(call);
+    if (!answer) return fail(answer.error().in(std::string(doing)));
+    if (answer->status < 200 || answer->status >= 300) return fail(refusal(*answer, doing));
+    return answer;
+}
+
+Status UcpAdministrator::check() {
+    DTR_TRY(call("GET", "/enzi/v0/services", "", fmt::format("cannot use UCP at {}", admin_.url)));
+    return {};
+}
+
+Result<UcpAccess> UcpAdministrator::register_cluster(std::string_view name, std::string_view cluster_id) {
+    DTR_ASSIGN(const HttpAnswer answer, call("POST", "/enzi/v0/services",
+                                             json::serialize(json::object{{"name", name}, {"clusterId", cluster_id}}),
+                                             "cannot register with UCP"));
+    DTR_ASSIGN(const json::object fields, parse(answer.body));
+    UcpAccess access;
+    access.url = admin_.url;
+    access.service_id = string_of(fields, "id");
+    access.trust.ca_pem = string_of(fields, "ca");
+    access.client_certificate_pem = string_of(fields, "certificate");
+    access.client_key_pem = Secret(string_of(fields, "key"));
+    if (access.service_id.empty() || access.trust.ca_pem.empty() || access.client_key_pem.empty())
+        return fail(ErrorCode::corrupt, "UCP's answer to the registration cannot be read");
+    return access;
+}
+
+Status UcpAdministrator::escrow(std::string_view cluster_id, const Secret& identity_file) {
+    DTR_TRY(call("PUT", "/enzi/v0/escrow",
+                 json::serialize(json::object{{"clusterId", cluster_id}, {"identity", identity_file.expose()}}),
+                 "cannot give the recovery key to UCP"));
+    return {};
+}
+
+Result<Secret> UcpAdministrator::release(std::string_view recipient) {
+    DTR_ASSIGN(const HttpAnswer answer,
+               call("POST", "/enzi/v0/escrow/release", json::serialize(json::object{{"recipient", recipient}}),
+                    "cannot get the recovery key from UCP"));
+    DTR_ASSIGN(const json::object fields, parse(answer.body));
+    return Secret(string_of(fields, "identity"));
+}
+
+Result<meta::AccountFeed> UcpAdministrator::accounts() {
+    DTR_ASSIGN(const HttpAnswer answer, call("GET", "/enzi/v0/feed", "", "cannot read the accounts of UCP"));
+    return parse_feed(answer.body);
+}
+
+// --- the link ---
+
+UcpLink::UcpLink(HttpClient& client, meta::MetaStore& meta, identity::AccountVersion& version, Clock& clock,
+                 Options options)
+    : client_(client), meta_(meta), version_(version), clock_(clock), options_(std::move(options)) {}
+
+UcpLink::~UcpLink() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_all();
+    if (thread_.joinable()) thread_.join();
+}
+
+void UcpLink::start(std::function<Micros()> max_age) {
+    max_age_ = std::move(max_age);
+    thread_ = std::thread([this] { run(); });
+}
+
+Status UcpLink::require_fresh() const {
+    const Micros at = fresh_at_.load(std::memory_order_acquire);
+    const Micros age = clock_.monotonic() - at;
+    if (at != 0 && (!max_age_ || age <= max_age_())) return {};
+    return fail(ErrorCode::unavailable,
+                at == 0 ? fmt::format("UCP at {} could not be asked for accounts yet", options_.access.url)
+                        : fmt::format("UCP at {} has not answered for {} s", options_.access.url, age / kSecond),
+                "what is public can be pulled without login; the administrator of UCP can help");
+}
+
+Result<HttpAnswer> UcpLink::call(std::string method, const std::string& path, std::string body) {
+    HttpCall call;
+    call.method = std::move(method);
+    call.url = options_.access.url + path;
+    call.trust = options_.access.trust;
+    call.client_certificate_pem = options_.access.client_certificate_pem;
+    call.client_key_pem = options_.access.client_key_pem;
+    call.connect_timeout_ms = 5'000;
+    call.timeout_ms = kCallTimeoutMs;
+    call.body_limit = kFeedBytesMax;
+    if (!body.empty()) call.headers.emplace_back("Content-Type", "application/json");
+    call.body = std::move(body);
+    auto answer = client_.call(call);
+    if (!answer) return fail(answer.error().in("UCP at " + options_.access.url));
+    return answer;
+}
+
+Status UcpLink::synchronise() {
+    const MutexLock lock(rounds_);
+    DTR_ASSIGN(const auto position, meta_.account_mirror().position());
+    const Micros asked_at = clock_.monotonic();
+    DTR_ASSIGN(const HttpAnswer answer,
+               call("GET", position ? fmt::format("/enzi/v0/feed?after={}", *position) : "/enzi/v0/feed", ""));
+    if (answer.status != 200)
+        return fail(refusal(answer, fmt::format("UCP at {} does not give its accounts", options_.access.url)));
+    DTR_ASSIGN(const meta::AccountFeed feed, parse_feed(answer.body));
+    if (feed.complete || !feed.changes.empty() || !position || *position != feed.position) {
+        DTR_TRY(meta_.account_mirror().apply(feed));
+        version_.invalidate();
+    }
+    fresh_at_.store(asked_at, std::memory_order_release);
+    return {};
+}
+
+Status UcpLink::report() {
+    DTR_ASSIGN(const HttpAnswer answer,
+               call("PUT", "/enzi/v0/replicas/" + options_.replica_id,
+                    json::serialize(json::object{
+                        {"address", options_.address}, {"ca", options_.ca_pem}, {"version", options_.version}})));
+    if (answer.status >= 200 && answer.status < 300) return {};
+    return fail(refusal(answer, fmt::format("UCP at {} does not take this replica", options_.access.url)));
+}
+
+void UcpLink::run() {
+    Micros reported_at = 0;
+    bool failing = false;
+    while (true) {
+        Status done = synchronise();
+        if (done && (reported_at == 0 || clock_.monotonic() - reported_at >= options_.report_interval)) {
+            done = report();
+            if (done) reported_at = clock_.monotonic();
+        }
+        if (!done && !failing) log::warn("{}", done.error().text());
+        if (done && failing) log::info("UCP at {} answers again", options_.access.url);
+        failing = !done;
+        std::unique_lock lock(mutex_);
+        if (wake_.wait_for(lock, std::chrono::microseconds(options_.poll_interval), [this] { return stopping_; }))
+            return;
+    }
+}
+
+Result<identity::CheckedAccount> UcpLink::check(const meta::Account*, std::string_view name, const Secret& password,
+                                                std::string_view peer) {
+    DTR_ASSIGN(
+        const HttpAnswer answer,
+        call("POST", "/enzi/v0/service/login",
+             json::serialize(json::object{{"username", name}, {"password", password.expose()}, {"address", peer}})));
+    if (answer.status == 401) return fail(ErrorCode::unauthenticated, "login: the name or the password is wrong");
+    if (answer.status != 200)
+        return fail(refusal(answer, fmt::format("UCP at {} does not log in", options_.access.url)));
+    DTR_ASSIGN(const json::object fields, parse(answer.body));
+    const std::string id = string_of(fields, "id");
+    auto account = meta_.accounts().find_by_id(id);
+    if (!account && account.error().code == ErrorCode::not_found) {
+        DTR_TRY(synchronise());  // younger than the last round
+        account = meta_.accounts().find_by_id(id);
+    }
+    if (!account) return fail(account.error().in("login"));
+    identity::CheckedAccount checked(std::move(*account));
+    checked.by_token = flag_of(fields, "byToken");
+    checked.backup_only = flag_of(fields, "backupOnly");
+    return checked;
+}
+
+}  // namespace dtr::cluster

@@ -1,0 +1,111 @@
+// A registry's side of a UCP of its own: registering, the mirror of accounts, passwords checked there, and telling UCP that
+// this replica is alive (docs/design/0009).
+//
+// In the configuration: "ucp/url", "ucp/service", "ca/ucp/ca.crt", "ca/ucp/client.crt", "ca/ucp/client.key" (secret).
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "config/config_store.h"
+#include "identity/account_version.h"
+#include "identity/password_source.h"
+#include "meta/meta_store.h"
+#include "sys/http_client.h"
+
+namespace dtr::cluster {
+
+// How a registry reaches its UCP: what registering gave it.
+struct UcpAccess {
+    std::string url;  // "https://host:port"
+    std::string service_id;
+    HttpTrust trust;
+    std::string client_certificate_pem;
+    Secret client_key_pem;
+};
+
+// Nothing if accounts are the cluster's own.
+Result<std::optional<UcpAccess>> load_ucp_access(config::ConfigStore& config);
+std::vector<config::Change> ucp_access_changes(const UcpAccess& access);
+
+// An administrator's calls at UCP, with name and password: when a cluster is made or restored. `admin` carries base URL (as
+// its url), credentials and trust.
+class UcpAdministrator {
+  public:
+    UcpAdministrator(HttpClient& client, HttpCall admin) : client_(client), admin_(std::move(admin)) {}
+    // unauthenticated, denied: not an administrator; untrusted; unavailable.
+    Status check();
+    Result<UcpAccess> register_cluster(std::string_view name, std::string_view cluster_id);
+    Status escrow(std::string_view cluster_id, const Secret& identity_file);
+    // The identity file of that recipient. not_found.
+    Result<Secret> release(std::string_view recipient);
+    // Every account, member and team there is, as a feed.
+    Result<meta::AccountFeed> accounts();
+
+  private:
+    Result<HttpAnswer> call(std::string method, const std::string& path, const std::string& body,
+                            std::string_view doing);
+    HttpClient& client_;
+    HttpCall admin_;
+};
+
+// Thread-safe; the methods that ask UCP block for as long as it takes, 30 s at most.
+class UcpLink final : public identity::PasswordSource {
+  public:
+    struct Options {
+        UcpAccess access;
+        std::string replica_id;
+        std::string address;  // of this replica: host:port
+        std::string ca_pem;   // of this cluster
+        std::string version;
+        Micros poll_interval = 2 * kSecond;
+        Micros report_interval = 10 * kSecond;
+    };
+    UcpLink(HttpClient& client, meta::MetaStore& meta, identity::AccountVersion& version, Clock& clock,
+            Options options);
+    ~UcpLink() override;
+    UcpLink(const UcpLink&) = delete;
+    UcpLink& operator=(const UcpLink&) = delete;
+
+    // Mirrors and reports from now on, on a thread of its own. `max_age` is asked for each time.
+    void start(std::function<Micros()> max_age);
+    // unavailable, naming UCP, if the mirror is older than may be decided by. Never blocks.
+    Status require_fresh() const;
+    // One round of the mirror.
+    Status synchronise();
+
+    Result<identity::CheckedAccount> check(const meta::Account* known, std::string_view name, const Secret& password,
+                                           std::string_view peer) override;
+    [[nodiscard]] const std::string& url() const { return options_.access.url; }
+
+  private:
+    Result<HttpAnswer> call(std::string method, const std::string& path, std::string body);
+    Status report();
+    void run();
+
+    HttpClient& client_;
+    meta::MetaStore& meta_;
+    identity::AccountVersion& version_;
+    Clock& clock_;
+    const Options options_;
+    std::function<Micros()> max_age_;
+    std::atomic<Micros> fresh_at_{0};  // monotonic; 0: never
+    Mutex rounds_;                     // one at a time
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+}  // namespace dtr::cluster

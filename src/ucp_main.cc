@@ -1,0 +1,8 @@
+// The identity service: accounts, organisations, teams, and the authority that registries trust.
+#include "cli/program.h"
+#include "embedded_stores.h"
+
+int main(int argc, char** argv) {
+    const auto openers = dtr::embedded_stores();
+    return dtr::cli::run_program("ucp", argc, argv, openers, dtr::cli::add_ucp_commands);
+}
