@@ -15,6 +15,8 @@
 #include "identity/access_tokens.h"
 #include "identity/accounts.h"
 #include "identity/authenticator.h"
+#include "identity/oidc/admission.h"
+#include "identity/oidc/sign_in.h"
 #include "identity/organizations.h"
 #include "identity/policy.h"
 #include "identity/tokens.h"
@@ -30,6 +32,8 @@ struct Services {
     identity::TokenService& tokens;
     identity::Policy& policy;
     identity::Organizations& organizations;
+    identity::oidc::SignIn& sign_in;
+    identity::oidc::Admission& admission;
     config::ConfigStore& config;
     backup::BackupService& backups;
     cluster::SettingsService& settings;

@@ -21,6 +21,7 @@
 #include "config/file/file_config_store.h"
 #include "http/wire.h"
 #include "identity/certificates.h"
+#include "identity/oidc/provider_fake_test.h"
 #include "meta/sqlite/sqlite_meta_store.h"
 #include "sys/disk.h"
 #include "test/support/must.h"
@@ -197,6 +198,7 @@ class World {
     config::ConfigStore& config() { return *config_; }
     identity::Accounts& accounts() { return accounts_; }
     identity::TokenService& tokens() { return *tokens_; }
+    identity::oidc::MemoryProvider& provider() { return provider_; }
     Services& services() { return *services_; }
     Application& application() { return *application_; }
     // The same stores under another metadata store or other settings.
@@ -207,9 +209,10 @@ class World {
     // Everything else as it is.
     Services services_over(registry::Registry& registry) {
         const Services& s = *services_;
-        return {registry,        s.accounts,   s.access_tokens, s.authenticator, s.tokens,          s.policy,
-                s.organizations, s.config,     s.backups,       s.settings,      s.confirm_restore, s.clock,
-                s.version,       s.replica_id, s.ca_pem,        s.external_url,  s.trusted_proxies};
+        return {registry,     s.accounts,      s.access_tokens,   s.authenticator,  s.tokens,
+                s.policy,     s.organizations, s.sign_in,         s.admission,      s.config,
+                s.backups,    s.settings,      s.confirm_restore, s.clock,          s.version,
+                s.replica_id, s.ca_pem,        s.external_url,    s.trusted_proxies};
     }
 
     const std::string admin = basic("admin", kAdminPassword);
@@ -241,6 +244,8 @@ class World {
         access_tokens_ = std::make_unique<identity::AccessTokens>(meta_->accounts(), meta_->access_tokens(), version_,
                                                                   system_random());
         authenticator_.accept_tokens(meta_->access_tokens());
+        admission_ = std::make_unique<identity::oidc::Admission>(*meta_, *access_tokens_, version_, system_clock(),
+                                                                 system_random());
         services_.reset(new Services{*registry_,
                                      accounts_,
                                      *access_tokens_,
@@ -248,6 +253,8 @@ class World {
                                      *tokens_,
                                      policy_,
                                      organizations_,
+                                     *sign_in_,
+                                     *admission_,
                                      *config_,
                                      *backups_,
                                      *settings_,
@@ -274,6 +281,10 @@ class World {
     identity::Accounts accounts_{meta_->accounts(), version_, passwords_, system_clock(), system_random()};
     identity::Authenticator authenticator_{meta_->accounts(), version_, passwords_, system_clock(), system_random()};
     std::unique_ptr<identity::TokenService> tokens_;
+    identity::oidc::MemoryProvider provider_;
+    std::unique_ptr<identity::oidc::SignIn> sign_in_ =
+        identity::oidc::SignIn::make(*config_, provider_, system_clock(), system_random());
+    std::unique_ptr<identity::oidc::Admission> admission_;
     identity::Policy policy_{meta_->organizations(), meta_->grants(), version_};
     identity::Organizations organizations_{meta_->accounts(), meta_->organizations(), meta_->teams(),
                                            version_,          system_clock(),         system_random()};

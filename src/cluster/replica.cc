@@ -4,6 +4,7 @@
 
 #include "backup/settle.h"
 #include "cluster/certificates.h"
+#include "sys/http_client.h"
 #include "sys/log.h"
 
 namespace dtr::cluster {
@@ -107,6 +108,9 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     r.organizations_ =
         std::make_unique<identity::Organizations>(r.meta_->accounts(), r.meta_->organizations(), r.meta_->teams(),
                                                   *r.account_version_, environment.clock, environment.random);
+    r.sign_in_ = identity::oidc::SignIn::make(*r.config_, curl_http_client(), environment.clock, environment.random);
+    r.admission_ = std::make_unique<identity::oidc::Admission>(*r.meta_, *r.access_tokens_, *r.account_version_,
+                                                               environment.clock, environment.random);
     r.policy_ = std::make_unique<identity::Policy>(r.meta_->organizations(), r.meta_->grants(), *r.account_version_);
     r.policy_->set_create_on_push([&registry = *r.registry_] { return registry.settings().create_on_push; });
     identity::TokenService::Options tokens;

@@ -16,6 +16,8 @@
 #include "identity/accounts.h"
 #include "identity/authenticator.h"
 #include "identity/certificates.h"
+#include "identity/oidc/admission.h"
+#include "identity/oidc/sign_in.h"
 #include "identity/organizations.h"
 #include "identity/policy.h"
 #include "identity/tokens.h"
@@ -51,6 +53,8 @@ class Replica {
     identity::TokenService& tokens() { return *tokens_; }
     identity::Policy& policy() { return *policy_; }
     identity::Organizations& organizations() { return *organizations_; }
+    identity::oidc::SignIn& sign_in() { return *sign_in_; }
+    identity::oidc::Admission& admission() { return *admission_; }
     backup::BackupService& backups() { return *backups_; }
     UcpAuthority* ucp() { return ucp_.get(); }  // null where accounts are another UCP's
     UcpLink* link() { return link_.get(); }     // null where they are not
@@ -93,6 +97,8 @@ class Replica {
     std::unique_ptr<identity::TokenService> tokens_;
     std::unique_ptr<identity::Policy> policy_;
     std::unique_ptr<identity::Organizations> organizations_;
+    std::unique_ptr<identity::oidc::SignIn> sign_in_;
+    std::unique_ptr<identity::oidc::Admission> admission_;
     std::unique_ptr<backup::BackupService> backups_;
     std::unique_ptr<UcpAuthority> ucp_;
     std::optional<UcpAccess> access_;

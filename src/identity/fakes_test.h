@@ -39,6 +39,10 @@ class FakeAccounts final : public meta::AccountStore {
         ++version_;
         return {};
     }
+    Status create_external(const meta::Account& account, meta::AccountOrigin, std::string_view,
+                           meta::Actor actor) override {
+        return create(account, "", actor);
+    }
     Result<meta::AccountOrigin> origin(std::string_view) override { return meta::AccountOrigin::local; }
     Status set_origin(std::string_view, meta::AccountOrigin, std::string_view, meta::Actor) override { return {}; }
     Result<meta::Account> find_external(meta::AccountOrigin, std::string_view) override { return missing(); }

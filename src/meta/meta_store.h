@@ -126,6 +126,9 @@ class AccountStore {
     virtual Result<Account> find(std::string_view name) = 0;
     virtual Result<Account> find_by_id(std::string_view id) = 0;
     virtual Status create(const Account& account, std::string_view password_hash, Actor actor) = 0;
+    // Of somebody whose password is not ours. already_exists: the name is taken, or that external id is an account.
+    virtual Status create_external(const Account& account, AccountOrigin origin, std::string_view external_id,
+                                   Actor actor) = 0;
     // Its full name, whether it is an administrator, whether it is active. not_found.
     virtual Status update(const Account& account, Actor actor) = 0;
     // With its tokens, memberships and, of an organisation, teams. Repositories stay.

@@ -50,6 +50,8 @@ class TeamStore {
     virtual Result<Team> find_by_id(std::string_view id) = 0;                                // not_found
     virtual Result<std::vector<Team>> list(std::string_view organization_id, std::string_view after,
                                            std::size_t limit) = 0;
+    // Those that a directory or a claim fills, of all organisations, by id.
+    virtual Result<std::vector<Team>> list_synced(std::string_view after, std::size_t limit) = 0;
     // already_exists: another team of that organisation has the name; not_found: no such organisation.
     virtual Status create(const Team& team, std::string_view actor) = 0;
     virtual Status update(const Team& team, std::string_view actor) = 0;     // not_found, already_exists

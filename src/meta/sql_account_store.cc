@@ -85,6 +85,22 @@ Status SqlAccountStore::create(const Account& account, std::string_view password
     });
 }
 
+Status SqlAccountStore::create_external(const Account& account, AccountOrigin origin, std::string_view external_id,
+                                        Actor actor) {
+    return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
+        const int number = static_cast<int>(origin);
+        DTR_ASSIGN(const bool taken, any(recorder.transaction().query(kTaken, {account.name, account.id})));
+        if (taken) return fail(ErrorCode::already_exists, fmt::format("account {} already exists", account.name));
+        DTR_ASSIGN(const bool known, any(recorder.transaction().query(kExternal, {number, external_id})));
+        if (known) return fail(ErrorCode::already_exists, fmt::format("{} is an account already", external_id));
+        DTR_TRY(recorder.upsert(TableId::accounts, {account.id, account.name, account.full_name,
+                                                    static_cast<int>(account.kind), account.is_admin, account.is_active,
+                                                    account.created_at != 0 ? account.created_at : recorder.now()}));
+        DTR_TRY(recorder.upsert(TableId::account_origins, {account.id, number, external_id}));
+        return count_accounts_up(recorder);
+    });
+}
+
 Status SqlAccountStore::update(const Account& account, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const Account found, find_in(recorder.transaction(), kFindById, account.id));

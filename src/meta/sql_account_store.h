@@ -13,6 +13,8 @@ class SqlAccountStore final : public AccountStore {
     Status create(const Account& account, std::string_view password_hash, Actor actor) override;
     Status update(const Account& account, Actor actor) override;
     Status remove(std::string_view name, Actor actor) override;
+    Status create_external(const Account& account, AccountOrigin origin, std::string_view external_id,
+                           Actor actor) override;
     Result<AccountOrigin> origin(std::string_view account_id) override;
     Status set_origin(std::string_view account_id, AccountOrigin origin, std::string_view external_id,
                       Actor actor) override;

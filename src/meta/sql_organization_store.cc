@@ -30,6 +30,9 @@ const Sql kTeamById("find the team by its id",
 const Sql kTeams("list teams",
                  "SELECT id, organization_id, name, description, sync_json FROM teams"
                  " WHERE organization_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3");
+const Sql kSyncedTeams("list teams that are filled from outside",
+                       "SELECT id, organization_id, name, description, sync_json FROM teams"
+                       " WHERE sync_json <> '' AND id > ?1 ORDER BY id LIMIT ?2");
 const Sql kTeamMembers("list members of the team",
                        "SELECT team_id, account_id, is_admin, is_public FROM team_members"
                        " WHERE team_id = ?1 AND account_id > ?2 ORDER BY account_id LIMIT ?3");
@@ -307,6 +310,12 @@ Result<std::vector<Team>> SqlTeamStore::list(std::string_view organization_id, s
                                              std::size_t limit) {
     return read<std::vector<Team>>(parts_.database, [&](sql::Connection& connection) {
         return collect<Team>(connection.query(kTeams, {organization_id, after, limit_of(limit)}), team_at);
+    });
+}
+
+Result<std::vector<Team>> SqlTeamStore::list_synced(std::string_view after, std::size_t limit) {
+    return read<std::vector<Team>>(parts_.database, [&](sql::Connection& connection) {
+        return collect<Team>(connection.query(kSyncedTeams, {after, limit_of(limit)}), team_at);
     });
 }
 

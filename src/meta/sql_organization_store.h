@@ -27,6 +27,7 @@ class SqlTeamStore final : public TeamStore {
     explicit SqlTeamStore(StoreParts parts) : parts_(parts) {}
     Result<Team> find(std::string_view organization_id, std::string_view name) override;
     Result<Team> find_by_id(std::string_view id) override;
+    Result<std::vector<Team>> list_synced(std::string_view after, std::size_t limit) override;
     Result<std::vector<Team>> list(std::string_view organization_id, std::string_view after,
                                    std::size_t limit) override;
     Status create(const Team& team, std::string_view actor) override;

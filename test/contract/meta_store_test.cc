@@ -387,6 +387,42 @@ TEST_P(MetaStoreTest, AccountsAndTheirSecrets) {
     EXPECT_FAILS(ErrorCode::not_found, accounts.password_hash("id-1"));
 }
 
+TEST_P(MetaStoreTest, AccountsOfOthersAreMadeWithTheirOrigin) {
+    AccountStore& accounts = store_->accounts();
+    ASSERT_GOOD(accounts.create({"id-1", "ann", "", AccountKind::user, false, true, 5}, "hash", ""));
+    const auto version = accounts.version();
+    ASSERT_GOOD(accounts.create_external({"id-2", "bea", "Bea", AccountKind::user, false, true, 5}, AccountOrigin::oidc,
+                                         "https://id.example#1", ""));
+    EXPECT_GT(*accounts.version(), *version);
+    EXPECT_EQ(accounts.find_external(AccountOrigin::oidc, "https://id.example#1")->name, "bea");
+    EXPECT_EQ(*accounts.origin("id-2"), AccountOrigin::oidc);
+    EXPECT_FAILS(ErrorCode::not_found, accounts.password_hash("id-2"));
+    const Account dora{"id-3", "dora", "", AccountKind::user, false, true, 5};
+    EXPECT_FAILS(ErrorCode::already_exists,
+                 accounts.create_external(dora, AccountOrigin::oidc, "https://id.example#1", ""));
+    EXPECT_FAILS(ErrorCode::not_found, accounts.find("dora"));
+    ASSERT_GOOD(accounts.create_external(dora, AccountOrigin::directory, "https://id.example#1", ""));
+    EXPECT_FAILS(ErrorCode::already_exists,
+                 accounts.create_external({"id-4", "ann", "", AccountKind::user, false, true, 5}, AccountOrigin::oidc,
+                                          "https://id.example#2", ""));
+    EXPECT_FAILS(ErrorCode::not_found, accounts.find_external(AccountOrigin::oidc, "https://id.example#2"));
+}
+
+TEST_P(MetaStoreTest, TeamsThatAreFilledFromOutsideAreListedById) {
+    ASSERT_GOOD(store_->accounts().create({"o-1", "acme", "", AccountKind::organization, false, true, 5}, "", ""));
+    ASSERT_GOOD(store_->accounts().create({"o-2", "brew", "", AccountKind::organization, false, true, 5}, "", ""));
+    TeamStore& teams = store_->teams();
+    for (const auto& [id, organization, sync] : std::vector<std::tuple<std::string, std::string, std::string>>{
+             {"t-3", "o-1", "{}"}, {"t-1", "o-2", "{}"}, {"t-2", "o-1", ""}, {"t-4", "o-1", "{}"}})
+        ASSERT_GOOD(teams.create({id, organization, id, "", sync}, ""));
+    const auto all = teams.list_synced("", 2);
+    ASSERT_GOOD(all);
+    ASSERT_EQ(all->size(), 2U);
+    EXPECT_EQ(all->at(0).id, "t-1");
+    EXPECT_EQ(all->at(1).id, "t-3");
+    EXPECT_EQ(teams.list_synced("t-3", 2)->size(), 1U);
+}
+
 // --- fences, epoch ---
 
 TEST_P(MetaStoreTest, AFenceStandsUntilReleased) {

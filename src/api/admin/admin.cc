@@ -116,6 +116,8 @@ http::Reply handle(Services& services, const http::Request& request) {
         return error_response(404, "NOT_FOUND", fmt::format("nothing is served at {}", request.path.substr(0, 200)));
     if (from_another_site(services, request))
         return error_response(403, "NOT_AUTHORIZED", "a page of another site asked for this");
+    // Pages for a browser that has shown nobody's credentials yet.
+    if (request.path.starts_with("/enzi/v0/oidc/")) return handle_oidc(services, request);
     const auto caller = identify(services, request);
     if (!caller) {
         if (caller.error().code == ErrorCode::unauthenticated) return ask_for_password(caller.error().message);
@@ -126,6 +128,7 @@ http::Reply handle(Services& services, const http::Request& request) {
         if (services.link != nullptr && request.method != "GET" && request.method != "HEAD")
             return error_response(405, "UNSUPPORTED",
                                   fmt::format("accounts are managed at UCP, {}", services.link->url()));
+        if (request.path == "/enzi/v0/config/auth/oidc") return handle_oidc_settings(services, request, *caller);
         return handle_accounts(services, request, *caller);
     }
     if (request.path == "/api/v0/meta/cluster_status") return handle_cluster_status(services, request, *caller);

@@ -12,6 +12,8 @@
 namespace dtr::api::admin {
 
 http::Reply handle(Services& services, const http::Request& request);
+// The parts that ask for no credentials: /enzi/v0/oidc/.
+http::Response handle_oidc(Services& services, const http::Request& request);
 
 // The parts; each answers 404 for a path below it that it does not know.
 // Nothing if it is no business of UCP's towards registries.
@@ -31,6 +33,7 @@ http::Reply handle_events(Services& services, const http::Request& request, cons
 http::Reply handle_backup(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_access_tokens(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_maintenance(Services& services, const http::Request& request, const Caller& caller);
+http::Reply handle_oidc_settings(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_settings(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_certificates(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_recovery_key(Services& services, const http::Request& request, const Caller& caller);

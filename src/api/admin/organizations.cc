@@ -175,12 +175,35 @@ http::Reply team_members(const Asked& asked, const meta::Team& team) {
     return with_json_body(asked.request, put);
 }
 
+// Which group of an OIDC provider fills it.
+http::Reply team_sync(const Asked& asked, const meta::Team& team) {
+    if (auto refused = refuse_unless(
+            asked.services.organizations.may_manage(asked.caller.principal, asked.organization()), asked.caller))
+        return std::move(*refused);
+    if (asked.is("GET")) {
+        http::Response response = json_response(200, json::object{{"enableSync", false}});
+        if (!team.sync_json.empty()) response.body = team.sync_json;
+        return response;
+    }
+    if (!asked.is("PUT")) return error_response(405, "UNSUPPORTED", "use GET or PUT");
+    return with_json_body(asked.request, [asked, team = meta::Team(team)](const json::object& fields) mutable {
+        const auto sync = identity::oidc::parse_team_sync(json::serialize(fields));
+        if (!sync) return unknown(sync.error());
+        team.sync_json = *sync;
+        const auto updated = asked.services.organizations.update_team(team, asked.actor());
+        if (!updated) return unknown(updated.error());
+        audit(asked.services, asked.request, asked.caller, "team.sync", asked.organization() + "/" + team.name, *sync);
+        return json_response(200, fields);
+    });
+}
+
 http::Reply one_team(const Asked& asked) {
     auto& organizations = asked.services.organizations;
     auto team = organizations.find_team(asked.organization(), asked.parts[3]);
     if (!team) return error_response(team.error(), "NO_SUCH_TEAM", "INVALID");
     if (asked.parts.size() >= 5) {
         if (asked.parts[4] == "members") return team_members(asked, *team);
+        if (asked.parts[4] == "memberSyncConfig" && asked.parts.size() == 5) return team_sync(asked, *team);
         return error_response(404, "NOT_FOUND", "no such resource");
     }
     if (asked.is("GET")) return json_response(200, describe(*team));

@@ -27,6 +27,7 @@ void add_dtr_commands(Program& program) {
     add_repo(program);
     add_status(program);
     add_token(program);
+    add_oidc(program);
     add_gc(program);
     add_scrub(program);
     add_reconfigure(program);

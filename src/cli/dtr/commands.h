@@ -24,6 +24,7 @@ void add_user(Program& program);
 void add_repo(Program& program);
 void add_status(Program& program);
 void add_token(Program& program);
+void add_oidc(Program& program);
 void add_gc(Program& program);
 void add_scrub(Program& program);
 void add_reconfigure(Program& program);

@@ -192,6 +192,8 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
                            replica->tokens(),
                            replica->policy(),
                            replica->organizations(),
+                           replica->sign_in(),
+                           replica->admission(),
                            replica->config(),
                            replica->backups(),
                            replica->settings(),

@@ -1,0 +1,156 @@
+// dtr oidc: the settings of sign-in through an OpenID Connect provider, over HTTP.
+#include <boost/json.hpp>
+#include <cstdio>
+#include <map>
+#include <optional>
+
+#include "cli/connection.h"
+#include "cli/dtr/commands.h"
+#include "cli/exit_code.h"
+#include "sys/disk.h"
+
+namespace dtr::cli {
+namespace {
+
+namespace json = boost::json;
+
+constexpr const char* kPath = "/enzi/v0/config/auth/oidc";
+constexpr std::size_t kCaBytesMax = 48U << 10;
+
+struct OidcCommand {
+    Connection connection;
+    std::map<std::string, std::optional<std::string>> texts;  // by the member of the settings
+    std::string client_secret_file;
+    std::string ca_file;
+    bool no_client_secret = false;
+    bool insecure = false;
+    bool verify = false;
+    bool enable = false;
+    bool disable = false;
+};
+
+Result<json::object> ask(OidcCommand& command, std::string method, const json::object& body, std::string_view doing) {
+    DTR_ASSIGN(HttpCall call, command.connection.call(std::move(method), kPath));
+    if (!body.empty()) {
+        call.headers.emplace_back("Content-Type", "application/json");
+        call.body = json::serialize(body);
+    }
+    DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
+    if (answer.status < 200 || answer.status >= 300) return fail(answer_error(answer, doing));
+    boost::system::error_code error;
+    json::value settings = json::parse(answer.body, error);
+    if (error || !settings.is_object()) return fail(ErrorCode::internal, "the server's answer cannot be read");
+    return std::move(settings.get_object());
+}
+
+void print(const json::object& settings) {
+    for (const auto& [key, value] : settings) {
+        std::string text;
+        if (value.is_array()) {
+            for (const json::value& one : value.get_array())
+                if (one.is_string()) text += (text.empty() ? "" : " ") + std::string(one.get_string());
+        } else {
+            text = value.is_string() ? std::string(value.get_string()) : json::serialize(value);
+        }
+        for (char& c : text)
+            if ((static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7f) c = '?';
+        std::printf("%s\t%s\n", std::string(key).c_str(), text.c_str());
+    }
+}
+
+json::array words(std::string_view text) {
+    json::array out;
+    while (!text.empty()) {
+        const std::string_view word = text.substr(0, text.find(' '));
+        text.remove_prefix(std::min(text.size(), word.size() + 1));
+        if (!word.empty()) out.emplace_back(word);
+    }
+    return out;
+}
+
+Status apply_flags(const OidcCommand& command, json::object& settings) {
+    for (const auto& [member, text] : command.texts) {
+        if (!text) continue;
+        if (member == "scopes")
+            settings[member] = words(*text);
+        else
+            settings[member] = *text;
+    }
+    if (!command.client_secret_file.empty()) {
+        DTR_ASSIGN(const Secret secret, read_password_file(command.client_secret_file));
+        settings["clientSecret"] = secret.expose();
+    }
+    if (command.no_client_secret) settings["clientSecret"] = nullptr;
+    if (!command.ca_file.empty()) {
+        DTR_ASSIGN(const std::string pem, read_file(real_disk(), command.ca_file, kCaBytesMax));
+        settings["caPEM"] = pem;
+    }
+    if (command.insecure) settings["insecureTLS"] = true;
+    if (command.verify) settings["insecureTLS"] = false;
+    if (command.disable) settings["enabled"] = false;
+    if (command.enable) settings["enabled"] = true;
+    return {};
+}
+
+Status show(OidcCommand& command) {
+    DTR_ASSIGN(const json::object settings, ask(command, "GET", {}, "cannot show the OIDC settings"));
+    print(settings);
+    return {};
+}
+
+// What is not named stays as it is.
+Status set(OidcCommand& command) {
+    DTR_ASSIGN(json::object settings, ask(command, "GET", {}, "cannot read the OIDC settings"));
+    const auto* issuer = settings.if_contains("issuer");
+    const bool first = issuer == nullptr || !issuer->is_string() || issuer->get_string().empty();
+    if (first) settings["enabled"] = true;
+    DTR_TRY(apply_flags(command, settings));
+    DTR_ASSIGN(const json::object now, ask(command, "PUT", settings, "cannot change the OIDC settings"));
+    print(now);
+    if (command.insecure)
+        std::fprintf(stderr, "dtr: warning: the provider's certificate is not checked: anybody on the way can be it\n");
+    return {};
+}
+
+}  // namespace
+
+void add_oidc(Program& program) {
+    auto* app = program.app.add_subcommand("oidc", "Sign-in through an OpenID Connect provider: set, show");
+    app->require_subcommand(1);
+    const auto add = [&](const char* name, const char* about, Status (*run)(OidcCommand&)) {
+        auto* sub = app->add_subcommand(name, about);
+        auto command = std::make_shared<OidcCommand>();
+        command->connection.add_options(*sub);
+        sub->callback([&program, command, run] {
+            program.run = [command, run] {
+                const auto done = run(*command);
+                return done ? static_cast<int>(kGood) : report(done.error());
+            };
+        });
+        return std::pair(sub, command);
+    };
+    add("show", "Show the settings: name, TAB, value; the client's secret is not among them", show);
+    const auto [change, changing] = add("set", "Change the settings that are given; the others stay", set);
+    const auto text = [&, command = changing](const char* flag, const char* member, const char* about) {
+        change->add_option(flag, command->texts[member], about);
+    };
+    text("--issuer", "issuer", "The provider's URL, exactly as it writes it itself");
+    text("--client-id", "clientID", "Name of this registry at the provider");
+    change->add_option("--client-secret-file", changing->client_secret_file,
+                       "File whose first line is the client's secret");
+    change->add_flag("--no-client-secret", changing->no_client_secret, "The provider gave none: a public client");
+    text("--scopes", "scopes", "With spaces between; \"openid profile\" if never set");
+    text("--username-claim", "usernameClaim", "Claim that names the account; preferred_username if never set");
+    text("--username-domain", "usernameDomain", "Cut off \"@DOMAIN\" from that claim");
+    text("--full-name-claim", "fullNameClaim", "Claim with the person's name; name if never set");
+    text("--groups-claim", "groupsClaim", "Claim with the groups that fill teams; empty: none");
+    text("--admin-group", "adminGroup",
+         "Whoever is in it is an administrator, nobody else who signs in here; empty: not touched");
+    change->add_option("--ca-file", changing->ca_file, "PEM file: trust exactly these roots for the provider");
+    change->add_flag("--insecure-tls", changing->insecure, "Accept any certificate (for trials)");
+    change->add_flag("--verify-tls", changing->verify, "Check the certificate again");
+    change->add_flag("--enable", changing->enable, "Let people sign in");
+    change->add_flag("--disable", changing->disable, "Let nobody sign in; the settings stay")->excludes("--enable");
+}
+
+}  // namespace dtr::cli

@@ -1,0 +1,54 @@
+// From somebody whom the provider vouches for to an account: made at the first sign-in, brought up to date at each, its
+// teams filled from the groups, and an access token, which is the password that docker understands.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "base/result.h"
+#include "identity/access_tokens.h"
+#include "identity/account_version.h"
+#include "identity/oidc/sign_in.h"
+#include "meta/meta_store.h"
+
+namespace dtr::identity::oidc {
+
+// The claim value that fills a team, as its synchronising setting has it: {"enableSync":true,"claimValue":"devs"}. None if
+// there is no such setting, or it is off, or it is a directory's.
+std::optional<std::string> claim_value_of(std::string_view sync_json);
+
+// Such a setting as a team keeps it, from what an administrator wrote; empty if it is off. invalid.
+Result<std::string> parse_team_sync(std::string_view text);
+
+struct Admitted {
+    meta::Account account;
+    Secret token;                    // shown once, stored nowhere
+    std::vector<std::string> teams;  // "organization/team": those that the groups fill and the account is in now
+};
+
+// Thread-safe. Methods may block on the store.
+class Admission {
+  public:
+    Admission(meta::MetaStore& meta, AccessTokens& tokens, AccountVersion& version, Clock& clock, Random& random)
+        : meta_(meta), tokens_(tokens), version_(version), clock_(clock), random_(random) {}
+
+    // conflict: another account has the name; denied: the account is inactive. Nothing is changed then.
+    Result<Admitted> admit(const SignedIn& who);
+
+  private:
+    Result<meta::Account> find_or_make(const SignedIn& who);
+    Status bring_up_to_date(meta::Account& account, const SignedIn& who);
+    Result<std::vector<std::string>> fill_teams(const meta::Account& account, const SignedIn& who);
+
+    meta::MetaStore& meta_;
+    AccessTokens& tokens_;
+    AccountVersion& version_;
+    Clock& clock_;
+    Random& random_;
+};
+
+}  // namespace dtr::identity::oidc
