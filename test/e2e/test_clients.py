@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from engine import Engine
 from harness import clean_env, run, tool
 from oci import (OCI_INDEX, OCI_MANIFEST, Artifact, Image, Index, Registry, describe, digest, layout_digest, write_layout)
 from steps import restore, skopeo_pull, skopeo_push
@@ -135,51 +136,6 @@ def test_buildah(server, registry, name, containers, space):
 
 
 # -- docker, a real engine
-
-class Engine:
-    """dockerd with a data root of its own, without networking; ended by its pid, its mounts undone."""
-
-    def __init__(self, space):
-        self.space = space
-        self.root = space.dir("docker")
-        self.socket = f"unix://{self.root}/sock"
-        self.config = space.dir("docker-config")
-        self.had_key = os.path.exists("/etc/docker/key.json")
-        with open(f"{self.root}/daemon.json", "w", encoding="ascii") as file:
-            file.write("{}")
-        with open(f"{self.root}/log", "ab") as log:
-            self.process = subprocess.Popen(
-                ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs",
-                 "--data-root", f"{self.root}/data", "--exec-root", f"{self.root}/exec", "--pidfile", f"{self.root}/pid",
-                 "-H", self.socket, "--config-file", f"{self.root}/daemon.json"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_env(), start_new_session=True)
-        deadline = time.monotonic() + 60
-        while run(["docker", "-H", self.socket, "info"]).code != 0:
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log()
-            time.sleep(0.2)
-
-    def log(self):
-        with open(f"{self.root}/log", encoding="utf-8", errors="replace") as file:
-            return file.read()[-6000:]
-
-    def __call__(self, *args, **options):
-        options.setdefault("check", 0)
-        return run(["docker", "--config", self.config, "-H", self.socket, *args], **options)
-
-    def close(self):
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        with open("/proc/self/mounts", encoding="utf-8") as file:
-            mounts = [line.split()[1] for line in file if line.split()[1].startswith(self.root)]
-        for mount in sorted(mounts, reverse=True):
-            run(["umount", "-l", mount])
-        if not self.had_key and os.path.exists("/etc/docker/key.json"):
-            os.remove("/etc/docker/key.json")
-
 
 @pytest.fixture
 def docker(space):

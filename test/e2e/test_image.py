@@ -1,0 +1,205 @@
+"""The container image of a release, on a real engine: served, backed up and restored as an operator would, volume by volume."""
+
+import io
+import os
+import subprocess
+import tarfile
+import time
+
+import pytest
+import requests
+
+from engine import Engine
+from harness import DTR, ROOT, clean_env, free_port, run, tool
+from oci import Image, Registry
+
+FOLDERS = ("config", "ca", "metadata", "registry")
+
+
+@pytest.fixture(scope="module")
+def archive(module_space):
+    """What tools/image made of the programs under test."""
+    path = module_space.file("image.tar")
+    tool(os.path.join(ROOT, "tools", "image"), "--output", path, "--name", "dtr:test", env={"DTR_BIN": DTR}, timeout=120)
+    return path
+
+
+@pytest.fixture(scope="module")
+def docker(module_space, archive):
+    try:
+        engine = Engine(module_space)
+    except (AssertionError, OSError) as error:
+        pytest.skip(f"NO DOCKER ENGINE STARTS HERE, THE IMAGE IS NOT TESTED: {error}")
+    try:
+        engine("load", "-i", archive)
+        yield engine
+    finally:
+        for container in engine("ps", "-aq").text.split():
+            engine("rm", "-f", container)
+        engine.close()
+
+
+def volumes(name):
+    """A named volume for each folder of the data directory."""
+    return [word for folder in FOLDERS for word in ("-v", f"{name}-{folder}:/var/lib/dtr/{folder}")]
+
+
+class Contained:
+    """`dtr serve` in a container of its own, on the host's network."""
+
+    def __init__(self, docker, name):
+        self.docker, self.name = docker, name
+        self.port, self.plain_port = free_port(), free_port()
+        self.host, self.url = f"127.0.0.1:{self.port}", f"http://127.0.0.1:{self.plain_port}"
+        self.password = None
+
+    def start(self, *args):
+        self.docker("run", "-d", "--name", self.name, "--network", "host", *volumes(self.name), "dtr:test", "serve", "--listen",
+                    self.host, "--http-listen", f"127.0.0.1:{self.plain_port}", *args)
+        deadline = time.monotonic() + 30
+        while "dtr: ready" not in self.log():
+            assert time.monotonic() < deadline and self.state() == "running", self.log()
+            time.sleep(0.1)
+        return self
+
+    def log(self):
+        done = self.docker("logs", self.name)
+        return done.text + done.err
+
+    def state(self):
+        return self.docker("inspect", "-f", "{{.State.Status}}", self.name).text.strip()
+
+    def file(self, path):
+        """A file of the container, as `docker cp` gives it."""
+        packed = self.docker("cp", f"{self.name}:{path}", "-")
+        with tarfile.open(fileobj=io.BytesIO(packed.out)) as tar:
+            member = tar.getmembers()[0]
+            return member, tar.extractfile(member).read()
+
+    def stop(self):
+        self.docker("stop", "-t", "15", self.name)
+        assert self.docker("inspect", "-f", "{{.State.ExitCode}}", self.name).text.strip() == "0", self.log()
+        self.docker("rm", self.name)
+
+    def ca(self):
+        return requests.get(f"https://{self.host}/ca", verify=False, timeout=10).text
+
+    def session(self, auth=True):
+        session = requests.Session()
+        session.trust_env = False
+        session.auth = ("admin", self.password) if auth is True else (auth or None)
+        return session
+
+    def ucp(self):
+        return ["--ucp-url", self.host, "--ucp-ca", self.ca(), "--ucp-username", "admin", "--ucp-password", self.password]
+
+
+def once(docker, *args, options=("--log-driver", "none"), stdin=None, stdout=None, check=0):
+    """docker run -i --rm IMAGE ARGS, with the streams as they are."""
+    return docker("run", "-i", "--rm", "--network", "host", *options, "dtr:test", *args, stdin=stdin, stdout=stdout, check=check)
+
+
+def test_the_session_in_containers(docker, space):
+    first = Contained(docker, "first").start()
+    member, content = first.file("/var/lib/dtr/config/admin-password")
+    assert (member.uid, member.mode & 0o777) == (1000, 0o600)
+    first.password = content.decode().strip()
+    _, key = first.file("/var/lib/dtr/config/recovery-key")
+    keys = space.dir("keys")
+    with open(os.path.join(keys, "recovery-key"), "wb") as file:
+        file.write(key)
+    os.chmod(keys, 0o755)
+    os.chmod(os.path.join(keys, "recovery-key"), 0o644)
+    image = Image()
+    Registry(first, "admin/team/app").push(image, "1.0")
+    ca = first.ca()
+    replica = first.session().get(first.url + "/api/v0/meta/cluster_status", timeout=10).json()["replica_health"].popitem()[0]
+
+    # docker run -i --rm IMAGE backup ... > backup.tar ; tar -tf backup.tar
+    target = space.file("backup.tar")
+    with open(target, "wb") as out:
+        done = once(docker, "backup", *first.ucp(), "--existing-replica-id", replica, stdout=out)
+    assert "sealed" in done.err
+    names = tool("tar", "-tf", target).text.splitlines()
+    assert any("blobs/sha256" in name for name in names) and len({name.split("/")[0] for name in names}) == 1
+    run([DTR, "verify", "--identity", os.path.join(keys, "recovery-key"), target], check=0)
+    # Exit codes and silence on stdout pass through as well.
+    wrong = first.ucp()[:-1] + ["not this"]
+    assert once(docker, "backup", *wrong, check=6).out == b""
+
+    first.stop()
+    for folder in FOLDERS:
+        docker("volume", "rm", f"first-{folder}")
+
+    # docker run -i --rm IMAGE restore ... < backup.tar, into fresh volumes
+    second = Contained(docker, "second")
+    with open(target, "rb") as file:
+        done = once(docker, "restore", "--identity", "/keys/recovery-key", "--dtr-external-url", second.host,
+                    "--replica-id", replica, "--dtr-use-default-storage", options=[
+                        "--log-driver", "none", "-v", f"{keys}:/keys:ro", *volumes("second")], stdin=file)
+    assert "restored backup" in done.err
+    second.password = first.password
+    second.start()
+    assert image.digest in Registry(second, "admin/team/app").pull("1.0")
+    assert second.ca() == ca
+    shown = second.session().get(second.url + "/api/v0/meta/cluster_status", timeout=10).json()
+    assert replica in shown["replica_health"]
+    # Commands beside the server, in its own container.
+    listed = docker("exec", second.name, "/usr/bin/dtr", "repo", "list", *second.ucp()).text
+    assert "admin/team/app" in listed
+    log = second.log()
+    assert second.password not in log and "PRIVATE KEY" not in log
+    second.stop()
+
+
+def test_what_the_engine_keeps_of_a_backup(docker, space):
+    """Why the manual says --log-driver none: the engine's default log holds every byte of stdout."""
+    server = Contained(docker, "third").start()
+    server.password = server.file("/var/lib/dtr/config/admin-password")[1].decode().strip()
+    sizes = {}
+    for driver in ("json-file", "none"):
+        with open(space.file(driver), "wb") as out:
+            docker("run", "-i", "--name", driver, "--network", "host", "--log-driver", driver, "dtr:test", "backup", *server.ucp(),
+                   stdout=out)
+        log = docker("inspect", "-f", "{{.LogPath}}", driver).text.strip()
+        sizes[driver] = os.path.getsize(log) if log and os.path.exists(log) else 0
+    assert sizes["json-file"] > os.path.getsize(space.file("json-file"))
+    assert sizes["none"] == 0
+    # Nothing of it passes the engine if a volume takes it.
+    once(docker, "backup", *server.ucp(), "--output", "/out/backup.tar", options=["-v", "out:/out", "--user", "0"])
+    path = docker("volume", "inspect", "-f", "{{.Mountpoint}}", "out").text.strip()
+    run([DTR, "verify", os.path.join(path, "backup.tar")], check=0)
+    server.stop()
+
+
+def test_a_terminal_is_no_place_for_a_backup(docker):
+    done = docker("run", "--rm", "-t", "--network", "host", "--log-driver", "none", "dtr:test", "backup", "--ucp-url", "127.0.0.1:1",
+                  "--ucp-username", "a", "--ucp-password", "b", check=10)
+    assert "terminal" in done.text + done.err
+
+
+def test_the_image_is_small_and_private(docker, archive, space):
+    assert docker("run", "--rm", "dtr:test", "version").text == run([DTR, "version"]).text
+    assert docker("run", "--rm", "dtr:test", "images").text.startswith("dtr:")
+    docker("run", "--rm", "dtr:test", check=2)
+    shown = docker("inspect", "dtr:test").json[0]
+    assert shown["Config"]["User"] == "1000:1000"
+    assert sorted(shown["Config"]["Volumes"]) == sorted(f"/var/lib/dtr/{folder}" for folder in FOLDERS)
+    docker("create", "--name", "look", "dtr:test")
+    exported = docker("export", "look").out
+    with tarfile.open(fileobj=io.BytesIO(exported)) as tar:
+        members = {m.name: m for m in tar}
+    assert not any(name.startswith(("bin/", "usr/sbin/", "usr/share/", "work/", "home/")) for name in members)
+    assert sorted(n for n in members if n.startswith("usr/bin/"))[-1] in ("usr/bin/dtr", "usr/bin/ucp")
+    assert members["tmp"].mode & 0o7777 == 0o1777
+    for folder in FOLDERS:
+        assert (members[f"var/lib/dtr/{folder}"].uid, members[f"var/lib/dtr/{folder}"].mode & 0o777) == (1000, 0o700)
+    assert not any(m.mode & 0o6000 for m in members.values()), "nothing in it runs as somebody else"
+
+
+def test_the_same_programs_make_the_same_image(archive, space):
+    again = space.file("again.tar")
+    tool(os.path.join(ROOT, "tools", "image"), "--output", again, "--name", "dtr:test", env={"DTR_BIN": DTR}, timeout=120)
+    tool("cmp", archive, again)
+    refused = run([os.path.join(ROOT, "tools", "image"), "--output", space.file("none")], env={"DTR_BIN": space.file("nothing")})
+    assert refused.code != 0 and "nothing" in refused.err and not os.path.exists(space.file("none"))
