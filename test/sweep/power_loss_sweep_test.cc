@@ -140,7 +140,7 @@ TEST_F(PowerLossSweep, ACollectionTakesNothingThatIsNeeded) {
         settings.lease = 1;
         settings.gc_grace = settings.orphan_age = 0;
         replica.registry().apply(settings);
-        const auto all = replica.meta().repositories().list({true, ""}, "", 100);
+        const auto all = replica.meta().repositories().list({.everything = true}, "", 100);
         return all && replica.meta().repositories().remove(all->front().name, "admin") &&
                replica.registry().collector().run({.all_orphans = true});
     };
