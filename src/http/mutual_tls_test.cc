@@ -277,6 +277,41 @@ TEST(MutualTls, TheAuthorityIsChangedWhileItRuns) {
     EXPECT_EQ(visit(*service.server, &second).told, "<>");
 }
 
+TEST(MutualTls, AnOpenConnectionDoesNotOutliveItsCertificate) {
+    const Identity ca = authority();
+    const Identity server = make(under(ca, "serverAuth"));
+    Wanted wanted = under(ca);
+    wanted.ends = 2;
+    const Identity brief = make(wanted);
+    const Identity lasting = make(under(ca));
+    Service service(options_of(server, ca.certificate()), tell_name);
+    const auto connect = [&](const Identity& identity, Client& client) {
+        const Owned<SSL_CTX> context(SSL_CTX_new(TLS_client_method()));
+        SSL_CTX_use_certificate(context.get(), identity.x509.get());
+        SSL_CTX_use_PrivateKey(context.get(), identity.key.get());
+        SslPtr ssl(SSL_new(context.get()));
+        SSL_set_fd(ssl.get(), client.fd());
+        EXPECT_EQ(SSL_connect(ssl.get()), 1);
+        client.use_tls(ssl.get());
+        return ssl;
+    };
+    Client one(*service.server);
+    Client two(*service.server);
+    const SslPtr first = connect(brief, one);
+    const SslPtr second = connect(lasting, two);
+    EXPECT_EQ(one.get("/").body, "<service>");
+    EXPECT_EQ(two.get("/").body, "<service>");
+    std::this_thread::sleep_for(std::chrono::milliseconds(3100));
+    EXPECT_EQ(one.get("/").body, "<>");
+    EXPECT_TRUE(one.ended()) << "so that the client comes anew";
+    EXPECT_EQ(two.get("/").body, "<service>");
+    ASSERT_TRUE(service.server->set_certificate(server.certificate(), Secret(server.key_pem())));
+    EXPECT_EQ(two.get("/").body, "<service>");
+    ASSERT_TRUE(service.server->set_client_ca(authority("another").certificate()));
+    EXPECT_EQ(two.get("/").body, "<>");
+    EXPECT_TRUE(two.ended());
+}
+
 TEST(MutualTls, ABadAuthorityIsNoServer) {
     const Identity ca = authority();
     TestHandler handler;

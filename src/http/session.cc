@@ -9,6 +9,7 @@
 #include "http/session.h"
 
 #include <boost/asio/post.hpp>
+#include <ctime>
 
 #include "sys/log.h"
 
@@ -85,12 +86,13 @@ class Session::OnPool {
     bool taken_ = false;
 };
 
-Session::Session(Loop& loop, Socket socket, SslPtr ssl, Admission admission)
+Session::Session(Loop& loop, Socket socket, SslPtr ssl, unsigned authorities, Admission admission)
     : loop_(loop),
       shared_(loop.shared),
       socket_(std::move(socket)),
       transport_(socket_.native_handle(), std::move(ssl)),
       peer_(address_text(socket_)),
+      authorities_(authorities),
       admission_(admission) {
     loop_.add(*this);
 }
@@ -109,9 +111,10 @@ void Session::start(Loop& loop, Socket socket, bool tls, Admission admission) {
     boost::system::error_code ec;
     socket.non_blocking(true, ec);
     socket.set_option(asio::ip::tcp::no_delay(true), ec);
-    SslPtr ssl = tls ? loop.shared.tls.accept_on(socket.native_handle()) : nullptr;
+    unsigned authorities = 0;
+    SslPtr ssl = tls ? loop.shared.tls.accept_on(socket.native_handle(), authorities) : nullptr;
     const bool usable = !tls || ssl;
-    std::unique_ptr<Session> session(new Session(loop, std::move(socket), std::move(ssl), admission));
+    std::unique_ptr<Session> session(new Session(loop, std::move(socket), std::move(ssl), authorities, admission));
     if (usable) run(std::move(session));
 }
 
@@ -153,7 +156,7 @@ Task<bool> Session::handshake() {
     while (true) {
         const IoResult r = transport_.handshake();
         if (r.state == Io::done) {
-            client_certificate_ = transport_.client_certificate();
+            client_ = transport_.client_certificate();
             co_return true;
         }
         if (r.state == Io::closed) {
@@ -246,10 +249,12 @@ Task<bool> Session::serve() {
     const Result<Head> head = parse_head(input_.view().substr(0, head_end.size), request);
     request.peer = peer_;
     request.tls = transport_.tls();
-    request.client_certificate = client_certificate_;
+    const bool was_known = !client_.common_name.empty();
+    forget_client_if_over();
+    request.client_certificate = client_.common_name;
     input_.consume(head_end.size);
     Head facts = head ? *head : Head{};
-    if (admission_ == Admission::turn_away) facts.keep_alive = false;
+    if (admission_ == Admission::turn_away || (was_known && client_.common_name.empty())) facts.keep_alive = false;
     Exchange exchange(shared_, transport_, input_, facts, std::move(request));
     if (!head) {
         exchange.refuse(400, head.error().message);
@@ -276,6 +281,12 @@ Task<Fate> Session::refuse(HeadEnd head_end) {
     const Fate fate = co_await conduct(exchange);
     report(exchange, since);
     co_return fate;
+}
+
+// A connection may outlive its client's certificate, or the authority that it was held to.
+void Session::forget_client_if_over() {
+    if (client_.common_name.empty()) return;
+    if (authorities_ != shared_.tls.authorities() || std::time(nullptr) > client_.ends) client_ = {};
 }
 
 // Asks the handler for an answer at once, else for the pool.

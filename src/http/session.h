@@ -39,7 +39,7 @@ class Session {
         const char* detail = "";
     };
 
-    Session(Loop& loop, Socket socket, SslPtr ssl, Admission admission);
+    Session(Loop& loop, Socket socket, SslPtr ssl, unsigned authorities, Admission admission);
     static Detached run(std::unique_ptr<Session> session);
     Task<bool> handshake();
     Task<bool> await_request();
@@ -51,6 +51,7 @@ class Session {
     Task<void> give_up(Exchange& exchange);
     Task<void> linger();
     Io fill_input();
+    void forget_client_if_over();
     void decide_now(Exchange& exchange);
     void report(const Exchange& exchange, Micros since);
 
@@ -60,8 +61,9 @@ class Session {
     Transport transport_;
     Input input_;
     std::string peer_;
-    std::string client_certificate_;  // the common name in it
-    Micros deadline_ = 0;             // of the wait in progress; 0: none
+    ClientCertificate client_;
+    unsigned authorities_;  // that the client's certificate was held to
+    Micros deadline_ = 0;   // of the wait in progress; 0: none
     bool expired_ = false;
     State state_ = State::busy;
     Admission admission_;

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <ctime>
 #include <utility>
 
 namespace dtr::http {
@@ -187,17 +188,22 @@ Status TlsContext::set_client_authorities(const std::string& authorities_pem) {
     MutexLock lock(mutex_);
     if (authorities_pem == authorities_pem_) return {};
     std::string old = std::exchange(authorities_pem_, authorities_pem);
-    if (!context_) return {};  // without TLS; a certificate that comes brings them into force
-    Status renewed = renew();
-    if (!renewed) authorities_pem_ = std::move(old);
-    return renewed;
+    if (context_) {  // without TLS, a certificate that comes brings them into force
+        if (Status renewed = renew(); !renewed) {
+            authorities_pem_ = std::move(old);
+            return renewed;
+        }
+    }
+    ++authorities_number_;
+    return {};
 }
 
-SslPtr TlsContext::accept_on(int fd) {
+SslPtr TlsContext::accept_on(int fd, unsigned& authorities) {
     SslPtr ssl;
     {
         MutexLock lock(mutex_);
         if (context_) ssl.reset(SSL_new(context_.get()));
+        authorities = authorities_number_.load();
     }
     if (ssl) {
         SSL_set_fd(ssl.get(), fd);
@@ -206,9 +212,13 @@ SslPtr TlsContext::accept_on(int fd) {
     return ssl;
 }
 
-std::string client_common_name(ssl_st* ssl) {
+ClientCertificate client_certificate(ssl_st* ssl) {
     const X509* certificate = SSL_get0_peer_certificate(ssl);
-    return certificate != nullptr && SSL_get_verify_result(ssl) == X509_V_OK ? common_name(certificate) : std::string();
+    std::tm ends{};
+    if (certificate == nullptr || SSL_get_verify_result(ssl) != X509_V_OK ||
+        ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &ends) != 1)
+        return {};
+    return {common_name(certificate), static_cast<std::int64_t>(timegm(&ends))};
 }
 
 std::string client_refusal(ssl_st* ssl) {

@@ -2,6 +2,8 @@
 // resumption, ALPN http/1.1. Clients may show a certificate of one authority, if one is set.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -32,7 +34,10 @@ class TlsContext {
     // force stays.
     Status set_client_authorities(const std::string& authorities_pem);
     // The server side of TLS on a connected socket, which it does not own. Null if there is no certificate yet.
-    [[nodiscard]] SslPtr accept_on(int fd);
+    // `authorities`: which of the clients' authorities, by number, it is held to.
+    [[nodiscard]] SslPtr accept_on(int fd, unsigned& authorities);
+    // The number of those in force.
+    [[nodiscard]] unsigned authorities() const { return authorities_number_.load(); }
 
   private:
     Status renew() REQUIRES(mutex_);
@@ -41,12 +46,17 @@ class TlsContext {
     std::string certificate_pem_ GUARDED_BY(mutex_);
     Secret key_pem_ GUARDED_BY(mutex_);
     std::string authorities_pem_ GUARDED_BY(mutex_);
+    std::atomic<unsigned> authorities_number_{0};  // changes under the mutex
     std::unique_ptr<ssl_ctx_st, SslFree> context_ GUARDED_BY(mutex_);
 };
 
-// Of a session whose handshake is done: the common name of the certificate that the client showed and that was accepted,
-// now or before the session was resumed; else empty.
-std::string client_common_name(ssl_st* ssl);
+struct ClientCertificate {
+    std::string common_name;
+    std::int64_t ends = 0;  // seconds since 1970
+};
+// Of a session whose handshake is done: what the client showed and was accepted, now or before the session was resumed; else
+// empty.
+ClientCertificate client_certificate(ssl_st* ssl);
 // Why the client's certificate was not accepted; empty if that was not the trouble.
 std::string client_refusal(ssl_st* ssl);
 

@@ -34,8 +34,10 @@ class Transport {
 
     // done when the session is up; closed if it will not be.
     IoResult handshake();
-    // After it: the common name of the client's certificate, or empty.
-    [[nodiscard]] std::string client_certificate() const { return ssl_ ? client_common_name(ssl_.get()) : ""; }
+    // After it: the client's certificate, if it showed one.
+    [[nodiscard]] ClientCertificate client_certificate() const {
+        return ssl_ ? http::client_certificate(ssl_.get()) : ClientCertificate{};
+    }
     // After a failed one: why the client's certificate was not accepted, or empty.
     [[nodiscard]] std::string certificate_refusal() const { return ssl_ ? client_refusal(ssl_.get()) : ""; }
     // After a failed handshake: the peer sent an HTTP request instead. Goes on without TLS.
