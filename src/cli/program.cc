@@ -11,6 +11,11 @@
 namespace dtr::cli {
 namespace {
 
+std::string& running_program() {
+    static std::string name = "dtr";
+    return name;
+}
+
 // What is in argv is visible to every user of the machine: say so, and at least end it.
 void hide_passwords(int argc, char** argv) {
     for (const std::string& flag : hide_secrets(argc, argv))
@@ -29,15 +34,13 @@ void say_what_is_ignored(const CLI::App& app) {
 
 }  // namespace
 
-std::string& program_name() {
-    static std::string name = "dtr";
-    return name;
+const std::string& program_name() {
+    return running_program();
 }
 
 int report(const Error& error) {
-    const char* name = program_name().c_str();
-    std::fprintf(stderr, "%s: %s\n", name, error.message.c_str());
-    if (!error.hint.empty()) std::fprintf(stderr, "%s: hint: %s\n", name, error.hint.c_str());
+    std::fprintf(stderr, "%s: %s\n", program_name().c_str(), error.message.c_str());
+    if (!error.hint.empty()) std::fprintf(stderr, "%s: hint: %s\n", program_name().c_str(), error.hint.c_str());
     return exit_code(error);
 }
 
@@ -46,6 +49,7 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
     const rlimit no_core{0, 0};
     (void)::setrlimit(RLIMIT_CORE, &no_core);
     (void)std::signal(SIGPIPE, SIG_IGN);
+    running_program() = name;
     install_fault_injector_from_environment();
     adopt_newer_environment();
 
@@ -56,7 +60,6 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
     app.set_version_flag("--version", kProductVersion);
     app.set_help_all_flag("--help-extended", "Help of every command")->envname("DTR_EXTENDED_HELP");
     Program program{name, app, openers, {}};
-    program_name() = name;
     add_commands(program);
     try {
         app.parse(argc, argv);

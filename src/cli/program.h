@@ -28,8 +28,8 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
 void add_dtr_commands(Program& program);
 void add_ucp_commands(Program& program);
 
-// "dtr" or "ucp": how messages begin.
-std::string& program_name();
+// What the running program is called: "dtr" until run_program() is told otherwise.
+const std::string& program_name();
 
 // "<program>: <message>" and the hint on stderr; answers the exit code.
 int report(const Error& error);

@@ -24,10 +24,14 @@ void add_dtr_commands(Program& program) {
     add_layout(program);
     add_rekey(program);
     add_user(program);
+    add_org(program);
+    add_team(program);
+    add_grant(program);
     add_repo(program);
     add_status(program);
     add_token(program);
     add_oidc(program);
+    add_audit(program);
     add_gc(program);
     add_scrub(program);
     add_reconfigure(program);
@@ -43,8 +47,12 @@ void add_ucp_commands(Program& program) {
     add_verify(program);
     add_rekey(program);
     add_user(program);
+    add_org(program);
+    add_team(program);
     add_status(program);
     add_token(program);
+    add_oidc(program);
+    add_audit(program);
     add_reconfigure(program);
     add_dumpcerts(program);
     add_version(program);

@@ -1,0 +1,98 @@
+// org: organisations and who belongs to them, over HTTP.
+#include <cstdio>
+
+#include "base/encoding.h"
+#include "cli/admin_calls.h"
+#include "cli/dtr/commands.h"
+
+namespace dtr::cli {
+namespace {
+
+namespace json = boost::json;
+
+struct OrgCommand {
+    Connection connection;
+    std::string name;
+    std::string full_name;
+    std::string user;
+    bool owner = false;
+    bool is_public = false;
+};
+
+std::string member_path(const OrgCommand& command) {
+    return account_path(command.name) + "/members/" + percent_encode(command.user);
+}
+
+Status create(OrgCommand& command) {
+    json::object body{{"name", command.name}, {"fullName", command.full_name}, {"isOrg", true}};
+    if (!command.user.empty()) body["owner"] = command.user;
+    DTR_TRY(send(command.connection, "POST", "/enzi/v0/accounts", body, "cannot create the organization"));
+    say(fmt::format("organization {} created", command.name));
+    return {};
+}
+
+Status list(OrgCommand& command) {
+    return print_list(command.connection, "/enzi/v0/accounts?filter=orgs", "accounts", [](const json::object& row) {
+        const std::string full_name = text_of(row, "fullName");
+        return text_of(row, "name") + (full_name.empty() ? "" : '\t' + full_name);
+    });
+}
+
+// The route removes any account: make sure that it is an organisation, so that a slip costs nobody their account.
+Status remove(OrgCommand& command) {
+    DTR_ASSIGN(const json::object account,
+               get_object(command.connection, account_path(command.name), "cannot remove the organization"));
+    if (!is_true(account, "isOrg"))
+        return fail(ErrorCode::invalid, fmt::format("{} is a user, not an organization", command.name));
+    DTR_TRY(send(command.connection, "DELETE", account_path(command.name), {}, "cannot remove the organization"));
+    say(fmt::format("organization {} removed, with its teams; its repositories stay", command.name));
+    return {};
+}
+
+Status members(OrgCommand& command) {
+    return print_list(command.connection, account_path(command.name) + "/members", "members",
+                      [](const json::object& row) {
+                          return text_of(object_of(row, "member"), "name") + (is_true(row, "isAdmin") ? "\towner" : "");
+                      });
+}
+
+Status add_member(OrgCommand& command) {
+    DTR_TRY(send(command.connection, "PUT", member_path(command),
+                 {{"isAdmin", command.owner}, {"isPublic", command.is_public}}, "cannot add the member"));
+    say(fmt::format("{} is {} of {}", command.user, command.owner ? "an owner" : "a member", command.name));
+    return {};
+}
+
+Status remove_member(OrgCommand& command) {
+    DTR_TRY(send(command.connection, "DELETE", member_path(command), {}, "cannot remove the member"));
+    say(fmt::format("{} is no member of {} and its teams any more", command.user, command.name));
+    return {};
+}
+
+}  // namespace
+
+void add_org(Program& program) {
+    auto* group =
+        program.app.add_subcommand("org", "Organizations: create, list, remove, members, add-member, remove-member");
+    group->require_subcommand(1);
+    const auto add = [&](const char* name, const char* help, std::function<Status(OrgCommand&)> action) {
+        auto added = add_action<OrgCommand>(program, *group, name, help, std::move(action));
+        if (std::string_view(name) != "list")
+            added.app->add_option("ORG", added.command->name, "The organization's name")->required();
+        return added;
+    };
+    const auto made = add("create", "Create an organization", create);
+    made.app->add_option("--full-name", made.command->full_name, "What people call it");
+    made.app->add_option("--owner", made.command->user, "A user who owns it from the start");
+    add("list", "List organizations: name, TAB, full name", list);
+    add("remove", "Remove an organization with its teams; repositories stay", remove);
+    add("members", "List members: name, TAB owner", members);
+    const auto adding = add("add-member", "Add a member, or change whether one is an owner", add_member);
+    adding.app->add_option("USER", adding.command->user, "The user's name")->required();
+    adding.app->add_flag("--owner", adding.command->owner, "May do everything in the organization and its namespace");
+    adding.app->add_flag("--public", adding.command->is_public, "Seen by people outside");
+    const auto leaving = add("remove-member", "Remove a member, from its teams too", remove_member);
+    leaving.app->add_option("USER", leaving.command->user, "The user's name")->required();
+}
+
+}  // namespace dtr::cli
