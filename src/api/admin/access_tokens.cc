@@ -1,5 +1,6 @@
 // /api/v0/api_tokens: one's own access tokens, or for an administrator those of ?account=NAME. Shown once when made.
 #include "api/admin/admin.h"
+#include "api/audit.h"
 
 namespace dtr::api::admin {
 namespace {
@@ -22,11 +23,13 @@ http::Response list(Services& services, const std::string& account) {
     return json_response(200, items);
 }
 
-http::Response create(Services& services, const std::string& account, const std::string& actor,
-                      const json::object& fields) {
-    const auto made =
-        services.access_tokens.create(account, text_field(fields, "tokenLabel"), actor, text_field(fields, "scope"));
+http::Response create(Services& services, const http::Request& request, const Caller& caller,
+                      const std::string& account, const json::object& fields) {
+    const auto made = services.access_tokens.create(account, text_field(fields, "tokenLabel"), caller.principal.name,
+                                                    text_field(fields, "scope"));
     if (!made) return error_response(made.error(), "NO_SUCH_ACCOUNT", "INVALID");
+    audit(services, request, caller, "token.create", account,
+          made->row.scope.empty() ? made->row.id : fmt::format("{}, scope {}", made->row.id, made->row.scope));
     json::object answer = describe(made->row);
     answer["token"] = made->token.expose();
     return json_response(201, answer);
@@ -43,18 +46,17 @@ http::Reply handle_access_tokens(Services& services, const http::Request& reques
     if (account != caller.principal.name)
         if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
     const auto parts = path_parts(std::string_view(request.path).substr(8));  // after "/api/v0/"
-    const std::string actor = caller.principal.name;
     if (parts.size() == 1 && request.method == "GET") return list(services, account);
     if (parts.size() == 1 && request.method == "POST")
-        return with_json_body(request, [&services, account, actor](const json::object& fields) {
-            return create(services, account, actor, fields);
-        });
+        return with_json_body(
+            request, [&services, request = http::Request(request), caller, account](const json::object& fields) {
+                return create(services, request, caller, account, fields);
+            });
     if (parts.size() == 2 && request.method == "DELETE") {
-        const auto revoked = services.access_tokens.revoke(account, parts[1], actor);
+        const auto revoked = services.access_tokens.revoke(account, parts[1], caller.principal.name);
         if (!revoked) return error_response(revoked.error(), "NO_SUCH_TOKEN");
-        http::Response response;
-        response.status = 204;
-        return response;
+        audit(services, request, caller, "token.revoke", account, parts[1]);
+        return no_content();
     }
     return error_response(405, "UNSUPPORTED", "use GET or POST, or DELETE with a token's id");
 }

@@ -23,20 +23,24 @@ bool chosen(const meta::Account& account, std::string_view filter) {
 
 http::Response list(Services& services, const http::Request& request) {
     const std::string filter = request.query_value("filter").value_or("all");
+    const bool sized = request.query_value("pageSize") || request.query_value("limit") || request.query_value("n");
+    const auto page = page_of(request);
+    if (!page) return error_response(page.error(), "NO_SUCH_ACCOUNT", "INVALID");
+    const std::size_t size = sized ? page->limit : kPage;
     json::array items;
-    std::string start = request.query_value("start").value_or(request.query_value("pageStart").value_or(""));
+    std::string start = page->start;
     bool more = true;
-    while (more && items.size() < kPage) {
+    while (more && items.size() < size) {
         const auto accounts = services.accounts.list(start, kPage);
         if (!accounts) return error_response(accounts.error());
         more = accounts->size() == kPage;
         for (const meta::Account& account : *accounts) {
             start = account.name;
             if (chosen(account, filter)) items.push_back(describe(account));
-            if (items.size() == kPage) break;
+            if (items.size() == size) break;
         }
     }
-    const bool full = items.size() == kPage;
+    const bool full = items.size() == size;
     return json_response(200, json::object{{"accounts", std::move(items)}, {"nextPageStart", full ? start : ""}});
 }
 
@@ -73,6 +77,12 @@ http::Reply update(Services& services, const http::Request& request, const Calle
                                                 updated->is_active ? "" : ", inactive"));
                               return json_response(200, describe(*updated));
                           });
+}
+
+// Members may look at their organisation's account.
+bool is_member(Services& services, const Caller& caller, const std::string& organization) {
+    if (caller.principal.anonymous || caller.claims) return false;
+    return services.organizations.member(organization, caller.principal.name).has_value();
 }
 
 // The organisations of a user, with whether it owns them.
@@ -125,7 +135,8 @@ http::Reply handle_accounts(Services& services, const http::Request& request, co
         (own || caller.principal.is_admin))
         return organizations_of(services, parts[1]);
     if (parts.size() >= 3 && parts[2] != "changePassword") return handle_organization(services, request, caller, parts);
-    if (!(own && parts.size() == 2 && request.method == "GET"))
+    const bool looks = parts.size() == 2 && request.method == "GET";
+    if (!(looks && (own || is_member(services, caller, parts[1]))))
         if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
 
     if (parts.size() == 1) {

@@ -1,5 +1,7 @@
 #include "api/admin/admin.h"
 
+#include <charconv>
+
 #include "cluster/ucp_link.h"
 
 namespace dtr::api::admin {
@@ -7,6 +9,7 @@ namespace dtr::api::admin {
 namespace json = boost::json;
 
 constexpr std::size_t kBodyMax = 64U << 10;
+constexpr std::size_t kPageMax = 1000;
 
 http::Response json_response(int status, const json::value& body) {
     http::Response response;
@@ -56,6 +59,35 @@ std::vector<std::string> path_parts(std::string_view text) {
     return parts;
 }
 
+Result<Page> page_of(const http::Request& request) {
+    const auto first_of = [&](std::initializer_list<std::string_view> names) -> std::optional<std::string> {
+        for (const std::string_view name : names)
+            if (auto value = request.query_value(name)) return value;
+        return std::nullopt;
+    };
+    Page page;
+    page.start = first_of({"pageStart", "start"}).value_or("");
+    const auto size = first_of({"pageSize", "limit", "n"});
+    if (!size) return page;
+    const auto [end, error] = std::from_chars(size->data(), size->data() + size->size(), page.limit);
+    if (error == std::errc::result_out_of_range)
+        page.limit = kPageMax;
+    else if (error != std::errc() || end != size->data() + size->size() || page.limit == 0)
+        return fail(ErrorCode::invalid, "the size of a page is not a number above 0");
+    page.limit = std::min(page.limit, kPageMax);
+    return page;
+}
+
+bool wants_count(const http::Request& request) {
+    return request.query_value("count").value_or("") == "true";
+}
+
+http::Response refuse_account(const Caller& caller, std::string_view hint) {
+    if (caller.principal.anonymous || caller.claims) return ask_for_password("a name and a password are needed");
+    return error_response(403, "NOT_AUTHORIZED",
+                          fmt::format("account '{}' may not do this here", caller.principal.name), hint);
+}
+
 http::Response ask_for_password(std::string_view why) {
     http::Response response = error_response(401, "NOT_AUTHENTICATED", why);
     response.set("WWW-Authenticate", "Basic realm=\"dtr\"");
@@ -98,16 +130,17 @@ http::Reply handle_cluster_status(Services& services, const http::Request& reque
     const auto quarantined = services.registry.meta().scrub().list_quarantined(1000);
     return json_response(
         200,
-        json::object{{"replica_health", json::object{{services.replica_id, "OK"}}},
-                     {"replica_timestamp", json::object{{services.replica_id, format_rfc3339(services.clock.now())}}},
-                     {"replica_readonly", json::object{{services.replica_id, services.registry.settings().read_only}}},
-                     {"gc_lock_holder", ""},
-                     {"gc_held", held ? *held : held.error().message},
-                     {"quarantined_blobs", quarantined ? quarantined->size() : 0},
-                     {"cluster_id", epoch->cluster_id},
-                     {"epoch", epoch->number},
-                     {"staged_restore", staged_status(services.staged_restore)},
-                     {"version", services.version}});
+        json::object{
+            {"replica_health", json::object{{services.replica_id, "OK"}}},
+            {"replica_timestamp", json::object{{services.replica_id, format_rfc3339(services.clock.now())}}},
+            {"replica_readonly", json::object{{services.replica_id, bool(services.registry.settings().read_only)}}},
+            {"gc_lock_holder", ""},
+            {"gc_held", held ? *held : held.error().message},
+            {"quarantined_blobs", quarantined ? quarantined->size() : 0},
+            {"cluster_id", epoch->cluster_id},
+            {"epoch", epoch->number},
+            {"staged_restore", staged_status(services.staged_restore)},
+            {"version", services.version}});
 }
 
 http::Reply handle(Services& services, const http::Request& request) {
@@ -121,6 +154,8 @@ http::Reply handle(Services& services, const http::Request& request) {
     const auto caller = identify(services, request);
     if (!caller) {
         if (caller.error().code == ErrorCode::unauthenticated) return ask_for_password(caller.error().message);
+        if (caller.error().code == ErrorCode::denied)
+            return error_response(403, "NOT_AUTHORIZED", caller.error().message, caller.error().hint);
         return error_response(caller.error());
     }
     if (!api) {
@@ -132,6 +167,7 @@ http::Reply handle(Services& services, const http::Request& request) {
         return handle_accounts(services, request, *caller);
     }
     if (request.path == "/api/v0/meta/cluster_status") return handle_cluster_status(services, request, *caller);
+    if (request.path == "/api/v0/meta/settings") return handle_meta_settings(services, request, *caller);
     if (request.path == "/api/v0/recovery-key") return handle_recovery_key(services, request, *caller);
     if (request.path.starts_with("/api/v0/certificates")) return handle_certificates(services, request, *caller);
     if (request.path == "/api/v0/events") return handle_events(services, request, *caller);

@@ -19,20 +19,23 @@ struct Place {
     [[nodiscard]] std::string owner() const { return is_namespace ? name : std::string(identity::namespace_of(name)); }
 };
 
-http::Response not_authorized(const Caller& caller) {
-    if (caller.principal.anonymous || caller.claims) return ask_for_password("a name and a password are needed");
-    return error_response(403, "NOT_AUTHORIZED",
-                          fmt::format("account '{}' may not manage access here", caller.principal.name));
-}
-
 Result<bool> may_manage_access(Services& services, const Caller& caller, const Place& place) {
     if (caller.claims || caller.principal.anonymous) return false;
     if (place.is_namespace) {
         if (place.name == caller.principal.name) return true;
-        return services.organizations.may_manage(caller.principal, place.name);
+        auto may = services.organizations.may_manage(caller.principal, place.name);
+        // What is no organisation is refused like one that the caller has no part in.
+        if (!may && (may.error().code == ErrorCode::not_found || may.error().code == ErrorCode::invalid)) return false;
+        return may;
     }
-    DTR_ASSIGN(const meta::Repository repository, services.registry.meta().repositories().find(place.name));
-    return services.policy.allows(caller.principal, place.name, &repository, identity::Action::admin);
+    const auto repository = services.registry.meta().repositories().find(place.name);
+    if (!repository && repository.error().code != ErrorCode::not_found) return fail(repository.error());
+    // Nobody without rights learns whether it is there.
+    if (!services.policy.allows(caller.principal, place.name, repository ? &*repository : nullptr,
+                                identity::Action::admin))
+        return false;
+    if (!repository) return fail(repository.error());
+    return true;
 }
 
 Status set_grant(Services& services, const Place& place, const meta::TeamGrant& grant, std::string_view actor) {
@@ -59,7 +62,7 @@ http::Reply team_access(Services& services, const http::Request& request, const 
                         const std::string& team_name) {
     const auto may = may_manage_access(services, caller, place);
     if (!may) return error_response(may.error(), "NO_SUCH_REPOSITORY", "INVALID");
-    if (!*may) return not_authorized(caller);
+    if (!*may) return refuse_account(caller, "who manages the place manages access to it");
     if (team_name.empty()) {
         if (request.method != "GET") return error_response(405, "UNSUPPORTED", "use GET, or PUT with a team");
         return list(services, place);
@@ -92,13 +95,26 @@ http::Reply team_access(Services& services, const http::Request& request, const 
     });
 }
 
+// Its members and who manages it.
+Result<bool> may_see(Services& services, const identity::Principal& principal, const meta::Team& team) {
+    DTR_ASSIGN(const meta::Memberships memberships, services.organizations.store().memberships(principal.account_id));
+    for (const auto& one : memberships.teams)
+        if (one.team.id == team.id) return true;
+    return services.organizations.may_manage(principal, team);
+}
+
 http::Reply of_team(Services& services, const Caller& caller, const std::string& organization,
                     const std::string& name) {
     const auto team = services.organizations.find_team(organization, name);
+    if (!team && team.error().code != ErrorCode::not_found && team.error().code != ErrorCode::invalid)
+        return error_response(team.error());
+    if (!caller.principal.is_admin) {
+        const auto may = team ? may_see(services, caller.principal, *team) : Result<bool>(false);
+        if (!may) return error_response(may.error());
+        const auto manages = services.organizations.may_manage(caller.principal, organization);
+        if (!*may && !manages.value_or(false)) return refuse_account(caller);
+    }
     if (!team) return error_response(team.error(), "NO_SUCH_TEAM", "INVALID");
-    const auto may = services.organizations.may_manage(caller.principal, *team);
-    if (!may) return error_response(may.error());
-    if (!*may) return not_authorized(caller);
     const auto grants = services.registry.meta().grants().of_team(team->id);
     if (!grants) return error_response(grants.error());
     const auto items = [](const std::vector<meta::Grants::Place>& places, const char* what) {
@@ -114,9 +130,12 @@ http::Reply of_team(Services& services, const Caller& caller, const std::string&
 
 http::Reply of_account(Services& services, const Caller& caller, const std::string& name,
                        const std::string& repository_name) {
-    if (name != caller.principal.name && !caller.principal.is_admin) return not_authorized(caller);
+    if (name != caller.principal.name && !caller.principal.is_admin) return refuse_account(caller);
     const auto account = services.accounts.find(name);
     if (!account) return error_response(account.error(), "NO_SUCH_ACCOUNT");
+    if (account->kind != meta::AccountKind::user)
+        return error_response(400, "INVALID", fmt::format("{} is an organization, not a user", account->name),
+                              "its teams have access, see /api/v0/accounts/ORG/teams/TEAM/repositoryAccess");
     const auto repository = services.registry.meta().repositories().find(repository_name);
     if (!repository) return error_response(repository.error(), "NO_SUCH_REPOSITORY");
     identity::Principal principal{account->id, account->name, account->is_admin, false};
@@ -129,6 +148,9 @@ http::Reply of_account(Services& services, const Caller& caller, const std::stri
                        : may(Action::push) ? meta::AccessLevel::read_write
                        : may(Action::pull) ? meta::AccessLevel::read_only
                                            : meta::AccessLevel::none;
+    if (level == meta::AccessLevel::none && !caller.principal.is_admin)  // as if it were not there
+        return error_response({ErrorCode::not_found, fmt::format("repository {} does not exist", repository_name), {}},
+                              "NO_SUCH_REPOSITORY");
     return json_response(200, json::object{{"user", describe(*account)},
                                            {"repository", repository->name},
                                            {"accessLevel", identity::to_string(level)}});

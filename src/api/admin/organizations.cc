@@ -1,6 +1,5 @@
 // /enzi/v0/accounts/{org}/members and .../teams: who belongs to what, in the predecessor's shapes.
 #include <boost/json.hpp>
-#include <charconv>
 
 #include "api/admin/admin.h"
 #include "api/audit.h"
@@ -38,13 +37,12 @@ json::object describe_member(const Organizations::Member& member) {
     return {{"member", describe(member.account)}, {"isAdmin", member.is_admin}, {"isPublic", member.is_public}};
 }
 
+// What is no organisation is refused as one that the caller has no part in: names of accounts are not given away.
 std::optional<http::Response> refuse_unless(const Result<bool>& may, const Caller& caller) {
-    if (!may) return unknown(may.error());
-    if (*may) return std::nullopt;
-    if (caller.principal.anonymous || caller.claims) return ask_for_password("a name and a password are needed");
-    return error_response(403, "NOT_AUTHORIZED",
-                          fmt::format("account '{}' may not do this here", caller.principal.name),
-                          "ask an owner of the organization");
+    const bool none = !may && (may.error().code == ErrorCode::not_found || may.error().code == ErrorCode::invalid);
+    if (!may && !none) return unknown(may.error());
+    if (may && *may) return std::nullopt;
+    return refuse_account(caller, "ask an owner of the organization");
 }
 
 // Members of an organisation see each other and its teams.
@@ -56,22 +54,6 @@ Result<bool> may_look(const Asked& asked) {
     if (member) return true;
     if (member.error().code == ErrorCode::not_found) return false;
     return fail(member.error());
-}
-
-struct Page {
-    std::string start;
-    std::size_t limit = 100;
-};
-
-Result<Page> page_of(const http::Request& request) {
-    Page page;
-    page.start = request.query_value("start").value_or(request.query_value("pageStart").value_or(""));
-    const std::string limit = request.query_value("limit").value_or(request.query_value("pageSize").value_or("100"));
-    const auto [end, error] = std::from_chars(limit.data(), limit.data() + limit.size(), page.limit);
-    if (error != std::errc() || end != limit.data() + limit.size() || page.limit == 0)
-        return fail(ErrorCode::invalid, "limit is not a number above 0");
-    page.limit = std::min<std::size_t>(page.limit, 1000);
-    return page;
 }
 
 http::Response member_list(const Result<std::vector<Organizations::Member>>& members, std::size_t limit,

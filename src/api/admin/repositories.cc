@@ -1,12 +1,10 @@
-// /api/v0/repositories and /api/v0/events, in the predecessor's shapes.
+// /api/v0/repositories, in the predecessor's shapes.
 #include <boost/json.hpp>
-#include <charconv>
 #include <optional>
 
 #include "api/admin/admin.h"
 #include "api/audit.h"
 #include "api/errors.h"
-#include "api/oci/distribution.h"
 #include "oci/reference.h"
 
 namespace dtr::api::admin {
@@ -38,23 +36,48 @@ http::Response show(Services& services, const meta::Repository& repository, int 
     return all ? json_response(status, *all) : error_response(all.error());
 }
 
-http::Response refuse_admin_access(const Caller& caller) {
-    if (caller.principal.anonymous || caller.claims) return ask_for_password("a name and a password are needed");
-    return error_response(403, "NOT_AUTHORIZED",
-                          fmt::format("account '{}' may not manage this", caller.principal.name));
+// Goes through all of them, as the store has no other way to count what one may see.
+Result<std::size_t> count(meta::RepositoryStore& repositories, const meta::RepositoryStore::Visible& visible) {
+    constexpr std::size_t kStep = 1000;
+    std::size_t all = 0;
+    std::string after;
+    while (true) {
+        DTR_ASSIGN(const auto rows, repositories.list(visible, after, kStep));
+        all += rows.size();
+        if (rows.size() < kStep) return all;
+        after = rows.back().name;
+    }
 }
 
-http::Response list(Services& services, const http::Request& request, const Caller& caller) {
-    const auto n = oci::page_size(request, 100, 1000);
-    if (!n) return error_response(400, "INVALID", n.error().message);
+// Of everything, or of one namespace.
+http::Response list(Services& services, const http::Request& request, const Caller& caller,
+                    const std::string& space = {}) {
+    const auto page = page_of(request);
+    if (!page) return error_response(page.error(), "", "INVALID");
     const auto principal = with_rights(services, caller);
     if (!principal) return error_response(principal.error());
-    const auto rows = services.registry.meta().repositories().list(services.policy.visible_to(*principal),
-                                                                   request.query_value("start").value_or(""), *n);
+    auto& repositories = services.registry.meta().repositories();
+    const auto visible = services.policy.visible_to(*principal);
+    std::string start = page->start;
+    if (!space.empty() && start < space + "/") start = space + "/";
+    const auto rows = repositories.list(visible, start, page->limit);
     if (!rows) return error_response(rows.error());
     json::array items;
-    for (const meta::Repository& row : *rows) items.push_back(describe(row));
-    return json_response(200, json::object{{"repositories", items}});
+    std::string next = rows->size() < page->limit ? std::string() : rows->back().name;
+    for (const meta::Repository& row : *rows) {
+        if (!space.empty() && row.namespace_name != space) {
+            next.clear();
+            break;
+        }
+        items.push_back(describe(row));
+    }
+    http::Response response =
+        json_response(200, json::object{{"repositories", std::move(items)}, {"nextPageStart", next}});
+    if (!wants_count(request) || !space.empty()) return response;
+    const auto all = count(repositories, visible);
+    if (!all) return error_response(all.error());
+    response.set("X-Resource-Count", std::to_string(*all));
+    return response;
 }
 
 constexpr std::size_t kShortDescriptionMax = 256;
@@ -132,10 +155,26 @@ http::Reply create_in(Services& services, const http::Request& request, const Ca
                               const std::string name = space + "/" + text_field(fields, "name");
                               if (auto good = dtr::oci::check_repository_name(name); !good)
                                   return error_response(good.error(), "", "INVALID");
-                              if (!may(services, caller, name, nullptr, identity::Action::admin))
-                                  return refuse_admin_access(caller);
+                              if (caller.claims || !may(services, caller, name, nullptr, identity::Action::admin))
+                                  return refuse_account(caller);
                               return save(services, request, caller, name, fields, true);
                           });
+}
+
+// {name}/tags, {name}/tags/{tag} and {name}/events, unless a repository has that whole name.
+std::optional<http::Reply> handle_part(Services& services, const http::Request& request, const Caller& caller,
+                                       const std::string& rest) {
+    const auto parts = path_parts(rest);
+    const std::size_t size = parts.size();
+    const bool all = size >= 3 && (parts.back() == "tags" || parts.back() == "events");
+    const bool one = size >= 4 && parts[size - 2] == "tags";
+    if (!all && !one) return std::nullopt;
+    if (services.registry.meta().repositories().find(rest)) return std::nullopt;
+    std::string name;
+    for (std::size_t i = 0; i < size - (all ? 1 : 2); ++i) name += (i == 0 ? "" : "/") + parts[i];
+    if (auto good = dtr::oci::check_repository_name(name); !good) return error_response(good.error(), "", "INVALID");
+    if (all && parts.back() == "events") return handle_events(services, request, caller, name);
+    return handle_repository_tags(services, request, caller, name, all ? std::string() : parts.back());
 }
 
 }  // namespace
@@ -149,7 +188,14 @@ http::Reply handle_repositories(Services& services, const http::Request& request
         return list(services, request, caller);
     }
     if (auto grants = handle_repository_grants(services, request, caller, name)) return std::move(*grants);
+    if (auto part = handle_part(services, request, caller, name)) return std::move(*part);
     if (auto good = dtr::oci::check_repository_name(name); !good) return error_response(good.error(), "", "INVALID");
+    // A namespace, unless there is a repository of that name which the caller may see.
+    if (request.method == "GET" && name.find('/') == std::string::npos) {
+        const auto alone = services.registry.meta().repositories().find(name);
+        if (!alone || !may(services, caller, name, &*alone, identity::Action::pull))
+            return list(services, request, caller, name);
+    }
     if (request.method == "POST" && name.find('/') == std::string::npos) {
         if (auto open = services.registry.admit_change(); !open) return error_response(open.error());
         return create_in(services, request, caller, name);
@@ -157,8 +203,10 @@ http::Reply handle_repositories(Services& services, const http::Request& request
     const auto existing = services.registry.meta().repositories().find(name);
     if (!existing && existing.error().code != ErrorCode::not_found) return error_response(existing.error());
     const bool get = request.method == "GET";
+    // A registry token is made for pulls and pushes, whatever its scopes.
+    if (!get && caller.claims) return refuse_account(caller);
     const auto action = get ? identity::Action::pull : identity::Action::admin;
-    if (!may(services, caller, name, existing ? &*existing : nullptr, action)) return refuse_admin_access(caller);
+    if (!may(services, caller, name, existing ? &*existing : nullptr, action)) return refuse_account(caller);
     if (get) {
         return existing ? show(services, *existing) : error_response(existing.error(), "NO_SUCH_REPOSITORY");
     }
@@ -175,80 +223,6 @@ http::Reply handle_repositories(Services& services, const http::Request& request
     return with_json_body(request, [&services, request = http::Request(request), caller, name](const json::object& f) {
         return save(services, request, caller, name, f, false);
     });
-}
-
-namespace {
-
-// Of one answer. A manifest's row may hold annotations of megabytes, so rows are read a few at a time.
-constexpr std::size_t kChangesPerAnswer = 1000;
-constexpr std::size_t kChangesPerRead = 16;
-constexpr std::size_t kEventBytesPerAnswer = 4U << 20;
-
-// Nothing for a change that is no event.
-std::optional<json::object> event_of(const meta::Change& change) {
-    const bool tag = change.table == "tags";
-    if (!tag && change.table != "manifests" && change.table != "repositories") return std::nullopt;
-    const std::string_view object = tag ? "TAG" : change.table == "manifests" ? "MANIFEST" : "REPO";
-    const bool deleted = change.operation == 'D';
-    const std::string_view verb = object == "REPO" ? (deleted ? "DELETED" : "UPDATED") : deleted ? "DELETE" : "PUSH";
-    boost::system::error_code error;
-    return json::object{{"sequence", change.sequence},
-                        {"publishedAt", format_rfc3339(change.at)},
-                        {"actor", change.actor},
-                        {"type", fmt::format("{}_{}", object, verb)},
-                        {"object", json::parse(change.row_json, error)}};
-}
-
-}  // namespace
-
-// Pushes and deletes as the change log has them, oldest first; `after` is the sequence of the last one seen.
-http::Reply handle_events(Services& services, const http::Request& request, const Caller& caller) {
-    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
-    if (request.method != "GET" && request.method != "HEAD") return error_response(405, "UNSUPPORTED", "use GET");
-    std::int64_t last = 0;
-    if (const auto text = request.query_value("after")) {
-        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), last);
-        if (error != std::errc() || end != text->data() + text->size())
-            return error_response(400, "INVALID", "after is not a number");
-    }
-    json::array events;
-    std::size_t bytes = 0;
-    for (std::size_t seen = 0; seen < kChangesPerAnswer && bytes < kEventBytesPerAnswer;) {
-        const auto changes = services.registry.meta().changes().read(last, kChangesPerRead);
-        if (!changes) return error_response(changes.error());
-        for (const meta::Change& change : *changes) {
-            last = change.sequence;
-            bytes += change.row_json.size();
-            if (auto event = event_of(change)) events.push_back(std::move(*event));
-        }
-        seen += changes->size();
-        if (changes->size() < kChangesPerRead) break;
-    }
-    return json_response(200, json::object{{"events", std::move(events)}, {"last", last}});
-}
-
-// Newest first; `before` is the sequence of the oldest one seen.
-http::Reply handle_audit(Services& services, const http::Request& request, const Caller& caller) {
-    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
-    if (request.method != "GET" && request.method != "HEAD") return error_response(405, "UNSUPPORTED", "use GET");
-    std::int64_t before = 0;
-    if (const auto text = request.query_value("before")) {
-        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), before);
-        if (error != std::errc() || end != text->data() + text->size())
-            return error_response(400, "INVALID", "before is not a number");
-    }
-    const auto rows = services.registry.meta().audit().list(before, kChangesPerAnswer);
-    if (!rows) return error_response(rows.error());
-    json::array events;
-    for (const meta::AuditEvent& row : *rows)
-        events.push_back(json::object{{"sequence", row.sequence},
-                                      {"happenedAt", format_rfc3339(row.happened_at)},
-                                      {"actor", row.actor},
-                                      {"address", row.address},
-                                      {"action", row.action},
-                                      {"subject", row.subject},
-                                      {"detail", row.detail}});
-    return json_response(200, json::object{{"events", std::move(events)}});
 }
 
 }  // namespace dtr::api::admin

@@ -3,6 +3,8 @@
 #include <boost/json.hpp>
 
 #include "api/admin/admin.h"
+#include "api/audit.h"
+#include "cluster/install.h"
 
 namespace dtr::api::admin {
 namespace {
@@ -24,7 +26,8 @@ http::Response list(Services& services) {
     return json_response(200, json::object{{"settings", std::move(items)}});
 }
 
-http::Response change(Services& services, const json::object& fields) {
+http::Response change(Services& services, const http::Request& request, const Caller& caller,
+                      const json::object& fields) {
     std::map<std::string, std::optional<std::string>> changes;
     for (const auto& [key, value] : fields) {
         if (!value.is_null() && !value.is_string())
@@ -34,7 +37,68 @@ http::Response change(Services& services, const json::object& fields) {
         changes[std::string(key)] = value.is_null() ? std::nullopt : std::optional(std::string(value.as_string()));
     }
     if (auto done = services.settings.change(changes); !done) return error_response(done.error(), "INVALID", "INVALID");
+    for (const auto& [key, value] : changes)
+        audit(services, request, caller, "settings.change", key, value ? *value : std::string("default"));
     return list(services);
+}
+
+// --- as the predecessor names them ---
+
+std::string host_in(std::string url) {
+    if (const std::size_t scheme = url.find("://"); scheme != std::string::npos) url.erase(0, scheme + 3);
+    while (!url.empty() && url.back() == '/') url.pop_back();
+    return url;
+}
+
+// What is configured; a replica takes it up when it starts.
+std::string configured_host(Services& services) {
+    const auto entry = services.config.get(cluster::kExternalUrl);
+    return host_in(entry ? std::string(entry->value.expose()) : services.external_url);
+}
+
+http::Response list_meta(Services& services) {
+    const registry::Settings settings = services.settings.effective();
+    return json_response(200, json::object{{"dtrHost", configured_host(services)},
+                                           {"replicaID", services.replica_id},
+                                           {"readOnlyRegistry", bool(settings.read_only)},
+                                           {"createRepositoryOnPush", bool(settings.create_on_push)},
+                                           {"webTLSCA", services.ca_pem}});
+}
+
+Status check_host(std::string_view host) {
+    constexpr std::string_view good = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]";
+    if (!host.empty() && host.size() <= 255 && host.find_first_not_of(good) == std::string_view::npos) return {};
+    return fail(ErrorCode::invalid, "dtrHost is not a host with or without a port", "as in registry.example:443");
+}
+
+// Everything is looked at before anything is changed.
+http::Response change_meta(Services& services, const http::Request& request, const Caller& caller,
+                           const json::object& fields) {
+    std::map<std::string, std::optional<std::string>> changes;
+    std::optional<std::string> host;
+    for (const auto& [key, value] : fields) {
+        const std::string_view name = key;
+        if (name == "dtrHost" && value.is_string()) {
+            host = host_in(std::string(value.as_string()));
+            if (auto good = check_host(*host); !good) return error_response(good.error(), "INVALID", "INVALID");
+        } else if ((name == "readOnlyRegistry" || name == "createRepositoryOnPush") && value.is_bool()) {
+            changes[name == "readOnlyRegistry" ? "read-only" : "repositories.create-on-push"] =
+                value.as_bool() ? "true" : "false";
+        } else {
+            return error_response(
+                400, "INVALID", fmt::format("{} cannot be set so here", name.substr(0, 64)),
+                "dtrHost, readOnlyRegistry and createRepositoryOnPush can; for others see dtr reconfigure");
+        }
+    }
+    if (auto done = services.settings.change(changes); !done) return error_response(done.error(), "INVALID", "INVALID");
+    if (host) {
+        const auto applied =
+            services.config.apply({{cluster::kExternalUrl, Secret("https://" + *host), false, std::nullopt}});
+        if (!applied) return error_response(applied.error());
+        audit(services, request, caller, "settings.change", "external-url", *host);
+    }
+    for (const auto& [key, value] : changes) audit(services, request, caller, "settings.change", key, *value);
+    return list_meta(services);
 }
 
 }  // namespace
@@ -43,7 +107,18 @@ http::Reply handle_settings(Services& services, const http::Request& request, co
     if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
     if (request.method == "GET") return list(services);
     if (request.method != "PUT") return error_response(405, "UNSUPPORTED", "use GET or PUT");
-    return with_json_body(request, [&services](const json::object& fields) { return change(services, fields); });
+    return with_json_body(request, [&services, request = http::Request(request), caller](const json::object& fields) {
+        return change(services, request, caller, fields);
+    });
+}
+
+http::Reply handle_meta_settings(Services& services, const http::Request& request, const Caller& caller) {
+    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
+    if (request.method == "GET") return list_meta(services);
+    if (request.method != "POST") return error_response(405, "UNSUPPORTED", "use GET or POST");
+    return with_json_body(request, [&services, request = http::Request(request), caller](const json::object& fields) {
+        return change_meta(services, request, caller, fields);
+    });
 }
 
 }  // namespace dtr::api::admin

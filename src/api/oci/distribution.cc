@@ -12,6 +12,15 @@ bool Exchange::may(identity::Action action) const {
 }
 
 http::Response Exchange::refuse(identity::Action action) const {
+    // No token helps whoever may make the repository, but not by pushing.
+    if (action == identity::Action::push && existing == nullptr) {
+        const auto principal = with_rights(services, caller);
+        if (principal && services.policy.allows(*principal, route.repository, nullptr, identity::Action::admin))
+            return error_response(
+                403, "DENIED",
+                fmt::format("repository {} does not exist, and pushing makes no repositories here", route.repository),
+                fmt::format("create it first: dtr repo create {}", route.repository));
+    }
     return api::refuse(services, request, caller, {repository_scope(route.repository, action)});
 }
 

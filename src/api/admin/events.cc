@@ -1,0 +1,147 @@
+// /api/v0/events, of everything or of one repository, and /api/v0/audit.
+#include <boost/json.hpp>
+#include <charconv>
+#include <limits>
+#include <optional>
+
+#include "api/admin/admin.h"
+#include "api/errors.h"
+
+namespace dtr::api::admin {
+
+namespace json = boost::json;
+
+namespace {
+
+// Of one answer. A manifest's row may hold annotations of megabytes, so rows are read a few at a time.
+constexpr std::size_t kChangesPerAnswer = 1000;
+constexpr std::size_t kChangesPerSearch = 20'000;  // of one repository, most are of others
+constexpr std::size_t kChangesPerRead = 16;
+constexpr std::size_t kEventBytesPerAnswer = 4U << 20;
+
+// Nothing for a change that is no event.
+std::optional<json::object> event_of(const meta::Change& change) {
+    const bool tag = change.table == "tags";
+    if (!tag && change.table != "manifests" && change.table != "repositories") return std::nullopt;
+    const std::string_view object = tag ? "TAG" : change.table == "manifests" ? "MANIFEST" : "REPO";
+    const bool deleted = change.operation == 'D';
+    const std::string_view verb = object == "REPO" ? (deleted ? "DELETED" : "UPDATED") : deleted ? "DELETE" : "PUSH";
+    boost::system::error_code error;
+    return json::object{{"sequence", change.sequence},
+                        {"publishedAt", format_rfc3339(change.at)},
+                        {"actor", change.actor},
+                        {"type", fmt::format("{}_{}", object, verb)},
+                        {"object", json::parse(change.row_json, error)}};
+}
+
+// What of the log is asked for.
+struct Wanted {
+    std::int64_t after = 0;  // sequence of the last one seen
+    std::optional<meta::RepositoryId> repository;
+    std::string actor;
+    std::string type;
+    Micros published_after = 0;
+    Micros published_before = std::numeric_limits<Micros>::max();
+};
+
+Result<Wanted> wanted(const http::Request& request) {
+    Wanted all;
+    if (const auto text = request.query_value("after")) {
+        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), all.after);
+        if (error != std::errc() || end != text->data() + text->size())
+            return fail(ErrorCode::invalid, "after is not a number");
+    }
+    all.actor = request.query_value("actorId").value_or("");
+    all.type = request.query_value("eventType").value_or("");
+    if (const auto text = request.query_value("publishedAfter")) {
+        DTR_ASSIGN(all.published_after, parse_rfc3339(*text));
+    }
+    if (const auto text = request.query_value("publishedBefore")) {
+        DTR_ASSIGN(all.published_before, parse_rfc3339(*text));
+    }
+    return all;
+}
+
+bool chosen(const Wanted& wanted, const meta::Change& change, const json::object& event) {
+    if (change.at <= wanted.published_after || change.at >= wanted.published_before) return false;
+    if (!wanted.actor.empty() && change.actor != wanted.actor) return false;
+    if (!wanted.type.empty() && event.at("type").as_string() != wanted.type) return false;
+    if (!wanted.repository) return true;
+    const auto* row = event.at("object").if_object();
+    const auto* id =
+        row == nullptr ? nullptr : row->if_contains(change.table == "repositories" ? "id" : "repository_id");
+    if (id == nullptr) return false;
+    return id->is_int64() && id->as_int64() == *wanted.repository;
+}
+
+http::Response read_events(Services& services, const Wanted& wanted) {
+    json::array events;
+    std::size_t bytes = 0;
+    std::int64_t last = wanted.after;
+    const std::size_t most = wanted.repository ? kChangesPerSearch : kChangesPerAnswer;
+    for (std::size_t seen = 0; seen < most && events.size() < kChangesPerAnswer && bytes < kEventBytesPerAnswer;) {
+        const auto changes = services.registry.meta().changes().read(last, kChangesPerRead);
+        if (!changes) return error_response(changes.error());
+        for (const meta::Change& change : *changes) {
+            last = change.sequence;
+            auto event = event_of(change);
+            if (!event || !chosen(wanted, change, *event)) continue;
+            bytes += change.row_json.size();
+            events.push_back(std::move(*event));
+        }
+        seen += changes->size();
+        if (changes->size() < kChangesPerRead) break;
+    }
+    return json_response(200, json::object{{"events", std::move(events)}, {"last", last}});
+}
+
+}  // namespace
+
+// Pushes and deletes as the change log has them, oldest first; `after` is the sequence of the last one seen. An answer
+// without events whose `last` has grown is not the end.
+http::Reply handle_events(Services& services, const http::Request& request, const Caller& caller,
+                          const std::string& repository) {
+    std::optional<meta::RepositoryId> id;
+    if (repository.empty()) {
+        if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
+    } else {
+        const auto existing = services.registry.meta().repositories().find(repository);
+        if (!existing && existing.error().code != ErrorCode::not_found) return error_response(existing.error());
+        if (caller.claims ||
+            !may(services, caller, repository, existing ? &*existing : nullptr, identity::Action::admin))
+            return refuse_account(caller);
+        if (!existing) return error_response(existing.error(), "NO_SUCH_REPOSITORY");
+        id = existing->id;
+    }
+    if (request.method != "GET" && request.method != "HEAD") return error_response(405, "UNSUPPORTED", "use GET");
+    auto asked = wanted(request);
+    if (!asked) return error_response(asked.error(), "", "INVALID");
+    asked->repository = id;
+    return read_events(services, *asked);
+}
+
+// Newest first; `before` is the sequence of the oldest one seen.
+http::Reply handle_audit(Services& services, const http::Request& request, const Caller& caller) {
+    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
+    if (request.method != "GET" && request.method != "HEAD") return error_response(405, "UNSUPPORTED", "use GET");
+    std::int64_t before = 0;
+    if (const auto text = request.query_value("before")) {
+        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), before);
+        if (error != std::errc() || end != text->data() + text->size())
+            return error_response(400, "INVALID", "before is not a number");
+    }
+    const auto rows = services.registry.meta().audit().list(before, kChangesPerAnswer);
+    if (!rows) return error_response(rows.error());
+    json::array events;
+    for (const meta::AuditEvent& row : *rows)
+        events.push_back(json::object{{"sequence", row.sequence},
+                                      {"happenedAt", format_rfc3339(row.happened_at)},
+                                      {"actor", row.actor},
+                                      {"address", row.address},
+                                      {"action", row.action},
+                                      {"subject", row.subject},
+                                      {"detail", row.detail}});
+    return json_response(200, json::object{{"events", std::move(events)}});
+}
+
+}  // namespace dtr::api::admin
