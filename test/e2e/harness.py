@@ -21,6 +21,7 @@ urllib3.disable_warnings()
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 DTR = os.path.abspath(os.environ.get("DTR_BIN", os.path.join(ROOT, "build", "release", "dtr")))
+UCP = os.path.join(os.path.dirname(DTR), "ucp")
 READY_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 10  # promised: SIGTERM ends `serve` within this
 
@@ -78,6 +79,10 @@ def dtr(*args, **options):
     return run([DTR, *args], **options)
 
 
+def ucp(*args, **options):
+    return run([UCP, *args], **options)
+
+
 def tool(*args, **options):
     """A stock tool that has to succeed."""
     options.setdefault("check", 0)
@@ -86,6 +91,8 @@ def tool(*args, **options):
 
 class Server:
     """`dtr serve` on a data directory. Restarts keep the ports."""
+
+    program = DTR
 
     def __init__(self, data_dir, args=(), env=None):
         self.data_dir = str(data_dir)
@@ -129,7 +136,7 @@ class Server:
             return file.read()
 
     def command(self):
-        return [DTR, "serve", "--data-dir", self.data_dir, "--listen", self.host, "--http-listen", self.plain_host, *self.args]
+        return [self.program, "serve", "--data-dir", self.data_dir, "--listen", self.host, "--http-listen", self.plain_host, *self.args]
 
     def log(self):
         try:
@@ -147,7 +154,7 @@ class Server:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
             text = self.log()[seen:]
-            if any(line.startswith("dtr: ready") for line in text.splitlines()):
+            if any(line.startswith(("dtr: ready", "ucp: ready")) for line in text.splitlines()):
                 return self
             if self.process.poll() is not None:
                 raise AssertionError(f"serve exited with {self.process.returncode}\n{text}")
@@ -201,6 +208,12 @@ class Server:
         self.kill9()
 
 
+class UcpServer(Server):
+    """`ucp serve`."""
+
+    program = UCP
+
+
 class Peer:
     """A registry that somebody else started, given by DTR_E2E_URL (and DTR_E2E_AUTH=user:password): the conformance tests
     can be aimed at it, to tell what the tests demand from what this project does."""
@@ -237,6 +250,11 @@ class Workspace:
     def server(self, name="data", *args, password=None, **options):
         server = Server(os.path.join(self.path, name), args, **options)
         server.known_password = password
+        self.servers.append(server)
+        return server
+
+    def ucp(self, name="ucp", *args):
+        server = UcpServer(os.path.join(self.path, name), args)
         self.servers.append(server)
         return server
 

@@ -146,10 +146,10 @@ http::Reply replicas_of(const Asked& asked) {
 
 http::Reply feed(const Asked& asked) {
     if (!asked.is("GET")) return wrong_method("GET");
-    if (const auto service = calling_service(asked); !service) {
-        // An administrator looks at all of it before a restore.
-        if (auto refused = require_administrator(asked.services, asked.request, asked.caller))
-            return std::move(*refused);
+    if (!asked.request.client_certificate.empty()) {
+        if (const auto service = calling_service(asked); !service) return failed(service.error());
+    } else if (auto refused = require_administrator(asked.services, asked.request, asked.caller)) {
+        return std::move(*refused);  // an administrator looks at all of it before a restore
     }
     std::optional<std::int64_t> after;
     if (const auto text = asked.request.query_value("after")) {
