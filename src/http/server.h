@@ -72,7 +72,8 @@ class Server {
     virtual Status set_certificate(const std::string& certificate_pem, const Secret& private_key_pem) = 0;
     // Replaces the authorities whose certificates clients may show, for new connections; empty: nobody is asked. A
     // certificate that is shown must lead to one of them, be in its time and be made for clients, or there is no
-    // connection. Sessions that clients could resume end, and on open connections clients are not known any more. invalid if it cannot be read. Thread-safe.
+    // connection. Sessions that clients could resume end, and on open connections clients are not known any more.
+    // invalid if it cannot be read. Thread-safe.
     virtual Status set_client_ca(const std::string& authorities_pem) = 0;
     // Refuses new connections, ends idle ones, lets running requests finish within drain_timeout, then breaks the rest off
     // and joins all threads; a call of the handler that is running is waited for. Idempotent. Not from a handler.
