@@ -26,11 +26,12 @@ TEST(Schema, EveryTableIsFoundByNameAndId) {
     EXPECT_EQ(tables().size(), static_cast<std::size_t>(TableId::state) + 1);
 }
 
+// What an access token is good for goes where the token goes, though it is no secret itself.
 TEST(Schema, SecretsLieInSecretTablesOnly) {
     for (const Table& one : tables()) {
         bool secret = false;
         for (const Column& column : one.columns) secret = secret || column.secret;
-        EXPECT_EQ(secret, one.part == Part::secret) << one.name;
+        EXPECT_EQ(secret || one.name == "access_token_scopes", one.part == Part::secret) << one.name;
     }
 }
 
