@@ -3,6 +3,7 @@
 
 #include "blob/fs/fs_blob_store.h"
 #include "config/file/file_config_store.h"
+#include "identity/ldap/ldap_directory.h"
 #include "meta/sqlite/sqlite_meta_store.h"
 
 namespace dtr {
@@ -21,6 +22,10 @@ backup::StoreOpeners embedded_stores() {
             return config::open_file_config_store(real_disk(), {settings, keys});
         },
     };
+}
+
+identity::DirectoryOpener embedded_directory() {
+    return [](const identity::DirectorySettings& settings) { return identity::open_ldap_directory(settings); };
 }
 
 }  // namespace dtr

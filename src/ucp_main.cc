@@ -4,5 +4,8 @@
 
 int main(int argc, char** argv) {
     const auto openers = dtr::embedded_stores();
-    return dtr::cli::run_program("ucp", argc, argv, openers, dtr::cli::add_ucp_commands);
+    return dtr::cli::run_program("ucp", argc, argv, openers, [](dtr::cli::Program& program) {
+        program.open_directory = dtr::embedded_directory();
+        dtr::cli::add_ucp_commands(program);
+    });
 }

@@ -14,7 +14,8 @@ http::Work Application::classify(const http::Request& request) {
     const bool bytes = request.path.find("/blobs/") != std::string::npos && request.method != "HEAD";
     const bool work = request.path.starts_with("/api/v0/backup") || request.path == "/api/v0/gc" ||
                       request.path == "/api/v0/scrub" ||
-                      request.path.starts_with("/enzi/v0/oidc/");  // waits for the provider
+                      request.path.starts_with("/enzi/v0/oidc/") ||          // waits for the provider
+                      request.path == "/enzi/v0/config/auth/ldap/tryLogin";  // and for the directory
     return bytes || work ? http::Work::long_transfer : http::Work::short_lookup;
 }
 

@@ -77,6 +77,7 @@ class BrokenRepositories final : public meta::MetaStore, public meta::Repository
     meta::ContentStore& content() override { return real_.content(); }
     meta::UploadStore& uploads() override { return real_.uploads(); }
     meta::AccountStore& accounts() override { return real_.accounts(); }
+    meta::ExternalAccountStore& external_accounts() override { return real_.external_accounts(); }
     meta::OrganizationStore& organizations() override { return real_.organizations(); }
     meta::TeamStore& teams() override { return real_.teams(); }
     meta::GrantStore& grants() override { return real_.grants(); }

@@ -15,6 +15,7 @@
 #include "identity/access_tokens.h"
 #include "identity/accounts.h"
 #include "identity/authenticator.h"
+#include "identity/directory_service.h"
 #include "identity/oidc/admission.h"
 #include "identity/oidc/sign_in.h"
 #include "identity/organizations.h"
@@ -50,7 +51,8 @@ struct Services {
     cluster::UcpLink* link = nullptr;  // of a registry with a UCP of its own
     bool is_ucp = false;               // accounts only, no registry
     std::string staged_restore = {};   // backup whose interrupted restore lies beside what is live, or empty
-    cluster::Certificates* certificates = nullptr;  // null: /ca is ca_pem, and nothing can be changed
+    cluster::Certificates* certificates = nullptr;    // null: /ca is ca_pem, and nothing can be changed
+    identity::DirectoryService* directory = nullptr;  // null: people of a directory are unknown here
 };
 
 }  // namespace dtr::api

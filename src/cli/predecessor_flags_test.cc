@@ -54,7 +54,7 @@ struct Parsed {
     }
     backup::StoreOpeners none;
     CLI::App app;
-    Program program{"dtr", app, none, {}};
+    Program program{"dtr", app, none};
     std::string error;
 };
 

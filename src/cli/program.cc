@@ -59,7 +59,7 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
     app.require_subcommand(1);
     app.set_version_flag("--version", kProductVersion);
     app.set_help_all_flag("--help-extended", "Help of every command")->envname("DTR_EXTENDED_HELP");
-    Program program{name, app, openers, {}};
+    Program program{name, app, openers};
     add_commands(program);
     try {
         app.parse(argc, argv);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backup/stores.h"
+#include "identity/user_directory.h"
 
 namespace dtr::cli {
 
@@ -16,8 +17,10 @@ struct Program {
     std::string name;  // "dtr" or "ucp"
     CLI::App& app;
     const backup::StoreOpeners& openers;
+    // Set by the composition root before it adds the commands; null: this program asks no directory.
+    identity::DirectoryOpener open_directory = {};
     // Set by the command that was chosen; answers the exit code.
-    std::function<int()> run;
+    std::function<int()> run = {};
 };
 
 // Parses, runs, prints errors. `argv` strings that hold passwords are overwritten.

@@ -103,6 +103,9 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     r.authenticator_ = std::make_unique<identity::Authenticator>(r.meta_->accounts(), *r.account_version_, r.passwords_,
                                                                  environment.clock, environment.random);
     r.authenticator_->accept_tokens(r.meta_->access_tokens());
+    r.directory_ = std::make_unique<identity::DirectoryService>(
+        *r.config_, *r.meta_, *r.account_version_, environment.clock, environment.random, options.open_directory);
+    r.authenticator_->ask_also(*r.directory_);
     r.access_tokens_ = std::make_unique<identity::AccessTokens>(r.meta_->accounts(), r.meta_->access_tokens(),
                                                                 *r.account_version_, environment.random);
     r.organizations_ =

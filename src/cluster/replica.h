@@ -16,6 +16,7 @@
 #include "identity/accounts.h"
 #include "identity/authenticator.h"
 #include "identity/certificates.h"
+#include "identity/directory_service.h"
 #include "identity/oidc/admission.h"
 #include "identity/oidc/sign_in.h"
 #include "identity/organizations.h"
@@ -30,6 +31,7 @@ struct ReplicaOptions {
 
     SettingValues settings = {};  // of this replica: its command line and file
     std::string product_version = {};
+    identity::DirectoryOpener open_directory = {};  // null: there can be none
 };
 
 // Members are declared in the order in which they stand on each other.
@@ -55,6 +57,7 @@ class Replica {
     identity::Organizations& organizations() { return *organizations_; }
     identity::oidc::SignIn& sign_in() { return *sign_in_; }
     identity::oidc::Admission& admission() { return *admission_; }
+    identity::DirectoryService& directory() { return *directory_; }
     backup::BackupService& backups() { return *backups_; }
     UcpAuthority* ucp() { return ucp_.get(); }  // null where accounts are another UCP's
     UcpLink* link() { return link_.get(); }     // null where they are not
@@ -93,6 +96,7 @@ class Replica {
     std::unique_ptr<identity::AccountVersion> account_version_;
     std::unique_ptr<identity::Accounts> accounts_;
     std::unique_ptr<identity::AccessTokens> access_tokens_;
+    std::unique_ptr<identity::DirectoryService> directory_;
     std::unique_ptr<identity::Authenticator> authenticator_;
     std::unique_ptr<identity::TokenService> tokens_;
     std::unique_ptr<identity::Policy> policy_;

@@ -115,6 +115,10 @@ Status Accounts::set_password(std::string_view name, const Secret& password, met
     DTR_ASSIGN(const meta::Account account, store_.find(name));
     if (account.kind != meta::AccountKind::user)
         return fail(ErrorCode::invalid, fmt::format("'{}' is an organization and has no password", account.name));
+    DTR_ASSIGN(const meta::AccountOrigin origin, store_.origin(account.id));
+    if (origin == meta::AccountOrigin::directory)
+        return fail(ErrorCode::invalid, fmt::format("the password of '{}' is the directory's (LDAP)", account.name),
+                    "change it there");
     DTR_TRY(check_password(account.name, password));
     DTR_ASSIGN(const std::string hash, passwords_.hash(password));
     const Status set = store_.set_password_hash(account.id, hash, actor);

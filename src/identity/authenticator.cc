@@ -116,7 +116,8 @@ Result<Principal> Authenticator::by_password(std::string_view username, const Se
         const bool ours = hash.has_value();
         DTR_TRY(throttle(source, 1));
         // Also where another is asked: how long an answer takes does not tell whose account it is.
-        const bool matches = passwords_.verify(turn, password, ours ? *hash : std::string(Passwords::unmatchable_hash()));
+        const bool matches =
+            passwords_.verify(turn, password, ours ? *hash : std::string(Passwords::unmatchable_hash()));
         if (hash) wipe(*hash);
         if (ours || sources_.empty()) {
             auto principal = matches && account ? admitted(*account) : wrong();

@@ -7,6 +7,7 @@
 
 #include "base/encoding.h"
 #include "identity/certificates.h"
+#include "identity/schedule.h"
 
 namespace dtr::identity {
 namespace {
@@ -223,7 +224,7 @@ Result<Secret> reader_password(Fields& fields, const DirectorySettings& now, con
         if (given->get_string().size() > kTextBytesMax) return wrong("readerPassword", "is too long");
         return Secret(std::string(given->get_string()));
     }
-    if (before == nullptr || before->reader_password.empty()) return Secret();
+    if (now.reader_dn.empty() || before == nullptr || before->reader_password.empty()) return Secret();
     if (now.server_url != before->server_url || now.reader_dn != before->reader_dn ||
         now.skip_verify != before->skip_verify || now.start_tls != before->start_tls ||
         now.root_certificates != before->root_certificates)
@@ -263,10 +264,13 @@ Result<DirectorySettings> parse_directory_settings(std::string_view text, const 
     if (const json::value* selection = fields.take("adminSyncOpts"); selection != nullptr) {
         DTR_ASSIGN(out.administrators, parse_selection(*selection, "adminSyncOpts"));
     }
-    DTR_ASSIGN(out.sync_schedule, fields.text("syncSchedule"));
+    DTR_ASSIGN(out.sync_schedule, fields.text("syncSchedule", "@hourly"));
     DTR_TRY(fields.nothing_left());
     if (!out.enabled()) return out;
 
+    if (!out.sync_schedule.empty())
+        if (auto schedule = Schedule::parse(out.sync_schedule); !schedule)
+            return wrong("syncSchedule", "cannot be used: " + schedule.error().message, schedule.error().hint);
     DTR_TRY(check_servers(out));
     if (!out.root_certificates.empty() && !fingerprint(out.root_certificates))
         return wrong("rootCerts", "holds no certificate", "PEM text: -----BEGIN CERTIFICATE-----");

@@ -47,7 +47,7 @@ struct DirectorySettings {
     Secret reader_password;
     std::vector<UserSearch> searches;
     MemberSelection administrators;
-    std::string sync_schedule;  // empty: on demand only
+    std::string sync_schedule = "@hourly";  // identity/schedule.h; empty: on demand only
 
     [[nodiscard]] bool enabled() const { return !server_url.empty(); }
 };

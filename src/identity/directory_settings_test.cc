@@ -110,6 +110,7 @@ TEST(DirectorySettings, WhatCannotWorkIsNamed) {
     EXPECT_THAT(parsed(with(url + R"("adminSyncOpts":{"enableSync":true})")), HasSubstr("adminSyncOpts.groupDN"));
     EXPECT_THAT(parsed(with(url + R"("adminSyncOpts":{"enableSync":true,"selectGroupMembers":false})")),
                 HasSubstr("adminSyncOpts.searchBaseDN"));
+    EXPECT_THAT(parsed(with(url + R"("syncSchedule":"sometimes")")), HasSubstr("syncSchedule"));
     const std::string search = R"({"serverURL":"ldap://a","userSearchConfigs":[{"baseDN":"dc=org",)";
     EXPECT_THAT(parsed(search + R"("usernameAttr":"u)(id"}]})"), HasSubstr("userSearchConfigs[0].usernameAttr"));
     EXPECT_THAT(parsed(search + R"("usernameAttr":""}]})"), HasSubstr("userSearchConfigs[0].usernameAttr"));

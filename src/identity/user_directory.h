@@ -40,7 +40,10 @@ class UserDirectory {
     // everybody.
     virtual Status each_user(const std::function<Status(const DirectoryEntry&)>& callback) = 0;
 
-    // Keys (DirectoryEntry::key) of those selected, whether users or not. not_found: no such group or base.
+    // DirectoryEntry::key of a DN. No I/O.
+    [[nodiscard]] virtual std::string key(std::string_view dn) const = 0;
+
+    // Keys of those selected, whether users or not. not_found: no such group or base.
     virtual Result<std::vector<std::string>> members(const MemberSelection& selection) = 0;
 };
 

@@ -19,6 +19,7 @@
 #include "meta/account_mirror.h"
 #include "meta/audit_store.h"
 #include "meta/collector_store.h"
+#include "meta/external_account_store.h"
 #include "meta/grant_store.h"
 #include "meta/organization_store.h"
 #include "meta/schema.h"
@@ -206,6 +207,7 @@ class MetaStore {
     virtual ContentStore& content() = 0;
     virtual UploadStore& uploads() = 0;
     virtual AccountStore& accounts() = 0;
+    virtual ExternalAccountStore& external_accounts() = 0;
     virtual OrganizationStore& organizations() = 0;
     virtual TeamStore& teams() = 0;
     virtual GrantStore& grants() = 0;

@@ -17,6 +17,7 @@ SqlMetaStore::SqlMetaStore(std::unique_ptr<sql::Database> database, Clock& clock
       content_({*database_, clock, random}),
       uploads_({*database_, clock, random}),
       accounts_({*database_, clock, random}),
+      external_accounts_({*database_, clock, random}),
       organizations_({*database_, clock, random}),
       teams_({*database_, clock, random}),
       grants_({*database_, clock, random}),

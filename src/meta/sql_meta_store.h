@@ -10,6 +10,7 @@
 #include "meta/sql_change_log.h"
 #include "meta/sql_collector_store.h"
 #include "meta/sql_content_store.h"
+#include "meta/sql_external_account_store.h"
 #include "meta/sql_local_stores.h"
 #include "meta/sql_organization_store.h"
 #include "meta/sql_repository_store.h"
@@ -26,6 +27,7 @@ class SqlMetaStore final : public MetaStore {
     ContentStore& content() override { return content_; }
     UploadStore& uploads() override { return uploads_; }
     AccountStore& accounts() override { return accounts_; }
+    ExternalAccountStore& external_accounts() override { return external_accounts_; }
     OrganizationStore& organizations() override { return organizations_; }
     TeamStore& teams() override { return teams_; }
     GrantStore& grants() override { return grants_; }
@@ -47,6 +49,7 @@ class SqlMetaStore final : public MetaStore {
     SqlContentStore content_;
     SqlUploadStore uploads_;
     SqlAccountStore accounts_;
+    SqlExternalAccountStore external_accounts_;
     SqlOrganizationStore organizations_;
     SqlTeamStore teams_;
     SqlGrantStore grants_;

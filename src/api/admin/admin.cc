@@ -164,6 +164,7 @@ http::Reply handle(Services& services, const http::Request& request) {
             return error_response(405, "UNSUPPORTED",
                                   fmt::format("accounts are managed at UCP, {}", services.link->url()));
         if (request.path == "/enzi/v0/config/auth/oidc") return handle_oidc_settings(services, request, *caller);
+        if (auto directory = handle_directory(services, request, *caller)) return std::move(*directory);
         return handle_accounts(services, request, *caller);
     }
     if (request.path == "/api/v0/meta/cluster_status") return handle_cluster_status(services, request, *caller);

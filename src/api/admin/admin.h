@@ -25,6 +25,8 @@ http::Reply handle_organization(Services& services, const http::Request& request
 // Nothing if `rest`, what follows "/api/v0/repositories", does not end in teamAccess[/{team}].
 std::optional<http::Reply> handle_repository_grants(Services& services, const http::Request& request,
                                                     const Caller& caller, const std::string& rest);
+// Nothing if the path is none of the directory's settings or jobs.
+std::optional<http::Reply> handle_directory(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_namespace_grants(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_account_grants(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_audit(Services& services, const http::Request& request, const Caller& caller);

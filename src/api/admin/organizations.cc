@@ -157,7 +157,8 @@ http::Reply team_members(const Asked& asked, const meta::Team& team) {
     return with_json_body(asked.request, put);
 }
 
-// Which group of an OIDC provider fills it.
+// What fills it: a group of an OIDC provider ("claimValue"), or of the directory. The latter is for system administrators:
+// a filter asks with the eyes of the search account, which sees more than an owner of an organisation should.
 http::Reply team_sync(const Asked& asked, const meta::Team& team) {
     if (auto refused = refuse_unless(
             asked.services.organizations.may_manage(asked.caller.principal, asked.organization()), asked.caller))
@@ -169,12 +170,23 @@ http::Reply team_sync(const Asked& asked, const meta::Team& team) {
     }
     if (!asked.is("PUT")) return error_response(405, "UNSUPPORTED", "use GET or PUT");
     return with_json_body(asked.request, [asked, team = meta::Team(team)](const json::object& fields) mutable {
-        const auto sync = identity::oidc::parse_team_sync(json::serialize(fields));
-        if (!sync) return unknown(sync.error());
-        team.sync_json = *sync;
+        const std::string text = json::serialize(fields);
+        if (fields.contains("claimValue")) {
+            const auto sync = identity::oidc::parse_team_sync(text);
+            if (!sync) return unknown(sync.error());
+            team.sync_json = *sync;
+        } else {
+            const auto selection = identity::parse_member_selection(text);
+            if (!selection) return unknown(selection.error());
+            if (selection->enabled)
+                if (auto refused = require_administrator(asked.services, asked.request, asked.caller))
+                    return std::move(*refused);
+            team.sync_json = selection->enabled ? identity::format_member_selection(*selection) : "";
+        }
         const auto updated = asked.services.organizations.update_team(team, asked.actor());
         if (!updated) return unknown(updated.error());
-        audit(asked.services, asked.request, asked.caller, "team.sync", asked.organization() + "/" + team.name, *sync);
+        audit(asked.services, asked.request, asked.caller, "team.sync", asked.organization() + "/" + team.name,
+              team.sync_json);
         return json_response(200, fields);
     });
 }

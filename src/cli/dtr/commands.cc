@@ -32,6 +32,7 @@ void add_dtr_commands(Program& program) {
     add_token(program);
     add_oidc(program);
     add_audit(program);
+    add_ldap(program);
     add_gc(program);
     add_scrub(program);
     add_reconfigure(program);
@@ -52,6 +53,7 @@ void add_ucp_commands(Program& program) {
     add_status(program);
     add_token(program);
     add_oidc(program);
+    add_ldap(program);
     add_audit(program);
     add_reconfigure(program);
     add_dumpcerts(program);

@@ -29,6 +29,7 @@ void add_repo(Program& program);
 void add_status(Program& program);
 void add_token(Program& program);
 void add_oidc(Program& program);
+void add_ldap(Program& program);
 void add_gc(Program& program);
 void add_scrub(Program& program);
 void add_reconfigure(Program& program);

@@ -142,10 +142,12 @@ void wait_for_the_end(cluster::Certificates& certificates) {
     }
 }
 
-Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
+Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
+             const identity::DirectoryOpener& open_directory) {
     // Before anything is made: what cannot be right changes nothing.
     cluster::ReplicaOptions replica_options;
     replica_options.product_version = kProductVersion;
+    replica_options.open_directory = open_directory;
     DTR_ASSIGN(replica_options.settings, own_settings(options));
     registry::Settings scratch;
     for (const auto& [key, value] : replica_options.settings) DTR_TRY(cluster::set(scratch, key, value));
@@ -208,13 +210,15 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
                            nullptr,
                            options.role == cluster::Role::ucp,
                            replica->staged_restore(),
-                           certificates.get()};
+                           certificates.get(),
+                           replica->ucp() == nullptr ? nullptr : &replica->directory()};
     api::Application application(services);
     DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
     application.set_connection_count([&server] { return server->open_connections(); });
     DTR_TRY(replica->start_link(external_url.empty() ? server->addresses().front() : without_scheme(external_url)));
     application.set_link(replica->link());
     replica->registry().start();
+    if (services.directory != nullptr) services.directory->start();
     server->start();
     certificates->start([&server](const cluster::ServedCertificate& served) {
         return server->set_certificate(served.pair.certificate_pem, served.pair.key_pem);
@@ -230,6 +234,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers) {
     log::info("stopping");
     certificates->stop();
     server->stop();
+    replica->directory().stop();
     return {};
 }
 
@@ -291,7 +296,7 @@ void add_serve(Program& program) {
                              options->log_level.c_str());
                 return static_cast<int>(kUsage);
             }
-            const auto served = serve(*options, program.openers);
+            const auto served = serve(*options, program.openers, program.open_directory);
             return served ? static_cast<int>(kGood) : report(served.error());
         };
     });

@@ -142,6 +142,8 @@ class LdapDirectory final : public UserDirectory {
         return {};
     }
 
+    [[nodiscard]] std::string key(std::string_view dn) const override { return dn_key(dn); }
+
     Result<std::vector<std::string>> members(const MemberSelection& selection) override {
         DTR_ASSIGN(Connection connection, as_reader(options_.sync_timeout_ms));
         Keys keys;

@@ -1,0 +1,184 @@
+// dtr ldap: the directory behind the accounts.
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "base/encoding.h"
+#include "cli/admin_calls.h"
+#include "cli/dtr/commands.h"
+#include "cli/streams.h"
+#include "cli/work_stream.h"
+
+namespace dtr::cli {
+namespace {
+
+namespace json = boost::json;
+
+constexpr const char* kSettings = "/enzi/v0/config/auth/ldap";
+
+struct LdapCommand {
+    Connection connection;
+    std::string file;
+    std::string reader_password_file;
+    std::string roots_file;
+    std::string login;
+    std::string login_password_file;
+    std::string team;
+    std::string group;
+    std::string member_attribute;
+    std::string base;
+    std::string filter;
+    bool no_test = false;
+    bool no_wait = false;
+};
+
+Result<json::object> ask(LdapCommand& command, std::string method, const std::string& path, const json::object* body,
+                         std::string_view doing) {
+    DTR_ASSIGN(HttpCall call, command.connection.call(std::move(method), path));
+    if (body != nullptr) {
+        call.headers.emplace_back("Content-Type", "application/json");
+        call.body = json::serialize(*body);
+    }
+    DTR_ASSIGN(HttpAnswer answer, curl_http_client().call(call));
+    wipe(call.body);
+    if (answer.status < 200 || answer.status >= 300) return fail(answer_error(answer, doing));
+    if (answer.body.empty()) return json::object();
+    boost::system::error_code error;
+    json::value document = json::parse(answer.body, error);
+    if (error || !document.is_object()) return fail(ErrorCode::unavailable, "the server's answer cannot be read");
+    return std::move(document.get_object());
+}
+
+Result<json::object> read_settings(const LdapCommand& command) {
+    DTR_ASSIGN(const std::string text, read_named_file(command.file));
+    boost::system::error_code error;
+    json::value document = json::parse(text, error);
+    if (error || !document.is_object())
+        return fail(ErrorCode::invalid, fmt::format("{} is not a JSON object", command.file));
+    json::object settings = std::move(document.get_object());
+    if (!command.reader_password_file.empty()) {
+        DTR_ASSIGN(const Secret password, read_password_file(command.reader_password_file));
+        settings["readerPassword"] = password.expose();
+    }
+    if (!command.roots_file.empty()) {
+        DTR_ASSIGN(settings["rootCerts"], read_named_file(command.roots_file));
+    }
+    return settings;
+}
+
+Status set(LdapCommand& command) {
+    DTR_ASSIGN(const json::object settings, read_settings(command));
+    if (!command.no_test) {
+        const json::object trial{{"settings", settings}};
+        DTR_TRY(ask(command, "POST", std::string(kSettings) + "/tryLogin", &trial, "these settings do not work"));
+    }
+    DTR_TRY(ask(command, "PUT", kSettings, &settings, "cannot save the settings"));
+    say("the directory is set up; a synchronisation begins");
+    return {};
+}
+
+Status show(LdapCommand& command) {
+    DTR_ASSIGN(const json::object settings, ask(command, "GET", kSettings, nullptr, "cannot read the settings"));
+    std::printf("%s\n", json::serialize(settings).c_str());
+    return {};
+}
+
+Status turn_off(LdapCommand& command) {
+    DTR_TRY(ask(command, "DELETE", kSettings, nullptr, "cannot remove the settings"));
+    say("no directory is asked any more; its accounts stay, and cannot log in");
+    return {};
+}
+
+Status test(LdapCommand& command) {
+    json::object body;
+    if (!command.login.empty()) {
+        Secret password;
+        if (command.login_password_file.empty()) {
+            DTR_ASSIGN(password, prompt_password(fmt::format("Password of {} in the directory: ", command.login)));
+        } else {
+            DTR_ASSIGN(password, read_password_file(command.login_password_file));
+        }
+        body["username"] = command.login;
+        body["password"] = password.expose();
+    }
+    DTR_ASSIGN(const json::object answer,
+               ask(command, "POST", std::string(kSettings) + "/tryLogin", &body, "the directory does not work"));
+    say("the directory answers");
+    if (!command.login.empty())
+        std::printf("%s\t%s\t%s\n", text_in(answer, "accountName").c_str(), text_in(answer, "dn").c_str(),
+                    text_in(answer, "fullName").c_str());
+    if (const std::string problem = text_in(answer, "problem"); !problem.empty())
+        return fail(ErrorCode::invalid, "the directory lets him in, but " + problem);
+    return {};
+}
+
+Status sync(LdapCommand& command) {
+    const std::string path = std::string(kSettings) + "/sync";
+    DTR_ASSIGN(json::object state, ask(command, "POST", path, nullptr, "cannot synchronise"));
+    const std::string id = text_in(state, "id");
+    while (!command.no_wait) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(300));
+        DTR_ASSIGN(state, ask(command, "GET", "/enzi/v0/jobs/" + id, nullptr, "cannot follow the synchronisation"));
+        const std::string status = text_in(state, "status");
+        if (status != "waiting" && status != "running") break;
+    }
+    if (command.no_wait) return {};
+    if (const std::string error = text_in(state, "error"); !error.empty())
+        return fail(ErrorCode::unavailable, "synchronising: " + error);
+    const auto* result = state.if_contains("result");
+    if (result == nullptr || !result->is_object()) return fail(ErrorCode::unavailable, "the server tells no result");
+    const json::object& report = result->get_object();
+    for (const char* name : {"people", "created", "updated", "reactivated", "deactivated", "teams", "joined", "left"})
+        std::printf("%s\t%llu\n", name, static_cast<unsigned long long>(number_in(report, name)));
+    const auto* notes = report.if_contains("notes");
+    if (notes != nullptr && notes->is_array())
+        for (const json::value& note : notes->get_array())
+            if (note.is_string()) say("passed over: " + std::string(note.get_string()));
+    return {};
+}
+
+Status fill_team(LdapCommand& command) {
+    DTR_ASSIGN(const TeamName team, parse_team(command.team));
+    json::object body{{"enableSync", !command.group.empty() || !command.base.empty()},
+                      {"selectGroupMembers", command.base.empty()},
+                      {"groupDN", command.group},
+                      {"searchBaseDN", command.base},
+                      {"searchFilter", command.filter}};
+    if (!command.member_attribute.empty()) body["memberAttr"] = command.member_attribute;
+    DTR_TRY(ask(command, "PUT", team.path() + "/memberSyncConfig", &body, "cannot change how the team is filled"));
+    return {};
+}
+
+}  // namespace
+
+void add_ldap(Program& program) {
+    auto* group = program.app.add_subcommand("ldap", "The directory of people: set, show, test, sync, team, off");
+    group->require_subcommand(1);
+    auto [set_app, set_command] =
+        add_action<LdapCommand>(program, *group, "set", "Settings from a JSON file, tried before they are kept", set);
+    set_app->add_option("FILE", set_command->file, "docs/operating/identity.md lists the fields")->required();
+    set_app->add_option("--reader-password-file", set_command->reader_password_file,
+                        "File with the search account's password; else readerPassword, or the one that is kept");
+    set_app->add_option("--root-certs-file", set_command->roots_file, "PEM file of the directory's CA");
+    set_app->add_flag("--no-test", set_command->no_test, "Keep them untried");
+    add_action<LdapCommand>(program, *group, "show", "Print the settings, without the password", show);
+    add_action<LdapCommand>(program, *group, "off", "Ask no directory any more", turn_off);
+    auto [test_app, test_command] =
+        add_action<LdapCommand>(program, *group, "test", "Does it answer, and may somebody log in?", test);
+    test_app->add_option("--login", test_command->login, "Name to log in with");
+    test_app->add_option("--login-password-file", test_command->login_password_file, "File with its password");
+    auto [sync_app, sync_command] =
+        add_action<LdapCommand>(program, *group, "sync", "Bring accounts and teams into step with it", sync);
+    sync_app->add_flag("--no-wait", sync_command->no_wait, "Only begin");
+    auto [team_app, team_command] = add_action<LdapCommand>(
+        program, *group, "team", "Have a group or a search fill a team; without either, nothing does", fill_team);
+    team_app->add_option("TEAM", team_command->team, "ORGANIZATION/TEAM")->required();
+    auto* by_group = team_app->add_option("--group", team_command->group, "DN of the group");
+    team_app->add_option("--member-attr", team_command->member_attribute, "Its attribute of members' DNs")
+        ->needs(by_group);
+    auto* by_search = team_app->add_option("--search", team_command->base, "DN below which to search");
+    team_app->add_option("--filter", team_command->filter, "Whom to find there")->needs(by_search);
+    by_group->excludes(by_search);
+}
+
+}  // namespace dtr::cli
