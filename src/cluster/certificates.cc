@@ -55,6 +55,12 @@ Result<identity::KeyAndCertificate> issued_certificate(config::ConfigStore& conf
     return identity::KeyAndCertificate{key.value, std::string(certificate.value.expose())};
 }
 
+Result<std::string> shown_authorities(config::ConfigStore& config) {
+    DTR_ASSIGN(const Rotation now, rotation(config));
+    DTR_ASSIGN(const std::string given, text_of(config, kOwnAuthority));
+    return now.shown() + with_line_end(given);
+}
+
 std::string_view to_string(CertificateSource source) {
     switch (source) {
         case CertificateSource::replica:

@@ -28,6 +28,10 @@ Result<identity::KeyAndCertificate> issued_certificate(config::ConfigStore& conf
                                                        const std::vector<std::string>& names, Clock& clock,
                                                        Random& random);
 
+// What clients of the cluster shall trust: its authority, beside it the other one of a rotation, and that of a certificate
+// that was given.
+Result<std::string> shown_authorities(config::ConfigStore& config);
+
 enum class CertificateSource {
     replica,  // of its command line
     given,    // to the cluster, by give()

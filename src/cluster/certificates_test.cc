@@ -99,6 +99,7 @@ TEST_F(CertificatesTest, OwnCertificatesComeBeforeIssuedOnes) {
     EXPECT_THAT(shown(), testing::StartsWith(now().authority));
     EXPECT_EQ(certificates_->served().authorities_pem, now().authority) << "services are not accepted by it";
     EXPECT_TRUE(must(config_->get(kOwnKey)).secret);
+    EXPECT_EQ(must(shown_authorities(*config_)), shown());
 
     of_replica_ = own("of the command line");
     must(certificates_->refresh());

@@ -129,12 +129,11 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
 
 Status Replica::start_link(const std::string& address) {
     if (!access_) return {};
-    DTR_ASSIGN(std::string ca_pem, authority_certificate());
     UcpLink::Options options;
     options.access = *access_;
     options.replica_id = current_.replica_id;
     options.address = address;
-    options.ca_pem = std::move(ca_pem);
+    options.ca = [this] { return shown_authorities(*config_); };
     options.version = product_version_;
     link_ = std::make_unique<UcpLink>(curl_http_client(), *meta_, *account_version_, environment_.clock,
                                       std::move(options));

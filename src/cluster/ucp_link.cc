@@ -234,10 +234,11 @@ Status UcpLink::synchronise() {
 }
 
 Status UcpLink::report() {
-    DTR_ASSIGN(const HttpAnswer answer,
-               call("PUT", "/enzi/v0/replicas/" + options_.replica_id,
-                    json::serialize(json::object{
-                        {"address", options_.address}, {"ca", options_.ca_pem}, {"version", options_.version}})));
+    DTR_ASSIGN(const std::string ca, options_.ca());
+    DTR_ASSIGN(
+        const HttpAnswer answer,
+        call("PUT", "/enzi/v0/replicas/" + options_.replica_id,
+             json::serialize(json::object{{"address", options_.address}, {"ca", ca}, {"version", options_.version}})));
     if (answer.status >= 200 && answer.status < 300) return {};
     return fail(refusal(answer, fmt::format("UCP at {} does not take this replica", options_.access.url)));
 }

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -66,8 +67,8 @@ class UcpLink final : public identity::PasswordSource {
     struct Options {
         UcpAccess access;
         std::string replica_id;
-        std::string address;  // of this replica: host:port
-        std::string ca_pem;   // of this cluster
+        std::string address;                      // of this replica: host:port
+        std::function<Result<std::string>()> ca;  // what clients of this replica shall trust, now; PEM
         std::string version;
         Micros poll_interval = 2 * kSecond;
         Micros report_interval = 10 * kSecond;

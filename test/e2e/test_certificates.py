@@ -79,7 +79,7 @@ def test_dumpcerts_online_and_offline(space):
     assert dtr("dumpcerts", *auth[:6], "--ucp-password", token, check=6).out == b""
     events = server.session().get(server.url + "/api/v0/audit", timeout=10).text
     assert events.count("certificates.dump") == 1
-    dtr("dumpcerts", *auth, "--existing-replica-id", "ffffffffffff", check=2)
+    dtr("dumpcerts", *auth, "--existing-replica-id", "ffffffffffff", check=10)
 
     dtr("dumpcerts", "--offline", "--data-dir", server.data_dir, check=10)  # somebody is at it
     server.stop()

@@ -82,10 +82,11 @@ void compare(ReconfigureCommand& command, const json::object& state) {
     if (!call) return;
     call->basic_username.clear();
     call->trust.ca_fingerprint.clear();
-    call->trust.insecure = command.connection.ca.empty();
+    call->trust.insecure = call->trust.ca_pem.empty();
     const auto shown = curl_http_client().call(*call);
     if (!shown) {
-        std::fprintf(stderr, "dtr: warning: what was given with --ucp-ca does not open this server any more: %s\n",
+        std::fprintf(stderr,
+                     "dtr: warning: the authority that this command trusted does not open this server any more: %s\n",
                      shown.error().message.c_str());
         return;
     }

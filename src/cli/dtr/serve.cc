@@ -184,7 +184,8 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     server_options.private_key_pem = certificates->served().pair.key_pem;
     DTR_ASSIGN(std::string ca_pem, replica->authority_certificate());
     DTR_ASSIGN(const std::string fingerprint, identity::fingerprint(ca_pem));
-    if (replica->ucp() != nullptr) server_options.client_ca_pem = ca_pem;
+    const bool asks_services = replica->ucp() != nullptr;
+    if (asks_services) server_options.client_ca_pem = certificates->served().authorities_pem;
     const std::size_t tls_count = server_options.tls_addresses.size();
     // The server first: it knows its port. Nothing is served before start().
     api::Services services{replica->registry(),
@@ -220,7 +221,8 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     replica->registry().start();
     if (services.directory != nullptr) services.directory->start();
     server->start();
-    certificates->start([&server](const cluster::ServedCertificate& served) {
+    certificates->start([&server, asks_services](const cluster::ServedCertificate& served) -> Status {
+        if (asks_services) DTR_TRY(server->set_client_ca(served.authorities_pem));
         return server->set_certificate(served.pair.certificate_pem, served.pair.key_pem);
     });
     std::string where;
