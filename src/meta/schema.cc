@@ -166,6 +166,7 @@ constexpr std::string_view kIndexes[] = {
     "CREATE UNIQUE INDEX access_tokens_hash ON access_tokens (token_hash)",  // login
     "CREATE INDEX access_tokens_account ON access_tokens (account_id, id)",
     "CREATE UNIQUE INDEX account_origins_external ON account_origins (origin, external_id)",  // login, synchronising
+    "CREATE INDEX account_origins_account ON account_origins (origin, account_id)",           // synchronising
     "CREATE INDEX organization_members_account ON organization_members (account_id, organization_id)",  // rights
     "CREATE UNIQUE INDEX teams_name ON teams (organization_id, name)",
     "CREATE INDEX team_members_account ON team_members (account_id, team_id)",            // rights
