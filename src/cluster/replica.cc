@@ -135,6 +135,10 @@ Status Replica::start_link(const std::string& address) {
     options.address = address;
     options.ca = [this] { return shown_authorities(*config_); };
     options.version = product_version_;
+    options.save = [this](const UcpAccess& access) -> Status {
+        DTR_TRY(config_->apply(ucp_access_changes(access)));
+        return {};
+    };
     link_ = std::make_unique<UcpLink>(curl_http_client(), *meta_, *account_version_, environment_.clock,
                                       std::move(options));
     authenticator_->delegate_to(*link_);

@@ -6,6 +6,7 @@
 #include "archive/age.h"
 #include "base/digest.h"
 #include "base/encoding.h"
+#include "cluster/certificates.h"
 #include "cluster/install.h"
 #include "config/data_directory.h"
 
@@ -86,25 +87,33 @@ Result<Registration> UcpAuthority::register_service(std::string_view name, std::
     if (name.empty() || !plain_text(name, kTextMax) || !plain_text(cluster_id, kTextMax))
         return fail(ErrorCode::invalid, "a service needs a name and a cluster id");
     DTR_ASSIGN(const auto known, services());
-    Registration made;
     const auto same =
         std::find_if(known.begin(), known.end(), [&](const Service& one) { return one.cluster_id == cluster_id; });
-    if (same != known.end()) {
-        made.service = *same;
-    } else {
-        if (known.size() >= kRecordsMax)
-            return fail(ErrorCode::exhausted, fmt::format("{} services are registered", known.size()),
-                        "remove those that are no more");
-        made.service = {"service-" + random_hex(random_, 8), std::string(name), std::string(cluster_id), clock_.now()};
-    }
-    DTR_ASSIGN(const config::Entry key, config_.get(kAuthorityKey));
-    DTR_ASSIGN(const config::Entry certificate, config_.get(kAuthorityCertificate));
-    made.ca_pem = certificate.value.expose();
-    DTR_ASSIGN(made.client, identity::issue_client_certificate({key.value, made.ca_pem}, made.service.id,
-                                                               kClientValidity, clock_, random_));
+    if (same != known.end()) return certify(*same);
+    if (known.size() >= kRecordsMax)
+        return fail(ErrorCode::exhausted, fmt::format("{} services are registered", known.size()),
+                    "remove those that are no more");
+    DTR_ASSIGN(Registration made, certify({"service-" + random_hex(random_, 8), std::string(name),
+                                           std::string(cluster_id), clock_.now()}));
     DTR_TRY(config_.apply({put(kServices + made.service.id, {{"name", made.service.name},
                                                              {"clusterId", made.service.cluster_id},
                                                              {"registeredAt", made.service.registered_at}})}));
+    return made;
+}
+
+Result<Registration> UcpAuthority::renew(std::string_view service_id) {
+    DTR_ASSIGN(Service known, service(service_id));
+    return certify(std::move(known));
+}
+
+Result<Registration> UcpAuthority::certify(Service service) {
+    DTR_ASSIGN(const config::Entry key, config_.get(kAuthorityKey));
+    DTR_ASSIGN(const config::Entry certificate, config_.get(kAuthorityCertificate));
+    Registration made;
+    made.service = std::move(service);
+    DTR_ASSIGN(made.ca_pem, shown_authorities(config_));
+    DTR_ASSIGN(made.client, identity::issue_client_certificate({key.value, std::string(certificate.value.expose())},
+                                                               made.service.id, kClientValidity, clock_, random_));
     return made;
 }
 

@@ -65,6 +65,8 @@ class UcpAuthority {
 
     // A new certificate for a new service, or for the one of that cluster.
     Result<Registration> register_service(std::string_view name, std::string_view cluster_id);
+    // A new certificate for a service that is registered. not_found.
+    Result<Registration> renew(std::string_view service_id);
     Result<Service> service(std::string_view id);  // not_found
     Result<std::vector<Service>> services();
     Status remove_service(std::string_view id);  // with its replicas
@@ -89,6 +91,7 @@ class UcpAuthority {
         TokenPurpose purpose = TokenPurpose::backup;
         Micros until = 0;  // monotonic
     };
+    Result<Registration> certify(Service service);
     Result<Secret> escrow_key();
 
     config::ConfigStore& config_;

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/encoding.h"
+#include "identity/certificates.h"
 #include "sys/log.h"
 
 namespace dtr::cluster {
@@ -173,7 +174,13 @@ Result<meta::AccountFeed> UcpAdministrator::accounts() {
 
 UcpLink::UcpLink(HttpClient& client, meta::MetaStore& meta, identity::AccountVersion& version, Clock& clock,
                  Options options)
-    : client_(client), meta_(meta), version_(version), clock_(clock), options_(std::move(options)) {}
+    : client_(client),
+      meta_(meta),
+      version_(version),
+      clock_(clock),
+      options_(std::move(options)),
+      url_(options_.access.url),
+      access_(options_.access) {}
 
 UcpLink::~UcpLink() {
     {
@@ -194,25 +201,26 @@ Status UcpLink::require_fresh() const {
     const Micros age = clock_.monotonic() - at;
     if (at != 0 && (!max_age_ || age <= max_age_())) return {};
     return fail(ErrorCode::unavailable,
-                at == 0 ? fmt::format("UCP at {} could not be asked for accounts yet", options_.access.url)
-                        : fmt::format("UCP at {} has not answered for {} s", options_.access.url, age / kSecond),
+                at == 0 ? fmt::format("UCP at {} could not be asked for accounts yet", url_)
+                        : fmt::format("UCP at {} has not answered for {} s", url_, age / kSecond),
                 "what is public can be pulled without login; the administrator of UCP can help");
 }
 
 Result<HttpAnswer> UcpLink::call(std::string method, const std::string& path, std::string body) {
     HttpCall call;
     call.method = std::move(method);
-    call.url = options_.access.url + path;
-    call.trust = options_.access.trust;
-    call.client_certificate_pem = options_.access.client_certificate_pem;
-    call.client_key_pem = options_.access.client_key_pem;
+    UcpAccess now = access();
+    call.url = url_ + path;
+    call.trust = std::move(now.trust);
+    call.client_certificate_pem = std::move(now.client_certificate_pem);
+    call.client_key_pem = std::move(now.client_key_pem);
     call.connect_timeout_ms = 5'000;
     call.timeout_ms = kCallTimeoutMs;
     call.body_limit = kFeedBytesMax;
     if (!body.empty()) call.headers.emplace_back("Content-Type", "application/json");
     call.body = std::move(body);
     auto answer = client_.call(call);
-    if (!answer) return fail(answer.error().in("UCP at " + options_.access.url));
+    if (!answer) return fail(answer.error().in("UCP at " + url_));
     return answer;
 }
 
@@ -222,8 +230,7 @@ Status UcpLink::synchronise() {
     const Micros asked_at = clock_.monotonic();
     DTR_ASSIGN(const HttpAnswer answer,
                call("GET", position ? fmt::format("/enzi/v0/feed?after={}", *position) : "/enzi/v0/feed", ""));
-    if (answer.status != 200)
-        return fail(refusal(answer, fmt::format("UCP at {} does not give its accounts", options_.access.url)));
+    if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not give its accounts", url_)));
     DTR_ASSIGN(const meta::AccountFeed feed, parse_feed(answer.body));
     if (feed.complete || !feed.changes.empty() || !position || *position != feed.position) {
         DTR_TRY(meta_.account_mirror().apply(feed));
@@ -239,8 +246,36 @@ Status UcpLink::report() {
         const HttpAnswer answer,
         call("PUT", "/enzi/v0/replicas/" + options_.replica_id,
              json::serialize(json::object{{"address", options_.address}, {"ca", ca}, {"version", options_.version}})));
-    if (answer.status >= 200 && answer.status < 300) return {};
-    return fail(refusal(answer, fmt::format("UCP at {} does not take this replica", options_.access.url)));
+    if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not take this replica", url_)));
+    DTR_ASSIGN(const json::object fields, parse(answer.body));
+    return refresh_access(string_of(fields, "ca"), string_of(fields, "issuer"));
+}
+
+UcpAccess UcpLink::access() {
+    const MutexLock lock(access_mutex_);
+    return access_;
+}
+
+Status UcpLink::refresh_access(const std::string& trusted, const std::string& issuer) {
+    UcpAccess next = access();
+    DTR_ASSIGN(const bool due, identity::renewal_due(next.client_certificate_pem, clock_.now()));
+    DTR_ASSIGN(const bool current, identity::issued_by(next.client_certificate_pem, issuer));
+    const bool followed = trusted == next.trust.ca_pem;
+    if (followed && current && !due) return {};
+    next.trust.ca_pem = trusted;
+    if (due || !current) {
+        DTR_ASSIGN(const HttpAnswer answer, call("POST", "/enzi/v0/service/renew", ""));
+        if (answer.status != 200)
+            return fail(refusal(answer, fmt::format("UCP at {} does not renew our certificate", url_)));
+        DTR_ASSIGN(const json::object fields, parse(answer.body));
+        next.client_certificate_pem = string_of(fields, "certificate");
+        next.client_key_pem = Secret(string_of(fields, "key"));
+    }
+    if (options_.save) DTR_TRY(options_.save(next));
+    log::info("{} from UCP at {}", due || !current ? "a new certificate" : "another authority", url_);
+    const MutexLock lock(access_mutex_);
+    access_ = std::move(next);
+    return {};
 }
 
 void UcpLink::run() {
@@ -253,7 +288,7 @@ void UcpLink::run() {
             if (done) reported_at = clock_.monotonic();
         }
         if (!done && !failing) log::warn("{}", done.error().text());
-        if (done && failing) log::info("UCP at {} answers again", options_.access.url);
+        if (done && failing) log::info("UCP at {} answers again", url_);
         failing = !done;
         std::unique_lock lock(mutex_);
         if (wake_.wait_for(lock, std::chrono::microseconds(options_.poll_interval), [this] { return stopping_; }))
@@ -268,8 +303,7 @@ Result<identity::CheckedAccount> UcpLink::check(const meta::Account*, std::strin
         call("POST", "/enzi/v0/service/login",
              json::serialize(json::object{{"username", name}, {"password", password.expose()}, {"address", peer}})));
     if (answer.status == 401) return fail(ErrorCode::unauthenticated, "login: the name or the password is wrong");
-    if (answer.status != 200)
-        return fail(refusal(answer, fmt::format("UCP at {} does not log in", options_.access.url)));
+    if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not log in", url_)));
     DTR_ASSIGN(const json::object fields, parse(answer.body));
     const std::string id = string_of(fields, "id");
     auto account = meta_.accounts().find_by_id(id);

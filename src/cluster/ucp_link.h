@@ -70,6 +70,7 @@ class UcpLink final : public identity::PasswordSource {
         std::string address;                      // of this replica: host:port
         std::function<Result<std::string>()> ca;  // what clients of this replica shall trust, now; PEM
         std::string version;
+        std::function<Status(const UcpAccess&)> save = {};  // what UCP gave anew: certificate, authority
         Micros poll_interval = 2 * kSecond;
         Micros report_interval = 10 * kSecond;
     };
@@ -88,11 +89,14 @@ class UcpLink final : public identity::PasswordSource {
 
     Result<identity::CheckedAccount> check(const meta::Account* known, std::string_view name, const Secret& password,
                                            std::string_view peer) override;
-    [[nodiscard]] const std::string& url() const { return options_.access.url; }
+    [[nodiscard]] const std::string& url() const { return url_; }
 
   private:
     Result<HttpAnswer> call(std::string method, const std::string& path, std::string body);
     Status report();
+    // The certificate is renewed in time, and UCP's authority followed when it changes.
+    Status refresh_access(const std::string& trusted, const std::string& issuer);
+    UcpAccess access();
     void run();
 
     HttpClient& client_;
@@ -100,6 +104,9 @@ class UcpLink final : public identity::PasswordSource {
     identity::AccountVersion& version_;
     Clock& clock_;
     const Options options_;
+    const std::string url_;
+    Mutex access_mutex_;
+    UcpAccess access_ GUARDED_BY(access_mutex_);
     std::function<Micros()> max_age_;
     std::atomic<Micros> fresh_at_{0};  // monotonic; 0: never
     Mutex rounds_;                     // one at a time

@@ -320,3 +320,27 @@ def test_registering_twice_and_forgetting_a_service(pair):
     gone = dtr("status", *flags(pair.identity))
     assert gone.code != 0
     assert json.loads(requests.get(pair.registry.url + "/_ping", timeout=30).text)["Healthy"] is not None
+
+
+def test_registries_follow_when_ucp_changes_its_authority(pair):
+    before = pair.identity.ca()
+    ask = ["--ucp-url", pair.identity.host, "--ucp-insecure-tls", "--ucp-username", "admin", "--ucp-password",
+           pair.identity.password]
+    certificate = os.path.join(pair.registry.data_dir, "ca")
+
+    def client_certificates():
+        return {path: open(path, "rb").read() for root, _, names in os.walk(certificate) for path in
+                (os.path.join(root, name) for name in names) if "client" in path}
+
+    first = client_certificates()
+    ucp("reconfigure", "--rotate-ca", *ask, check=0)
+    eventually(lambda: "another authority from UCP" in pair.registry.log(), 30)
+    ucp("reconfigure", "--rotate-ca", "--switch", *ask, check=0)
+    eventually(lambda: "a new certificate from UCP" in pair.registry.log(), 30)
+    assert client_certificates() != first
+    ucp("reconfigure", "--rotate-ca", "--finish", *ask, check=0)
+    assert pair.identity.ca() != before
+    pair.user("later")
+    eventually(lambda: pair.status("later", PASSWORD) == 200, 30)
+    pair.registry.restart()  # from what it has kept
+    pair.wait()

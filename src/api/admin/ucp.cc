@@ -1,13 +1,16 @@
 // What UCP answers registries and their clients (docs/design/0009).
 //   administrators:  GET|POST /enzi/v0/services, DELETE /enzi/v0/services/{id}, GET /enzi/v0/replicas,
 //                    POST /enzi/v0/replicas/{id|any}/token, PUT /enzi/v0/escrow, POST /enzi/v0/escrow/release
-//   services, by their certificate: GET /enzi/v0/feed, POST /enzi/v0/service/login, PUT /enzi/v0/replicas/{id}
+//   services, by their certificate: GET /enzi/v0/feed, POST /enzi/v0/service/login, PUT /enzi/v0/replicas/{id},
+//                    POST /enzi/v0/service/renew
 #include <boost/json.hpp>
 #include <charconv>
 
 #include "api/admin/admin.h"
 #include "api/audit.h"
 #include "api/errors.h"
+#include "cluster/certificates.h"
+#include "cluster/install.h"
 #include "cluster/ucp_authority.h"
 #include "meta/account_mirror.h"
 #include "sys/log.h"
@@ -121,8 +124,23 @@ http::Reply record_replica(const Asked& asked) {
     return with_json_body(asked.request, [asked, service = *service](const json::object& fields) {
         const auto recorded = asked.ucp.record_replica({asked.parts[1], service.id, text_field(fields, "address"),
                                                         text_field(fields, "ca"), text_field(fields, "version"), 0});
-        return recorded ? no_content() : failed(recorded.error());
+        if (!recorded) return failed(recorded.error());
+        // What it should trust and show from now on: both change when our authority does.
+        const auto trusted = cluster::shown_authorities(asked.services.config);
+        const auto issuer = asked.services.config.get(cluster::kAuthorityCertificate);
+        if (!trusted) return failed(trusted.error());
+        if (!issuer) return failed(issuer.error());
+        return json_response(200, json::object{{"ca", *trusted}, {"issuer", issuer->value.expose()}});
     });
+}
+
+http::Response renew(const Asked& asked, const cluster::Service& service) {
+    const auto made = asked.ucp.renew(service.id);
+    if (!made) return failed(made.error());
+    audit(asked.services, asked.request, asked.caller, "service.renew", service.id);
+    return json_response(200, json::object{{"ca", made->ca_pem},
+                                           {"certificate", made->client.certificate_pem},
+                                           {"key", made->client.key_pem.expose()}});
 }
 
 http::Reply replicas_of(const Asked& asked) {
@@ -245,9 +263,11 @@ std::optional<http::Reply> handle_ucp(Services& services, const http::Request& r
     if (parts[0] == "replicas") return replicas_of(asked);
     if (parts[0] == "feed" && parts.size() == 1) return feed(asked);
     if (parts[0] == "escrow") return escrow(asked);
-    if (parts[0] == "service" && parts.size() == 2 && parts[1] == "login" && request.method == "POST") {
+    if (parts[0] == "service" && parts.size() == 2 && request.method == "POST" &&
+        (parts[1] == "login" || parts[1] == "renew")) {
         const auto service = calling_service(asked);
         if (!service) return failed(service.error());
+        if (parts[1] == "renew") return renew(asked, *service);
         return with_json_body(request, [asked, service = *service](const json::object& fields) {
             return log_in(asked, service, fields);
         });
