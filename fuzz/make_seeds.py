@@ -63,6 +63,14 @@ def http_seeds():
             "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ.e30.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSA"
             "pmWQxfKTUJqPP3-Kg6NU1Q", "https://id.example:8443/a/b?c=d"]):
         keep("oidc", number, value)
+    for number, value in enumerate([
+            '{"serverURL":"ldaps://d.example:636","readerDN":"cn=r,dc=org","readerPassword":"x","userSearchConfigs":'
+            '[{"baseDN":"dc=org","usernameAttr":"uid","filter":"(a=b)","matchGroup":true,"matchGroupDN":"cn=g"}],'
+            '"adminSyncOpts":{"enableSync":true,"groupDN":"cn=a,dc=org"},"syncSchedule":"@hourly"}',
+            '{"enableSync":true,"selectGroupMembers":false,"searchBaseDN":"dc=org","searchFilter":"(a=b)"}',
+            "uid=Alice+cn=a\\2Cb,OU=People, dc=example,dc=org", "cn=#04024869,dc=org", "member;range=0-1499",
+            "*)(uid=*", "0 */15 9-17 * 1,6 1-5"]):
+        keep("directory", number, value)
     for number, value in enumerate(["admin/hello", "a__b/c-d/e.f---g", "v1.2.3-rc_1", "library"]):
         keep("reference", number, value)
     for number, value in enumerate(["%2f..%2Fx+y", "YWRtaW46cHc=", "YWRtaW4", "68656c6c6f",

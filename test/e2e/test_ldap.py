@@ -4,10 +4,12 @@ import json
 import os
 
 import pytest
+import requests
 
 from harness import dtr, tool
 from oci import Image, Registry
 from slapd import BASE, READER_PASSWORD, SLAPD, Slapd, dn
+from test_ucp import Pair, eventually
 
 pytestmark = pytest.mark.skipif(not os.access(SLAPD, os.X_OK), reason="slapd is not there: tools/setup")
 CONFIG = "/enzi/v0/config/auth/ldap"
@@ -262,3 +264,28 @@ def test_groups_elsewhere_in_the_tree_by_a_search(site):
     assert site.log_in("alice") == (200, 200)
     assert site.log_in("bob") == (401, 401)
     assert site.counts()["people"] == "1"
+
+
+def test_behind_a_ucp_of_its_own(space):
+    directory = Slapd(space.file("slapd"), people=["alice", "bob"]).start()
+    try:
+        pair = Pair(space, "ldap")
+        with open(space.file("ldap.json"), "w", encoding="ascii") as file:
+            json.dump(directory.settings(), file)
+        pair.ucp("ldap", "set", space.file("ldap.json"))
+        pair.ucp("ldap", "sync")
+        eventually(lambda: pair.status("alice", "alices password") == 200)
+        Registry(pair.registry, "alice/app", auth=("alice", "alices password")).push(Image(), "1")
+        assert pair.status("alice", "wrong") == 401
+        directory.add("dave")  # nobody has synchronised yet
+        eventually(lambda: pair.status("dave", "daves password") == 200)
+        directory.disable("alice")
+        pair.ucp("ldap", "sync")
+        eventually(lambda: pair.status("alice", "alices password") == 401)
+        refused = requests.put(pair.registry.url + CONFIG, json=directory.settings(), auth=pair.registry.auth, timeout=30)
+        assert refused.status_code == 405 and "UCP" in refused.text
+        directory.stop()
+        assert pair.status("bob", "bobs password") == 503
+        assert pair.status() == 200
+    finally:
+        directory.stop()

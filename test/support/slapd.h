@@ -62,6 +62,21 @@ inline bool listens(int port) {
     return ::connect(probe.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
 }
 
+// A program that ends with the test. Answers its pid; what it says is appended to `log`.
+inline pid_t spawn(const std::vector<std::string>& command, const std::string& log) {
+    std::vector<char*> arguments;
+    for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
+    arguments.push_back(nullptr);
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    ::dup2(out, 1);
+    ::dup2(out, 2);
+    ::execvp(arguments[0], arguments.data());
+    _exit(127);
+}
+
 class Slapd {
   public:
     explicit Slapd(const std::string& ldif) {
@@ -81,7 +96,8 @@ class Slapd {
     Slapd& operator=(const Slapd&) = delete;
 
     void start() {
-        pid_ = spawn({"/usr/sbin/slapd", "-d", "0", "-f", file("slapd.conf"), "-h", url() + " " + tls_url()});
+        pid_ =
+            spawn({"/usr/sbin/slapd", "-d", "0", "-f", file("slapd.conf"), "-h", url() + " " + tls_url()}, file("log"));
         const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
         while (!listens(port_) || !listens(tls_port_)) {
             if (std::chrono::steady_clock::now() > end || ::waitpid(pid_, nullptr, WNOHANG) != 0)
@@ -100,10 +116,11 @@ class Slapd {
     [[nodiscard]] std::string tls_url() const { return "ldaps://127.0.0.1:" + std::to_string(tls_port_); }
     // An address its certificate is not for.
     [[nodiscard]] std::string misnamed_url() const { return "ldaps://localhost:" + std::to_string(tls_port_); }
+    // Files of its own, by name: server.pem, server.key.
+    [[nodiscard]] std::string file(const std::string& name) const { return directory_.path() + "/" + name; }
     [[nodiscard]] const std::string& ca() const { return authority_.certificate_pem; }
 
   private:
-    [[nodiscard]] std::string file(const std::string& name) const { return directory_.path() + "/" + name; }
     void write(const std::string& name, std::string_view text) const { std::ofstream(file(name)) << text; }
     [[nodiscard]] std::string log() const {
         std::ostringstream out;
@@ -141,22 +158,9 @@ class Slapd {
                "access to * by dn.exact=\"cn=reader,dc=example,dc=org\" read by * none\n";
     }
 
-    [[nodiscard]] pid_t spawn(const std::vector<std::string>& command) const {
-        const pid_t child = ::fork();
-        if (child != 0) return child;
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-        const int out = ::open(file("log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
-        ::dup2(out, 1);
-        ::dup2(out, 2);
-        std::vector<char*> arguments;
-        for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
-        arguments.push_back(nullptr);
-        ::execv(arguments[0], arguments.data());
-        _exit(127);
-    }
     [[nodiscard]] int run(const std::vector<std::string>& command) const {
         int status = 0;
-        ::waitpid(spawn(command), &status, 0);
+        ::waitpid(spawn(command, file("log")), &status, 0);
         return status;
     }
 

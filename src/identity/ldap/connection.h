@@ -72,6 +72,7 @@ class Connection {
     Status prepare();
     Status prepare_tls(const DirectorySettings& settings);
     Status begin_tls(const DirectorySettings& settings);
+    Status require_good_version();
     template <class T>
     Status set(int option, const T& value, std::string_view what);
     Result<Message> next(int id);

@@ -272,6 +272,30 @@ TEST_F(LdapDirectoryTest, ACertificateForAnotherNameIsRefused) {
     EXPECT_THAT(outcome(open(tls)->check()), StartsWith("untrusted"));
 }
 
+// No LDAP behind it: where it ends tells whether TLS came about.
+TEST_F(LdapDirectoryTest, OldVersionsOfTlsAreNotSpoken) {
+    for (const char* version : {"-tls1_1", "-tls1_2", "-tls1_3"}) {
+        const int port = test::free_port();
+        const pid_t peer = test::spawn(
+            {"openssl", "s_server", "-accept", fmt::format("127.0.0.1:{}", port), "-cert", server_->file("server.pem"),
+             "-key", server_->file("server.key"), version, "-cipher", "ALL:@SECLEVEL=0", "-quiet", "-www"},
+            server_->file("s_server.log"));
+        for (int i = 0; i < 1'000 && !test::listens(port); ++i)
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        DirectorySettings tls = settings();
+        tls.root_certificates = server_->ca();
+        tls.server_url = fmt::format("ldaps://127.0.0.1:{}", port);
+        LdapOptions hasty;
+        hasty.answer_timeout_ms = 500;
+        const std::string said = outcome(open(tls, hasty)->check());
+        ::kill(peer, SIGKILL);
+        ::waitpid(peer, nullptr, 0);
+        const bool old = std::string_view(version) == "-tls1_1";
+        EXPECT_THAT(said, StartsWith(old ? "untrusted" : "unavailable")) << version;
+        EXPECT_EQ(said.find("no better than TLS1.1") != std::string::npos, old) << version << ": " << said;
+    }
+}
+
 TEST_F(LdapDirectoryTest, AServerThatIsNotThere) {
     DirectorySettings gone = settings();
     gone.server_url = fmt::format("ldap://127.0.0.1:{}", test::free_port());
