@@ -70,7 +70,7 @@ Result<meta::AccountFeed> parse_feed(const std::string& body) {
     if (position == nullptr || !position->is_int64() || rows == nullptr || !rows->is_array())
         return fail(ErrorCode::corrupt, "the accounts that UCP sent cannot be read");
     meta::AccountFeed feed;
-    feed.position = position->as_int64();
+    feed.position = {string_of(fields, "epoch"), position->as_int64()};
     feed.complete = flag_of(fields, "complete");
     for (const json::value& row : rows->as_array()) {
         const auto* one = row.if_object();
@@ -229,10 +229,14 @@ Status UcpLink::synchronise() {
     DTR_ASSIGN(const auto position, meta_.account_mirror().position());
     const Micros asked_at = clock_.monotonic();
     DTR_ASSIGN(const HttpAnswer answer,
-               call("GET", position ? fmt::format("/enzi/v0/feed?after={}", *position) : "/enzi/v0/feed", ""));
+               call("GET",
+                    position ? fmt::format("/enzi/v0/feed?after={}&epoch={}", position->transaction,
+                                           percent_encode(position->epoch_id))
+                             : "/enzi/v0/feed",
+                    ""));
     if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not give its accounts", url_)));
     DTR_ASSIGN(const meta::AccountFeed feed, parse_feed(answer.body));
-    if (feed.complete || !feed.changes.empty() || !position || *position != feed.position) {
+    if (feed.complete || !feed.changes.empty() || !position || !(*position == feed.position)) {
         DTR_TRY(meta_.account_mirror().apply(feed));
         version_.invalidate();
     }

@@ -16,24 +16,31 @@
 
 namespace dtr::meta {
 
-class ChangeLog;
+class MetaStore;
+
+// How far a feed went. Transactions count within an epoch of the source: one that came back from a backup begins another.
+struct FeedPosition {
+    std::string epoch_id;
+    std::int64_t transaction = 0;
+    friend bool operator==(const FeedPosition&, const FeedPosition&) = default;
+};
 
 struct AccountFeed {
-    std::int64_t position = 0;  // ask from here the next time
-    bool complete = false;      // all rows there are, instead of what changed
+    FeedPosition position;  // ask from here the next time
+    bool complete = false;  // all rows there are, instead of what changed
     std::vector<Change>
         changes;  // table, operation and row_json; of a complete one in an order in which rows refer back
 };
 
-// What changed after `after`, or everything if that is not given or no longer in the log. May block.
-Result<AccountFeed> read_account_feed(ChangeLog& log, std::optional<std::int64_t> after);
+// What changed after `after`, or everything if that is not given, of another epoch, or no longer in the log. May block.
+Result<AccountFeed> read_account_feed(MetaStore& source, const std::optional<FeedPosition>& after);
 
 // Thread-safe.
 class AccountMirror {
   public:
     virtual ~AccountMirror() = default;
     // Where the last feed ended; nothing before the first.
-    virtual Result<std::optional<std::int64_t>> position() = 0;
+    virtual Result<std::optional<FeedPosition>> position() = 0;
     // One synced transaction, recorded; counts the accounts' version up if anything changed. Accounts that go take their
     // tokens, secrets and grants here with them. corrupt: a row that is none.
     virtual Status apply(const AccountFeed& feed) = 0;

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <set>
 
+#include "meta/meta_store.h"
 #include "meta/sql_account_store.h"
 #include "meta/sql_organization_store.h"
 
@@ -18,6 +19,7 @@ using sql::Param;
 
 constexpr std::string_view kActor = "ucp";
 constexpr const char* kPosition = "ucp_position";
+constexpr const char* kPositionEpoch = "ucp_epoch";
 
 // In an order in which rows refer back.
 constexpr std::array kMirrored = {TableId::accounts, TableId::organization_members, TableId::teams,
@@ -119,6 +121,11 @@ Status erase_absent(ChangeRecorder& recorder, const AccountFeed& feed) {
     return {};
 }
 
+Status write_position(ChangeRecorder& recorder, const FeedPosition& position) {
+    DTR_TRY(write_state(recorder.transaction(), kPositionEpoch, position.epoch_id));
+    return write_state(recorder.transaction(), kPosition, std::to_string(position.transaction));
+}
+
 // Whole rows of a table as text and numbers, to be written back changed.
 struct HeldRow {
     std::vector<std::string> texts;
@@ -163,12 +170,13 @@ Status replace_ids(ChangeRecorder& recorder, TableId id, std::string_view column
 
 }  // namespace
 
-Result<AccountFeed> read_account_feed(ChangeLog& log, std::optional<std::int64_t> after) {
-    DTR_ASSIGN(const auto cut, log.cut());
+Result<AccountFeed> read_account_feed(MetaStore& source, const std::optional<FeedPosition>& after) {
+    DTR_ASSIGN(const Epoch epoch, source.epoch());
+    DTR_ASSIGN(const auto cut, source.changes().cut());
     AccountFeed feed;
-    feed.position = cut->position().transaction;
-    if (after && *after <= feed.position) {
-        const Status read = cut->each_change(*after, [&](const Change& change) -> Status {
+    feed.position = {epoch.id, cut->position().transaction};
+    if (after && after->epoch_id == epoch.id && after->transaction <= feed.position.transaction) {
+        const Status read = cut->each_change(after->transaction, [&](const Change& change) -> Status {
             if (mirrored(change.table)) feed.changes.push_back(change);
             return {};
         });
@@ -200,13 +208,13 @@ Result<AccountFeed> read_account_feed(ChangeLog& log, std::optional<std::int64_t
     return feed;
 }
 
-Result<std::optional<std::int64_t>> SqlAccountMirror::position() {
-    return read<std::optional<std::int64_t>>(
-        parts_.database, [&](sql::Connection& connection) -> Result<std::optional<std::int64_t>> {
-            DTR_ASSIGN(const auto known, read_state(connection, kPosition));
-            if (!known) return std::optional<std::int64_t>();
-            DTR_ASSIGN(const std::int64_t number, read_state_number(connection, kPosition));
-            return std::optional(number);
+Result<std::optional<FeedPosition>> SqlAccountMirror::position() {
+    return read<std::optional<FeedPosition>>(
+        parts_.database, [&](sql::Connection& connection) -> Result<std::optional<FeedPosition>> {
+            DTR_ASSIGN(auto epoch, read_state(connection, kPositionEpoch));
+            if (!epoch) return std::optional<FeedPosition>();
+            DTR_ASSIGN(const std::int64_t transaction, read_state_number(connection, kPosition));
+            return std::optional(FeedPosition{std::move(*epoch), transaction});
         });
 }
 
@@ -214,7 +222,7 @@ Status SqlAccountMirror::apply(const AccountFeed& feed) {
     return change(parts_, kActor, [&](ChangeRecorder& recorder) -> Status {
         if (feed.complete) DTR_TRY(erase_absent(recorder, feed));
         for (const Change& one : feed.changes) DTR_TRY(apply_one(recorder, one));
-        DTR_TRY(write_state(recorder.transaction(), kPosition, std::to_string(feed.position)));
+        DTR_TRY(write_position(recorder, feed.position));
         return feed.changes.empty() && !feed.complete ? Status() : count_accounts_up(recorder);
     });
 }
@@ -238,7 +246,7 @@ Status SqlAccountMirror::adopt(const AccountFeed& feed, const std::map<std::stri
         DTR_TRY(replace_ids(recorder, TableId::namespace_grants, "team_id", teams));
         DTR_TRY(replace_ids(recorder, TableId::repository_grants, "team_id", teams));
         DTR_TRY(erase_absent(recorder, feed));
-        DTR_TRY(write_state(recorder.transaction(), kPosition, std::to_string(feed.position)));
+        DTR_TRY(write_position(recorder, feed.position));
         return count_accounts_up(recorder);
     });
 }

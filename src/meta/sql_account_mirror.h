@@ -9,7 +9,7 @@ namespace dtr::meta {
 class SqlAccountMirror final : public AccountMirror {
   public:
     explicit SqlAccountMirror(StoreParts parts) : parts_(parts) {}
-    Result<std::optional<std::int64_t>> position() override;
+    Result<std::optional<FeedPosition>> position() override;
     Status apply(const AccountFeed& feed) override;
     Status adopt(const AccountFeed& feed, const std::map<std::string, std::string>& accounts,
                  const std::map<std::string, std::string>& teams) override;

@@ -241,6 +241,8 @@ def test_ucp_comes_back_from_its_own_backup(pair, space):
     key = space.file("ucp-key")
     shutil.copy(os.path.join(pair.identity.data_dir, "recovery-key"), key)
     password = pair.identity.password
+    pair.user("ghost")  # after the backup: gone with the restore, also at the registry
+    eventually(lambda: pair.status("ghost", PASSWORD) == 200)
     pair.identity.stop()
     shutil.rmtree(pair.identity.data_dir)
     ucp("restore", "--data-dir", pair.identity.data_dir, "--identity", key, archive, check=0)
@@ -252,6 +254,8 @@ def test_ucp_comes_back_from_its_own_backup(pair, space):
     assert pair.rights() == RIGHTS
     pair.user("later")
     eventually(lambda: pair.status("later", PASSWORD) == 200)
+    known = requests.get(pair.registry.url + "/enzi/v0/accounts", auth=pair.registry.auth, timeout=30).json()["accounts"]
+    assert {"later", "olga"} <= {a["name"] for a in known} and "ghost" not in {a["name"] for a in known}
 
 
 def test_accounts_are_mapped_onto_another_ucp(pair, space):

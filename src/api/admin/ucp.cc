@@ -169,15 +169,15 @@ http::Reply feed(const Asked& asked) {
     } else if (auto refused = require_administrator(asked.services, asked.request, asked.caller)) {
         return std::move(*refused);  // an administrator looks at all of it before a restore
     }
-    std::optional<std::int64_t> after;
+    std::optional<meta::FeedPosition> after;
     if (const auto text = asked.request.query_value("after")) {
-        std::int64_t number = 0;
-        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+        after.emplace();
+        after->epoch_id = asked.request.query_value("epoch").value_or("");
+        const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), after->transaction);
         if (error != std::errc() || end != text->data() + text->size())
             return error_response(400, "INVALID", "after is not a number");
-        after = number;
     }
-    const auto feed = meta::read_account_feed(asked.services.registry.meta().changes(), after);
+    const auto feed = meta::read_account_feed(asked.services.registry.meta(), after);
     if (!feed) return failed(feed.error());
     json::array rows;
     boost::system::error_code error;
@@ -185,8 +185,10 @@ http::Reply feed(const Asked& asked) {
         rows.push_back(json::object{{"table", change.table},
                                     {"operation", std::string(1, change.operation)},
                                     {"row", json::parse(change.row_json, error)}});
-    return json_response(
-        200, json::object{{"position", feed->position}, {"complete", feed->complete}, {"changes", std::move(rows)}});
+    return json_response(200, json::object{{"epoch", feed->position.epoch_id},
+                                           {"position", feed->position.transaction},
+                                           {"complete", feed->complete},
+                                           {"changes", std::move(rows)}});
 }
 
 http::Response log_in(const Asked& asked, const cluster::Service& service, const json::object& fields) {
