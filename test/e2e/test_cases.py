@@ -174,7 +174,7 @@ def test_case_13_no_space_for_the_spool(space):
         server = space.server("small").start()
         Registry(server, "admin/x").push(Image(), "1")
         filler = os.path.join(small, "filler")
-        with open(filler, "wb") as file, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), open(filler, "wb") as file:
             while True:
                 file.write(bytes(1 << 16))
         with contextlib.suppress(OSError), open(filler, "ab") as file:
