@@ -31,7 +31,7 @@ std::optional<http::Response> handle_health(Services& services, const http::Requ
     if (request.path == "/ca") {
         http::Response response;
         response.set("Content-Type", "application/x-pem-file");
-        response.body = services.certificates != nullptr ? services.certificates->served().shown_pem : services.ca_pem;
+        response.body = services.shown_ca();
         return response;
     }
     return std::nullopt;

@@ -43,7 +43,7 @@ struct Services {
 
     std::string version;
     std::string replica_id;
-    std::string ca_pem;                        // served at /ca
+    std::string ca_pem;                        // of the cluster
     std::string external_url;                  // "https://registry.example"; empty: taken from requests
     std::vector<std::string> trusted_proxies;  // addresses whose X-Forwarded-* are believed
     // Of a registry without a UCP of its own, and of UCP itself; else null.
@@ -53,6 +53,11 @@ struct Services {
     std::string staged_restore = {};   // backup whose interrupted restore lies beside what is live, or empty
     cluster::Certificates* certificates = nullptr;    // null: /ca is ca_pem, and nothing can be changed
     identity::DirectoryService* directory = nullptr;  // null: people of a directory are unknown here
+
+    // What clients shall trust, now: what /ca answers.
+    [[nodiscard]] std::string shown_ca() const {
+        return certificates == nullptr ? ca_pem : certificates->served().shown_pem;
+    }
 };
 
 }  // namespace dtr::api

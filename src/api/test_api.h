@@ -244,8 +244,8 @@ class World {
         access_tokens_ = std::make_unique<identity::AccessTokens>(meta_->accounts(), meta_->access_tokens(), version_,
                                                                   system_random());
         authenticator_.accept_tokens(meta_->access_tokens());
-        admission_ = std::make_unique<identity::oidc::Admission>(*meta_, *access_tokens_, version_, system_clock(),
-                                                                 system_random());
+        admission_ = std::make_unique<identity::oidc::Admission>(*meta_, accounts_, *access_tokens_, version_,
+                                                                 system_clock(), system_random());
         services_.reset(new Services{*registry_,
                                      accounts_,
                                      *access_tokens_,

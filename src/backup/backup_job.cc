@@ -77,7 +77,7 @@ archive::Header make_header(const BackupSource& source, const BackupOptions& opt
     header.image_store = source.image_engine;
     header.storage_id = keys.image_store_id;
     header.images = image_scope(source, options);
-    header.accounts = !options.config_only;
+    header.accounts = !options.config_only && options.accounts;
     header.signers = keys.chain;
     header.secrets = options.secrets;
     if (options.encryption == EncryptionChoice::entries) header.encryption = archive::Encryption::entries;
@@ -88,7 +88,7 @@ archive::Header make_header(const BackupSource& source, const BackupOptions& opt
     if (!options.config_only)
         for (const meta::Table& table : meta::tables()) {
             if (table.part == meta::Part::content) header.tables.emplace_back(table.name);
-            if (table.part == meta::Part::accounts) header.account_tables.emplace_back(table.name);
+            if (table.part == meta::Part::accounts && header.accounts) header.account_tables.emplace_back(table.name);
         }
     return header;
 }
@@ -327,6 +327,10 @@ BackupJob::~BackupJob() {
 
 Result<std::unique_ptr<BackupJob>> BackupJob::prepare(BackupSource source, BackupOptions options) {
     DTR_TRY(check(options));
+    if (!options.accounts && !source.accounts_elsewhere)
+        return fail(ErrorCode::refused,
+                    "the accounts of this registry live in it: without them nobody could log in again",
+                    "leave out --accounts exclude; it is for registries whose accounts belong to a UCP");
     DTR_ASSIGN(SealKeys keys, load_seal_keys(source.config));
     DTR_ASSIGN(Recipients recipients, all_recipients(keys, options, source.random));
     DTR_ASSIGN(const meta::Epoch epoch, source.meta.epoch());
@@ -335,7 +339,7 @@ Result<std::unique_ptr<BackupJob>> BackupJob::prepare(BackupSource source, Backu
     const Micros started = source.clock.monotonic();
     // The fence comes before the cut: whatever the cut sees is protected from then on.
     DTR_ASSIGN(std::string fence, source.meta.fences().raise("backup", source.clock.now() + kFenceTerm));
-    auto cut = take_cut(source, {options.config_only, options.secrets, recipients.all});
+    auto cut = take_cut(source, {options.config_only, options.accounts, options.secrets, recipients.all});
     if (!cut) {
         (void)source.meta.fences().release(fence);
         return fail(cut.error());

@@ -32,6 +32,7 @@ struct BackupSource {
     std::string replica_id;
     std::string product_version;
     std::string spool_directory;
+    bool accounts_elsewhere = false;  // they are copies: another system has them, and a backup of its own
     std::string metadata_engine = "sqlite";
     std::string config_engine = "file";
     std::string image_engine = "fs";
@@ -45,6 +46,7 @@ struct Progress {
 // prepare() takes the cut and can be undone by destroying the job; write() streams it. One thread.
 class BackupJob {
   public:
+    // refused: options.accounts is false where accounts live here.
     static Result<std::unique_ptr<BackupJob>> prepare(BackupSource source, BackupOptions options);
     ~BackupJob();  // releases the fence
 

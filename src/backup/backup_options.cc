@@ -32,6 +32,12 @@ Result<ImageChoice> parse_image_choice(std::string_view word) {
     return fail(ErrorCode::invalid, "images must be auto, include or inventory");
 }
 
+Result<bool> parse_account_choice(std::string_view word) {
+    if (word == "include") return true;
+    if (word == "exclude") return false;
+    return fail(ErrorCode::invalid, "accounts must be include or exclude");
+}
+
 Result<archive::SecretPolicy> parse_secret_policy(std::string_view word) {
     if (word == "sealed") return archive::SecretPolicy::sealed;
     if (word == "plaintext") return archive::SecretPolicy::plaintext;

@@ -23,6 +23,7 @@ struct BackupOptions {
     std::string id;  // 32 lower-case hex digits; empty: random. Whoever asks may choose it, to be able to ask later
     bool config_only = false;
     ImageChoice images = ImageChoice::automatic;  // automatic: include if the image store is local
+    bool accounts = true;  // left out only where they belong to another system, which has a backup of its own
     archive::SecretPolicy secrets = archive::SecretPolicy::sealed;
     EncryptionChoice encryption = EncryptionChoice::none;
     std::vector<archive::AgeRecipient> recipients;  // besides the cluster's recovery key
@@ -31,8 +32,10 @@ struct BackupOptions {
     std::optional<Secret> passphrase;
 };
 
-// "auto", "include", "inventory"; "sealed", "plaintext", "omit"; "none", "entries", "stream". invalid otherwise.
+// "auto", "include", "inventory"; "include", "exclude"; "sealed", "plaintext", "omit"; "none", "entries", "stream".
+// invalid otherwise.
 Result<ImageChoice> parse_image_choice(std::string_view word);
+Result<bool> parse_account_choice(std::string_view word);
 Result<archive::SecretPolicy> parse_secret_policy(std::string_view word);
 Result<EncryptionChoice> parse_encryption_choice(std::string_view word);
 std::string_view to_string(ImageChoice choice);

@@ -6,7 +6,6 @@
 namespace dtr::backup {
 namespace {
 
-constexpr int kRunningMax = 4;
 constexpr std::size_t kReportsMax = 64;
 
 class ChannelSink final : public archive::ByteSink {
@@ -72,8 +71,10 @@ Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options
         MutexLock lock(mutex_);
         if (reports_.contains(options.id))
             return fail(ErrorCode::already_exists, fmt::format("there was a backup {} already", options.id));
-        if (running_ >= kRunningMax)
-            return fail(ErrorCode::exhausted, fmt::format("{} backups are running", running_), "wait for one to end");
+        if (running_ >= running_max_)
+            return fail(ErrorCode::exhausted,
+                        running_ == 1 ? "a backup is running" : fmt::format("{} backups are running", running_),
+                        "wait for its end");
         ++running_;
     }
     auto job = BackupJob::prepare(source_, std::move(options));

@@ -16,6 +16,8 @@ namespace dtr::backup {
 // A reader may stall for so long, as when a tape is changed; the fence outlasts it.
 inline constexpr Micros kReaderPatience = 12 * 60 * kSecond;
 
+inline constexpr int kBackupsAtOnce = 4;  // unless told otherwise
+
 struct BackupReport {
     std::string id;
     Micros started_at = 0;
@@ -56,9 +58,11 @@ class BackupStream {
 // Thread-safe.
 class BackupService {
   public:
-    explicit BackupService(BackupSource source) : source_(std::move(source)) {}
+    // At most `running_max` at once.
+    explicit BackupService(BackupSource source, int running_max = kBackupsAtOnce)
+        : source_(std::move(source)), running_max_(running_max) {}
 
-    // Takes the cut before it returns. exhausted: too many at once; already_exists: a remembered one has that id.
+    // Takes the cut before it returns. exhausted: so many are running; already_exists: a remembered one has that id.
     Result<std::unique_ptr<BackupStream>> start(BackupOptions options);
     // Of the last few backups; not_found for others.
     Result<BackupReport> report(const std::string& id);
@@ -70,6 +74,7 @@ class BackupService {
     void record(BackupReport report);
 
     BackupSource source_;
+    const int running_max_;
     Mutex mutex_;
     std::map<std::string, BackupReport> reports_ GUARDED_BY(mutex_);
     int running_ GUARDED_BY(mutex_) = 0;

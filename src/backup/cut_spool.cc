@@ -86,6 +86,11 @@ Status spool_table(const meta::Table& table, meta::Cut& snapshot, const CutOptio
     return {};
 }
 
+bool is_carried(const meta::Table& table, const CutOptions& options) {
+    // Every secret table is of accounts.
+    return table.part == meta::Part::content || (options.accounts && table.part != meta::Part::local);
+}
+
 Status spool_objects(meta::Cut& snapshot, CutSpool& cut) {
     PartBuffer buffer([&](std::string_view text) -> Status {
         DTR_ASSIGN(SpooledPart spooled, cut.spool.append("objects", text));
@@ -158,7 +163,7 @@ Result<CutSpool> take_cut(const BackupSource& source, const CutOptions& options)
     DTR_TRY(spool_config(configuration, options, source.random, cut));
     if (!options.config_only) {
         for (const meta::Table& table : meta::tables())
-            if (table.part != meta::Part::local) DTR_TRY(spool_table(table, *snapshot, options, source.random, cut));
+            if (is_carried(table, options)) DTR_TRY(spool_table(table, *snapshot, options, source.random, cut));
         DTR_TRY(spool_objects(*snapshot, cut));
         snapshot.reset();
         DTR_TRY(build_layout_index(cut));

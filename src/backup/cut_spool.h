@@ -43,6 +43,7 @@ struct CutSpool {
 
 struct CutOptions {
     bool config_only = false;
+    bool accounts = true;  // with their secrets and tokens
     archive::SecretPolicy secrets = archive::SecretPolicy::sealed;
     std::vector<archive::AgeRecipient> recipients;
 };

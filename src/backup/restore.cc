@@ -126,7 +126,7 @@ class Loader final : public ContentVisitor {
 
     Status row(const meta::Table& table, const meta::Cut::Row& row) override {
         if (config_only_) return {};
-        if (revoke_tokens_ && (table.name == "access_tokens" || table.name == "access_token_scopes")) {
+        if (revoke_tokens_ && table.name.starts_with("access_token")) {
             if (table.name == "access_tokens") ++report_.revoked_tokens;
             return {};
         }

@@ -54,8 +54,10 @@ std::string restore_text(const archive::Header& header) {
         "4. Images: this directory is an OCI image layout; index.json names every tag.\n"
         "     grep -o '\"org.opencontainers.image.ref.name\":\"[^\"]*\"' index.json\n"
         "     skopeo copy oci:.:NAMESPACE/REPOSITORY:TAG docker-archive:image.tar\n"
-        "5. Accounts, repositories and tags: PostgreSQL text rows; db/schema.sql makes the tables.\n"
-        "     zstd -dcq accounts/accounts/*.copy.zst\n"
+        "5. Accounts, repositories and tags: PostgreSQL text rows; db/schema.sql makes the tables.\n";
+    text += header.accounts ? "     zstd -dcq accounts/accounts/*.copy.zst\n"
+                            : "   Accounts are not in it: they are in the backup of UCP.\n";
+    text +=
         "     zstd -dcq db/repositories/*.copy.zst\n"
         "     zstd -dcq db/tags/*.copy.zst\n";
     if (header.missing_blobs != 0)

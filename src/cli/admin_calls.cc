@@ -79,12 +79,12 @@ const json::object& object_of(const json::object& row, std::string_view name) {
     return value != nullptr && value->is_object() ? value->as_object() : nothing;
 }
 
-void say(const std::string& text) {
-    std::fprintf(stderr, "%s: %s\n", program_name().c_str(), text.c_str());
-}
-
 std::string account_path(std::string_view name) {
     return "/enzi/v0/accounts/" + percent_encode(name);
+}
+
+std::string removal_path(std::string_view name, bool with_repositories) {
+    return with_repositories ? "/api/v0/accounts/" + percent_encode(name) : account_path(name);
 }
 
 std::string TeamName::path() const {

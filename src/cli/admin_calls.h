@@ -31,11 +31,10 @@ bool is_true(const boost::json::object& row, std::string_view name);
 // A member that is an object; else an empty one.
 const boost::json::object& object_of(const boost::json::object& row, std::string_view name);
 
-// "<program>: <text>" on stderr.
-void say(const std::string& text);
-
 // "/enzi/v0/accounts/<name>".
 std::string account_path(std::string_view name);
+// What to DELETE to remove an account, or one with all its repositories.
+std::string removal_path(std::string_view name, bool with_repositories);
 
 struct TeamName {
     std::string organization;

@@ -1,6 +1,9 @@
 #include "cli/keys.h"
 
+#include <cstdlib>
+
 #include "cli/connection.h"
+#include "cli/program.h"
 #include "cli/streams.h"
 
 namespace dtr::cli {
@@ -33,6 +36,12 @@ Status add_identities(ArchiveKeys& keys, const Secret& text, const std::string& 
     return {};
 }
 
+std::optional<Secret> passphrase_in_environment() {
+    const char* value = program_name() == "ucp" ? std::getenv("UCP_PASSPHRASE") : nullptr;
+    if (value == nullptr || *value == '\0') return std::nullopt;
+    return Secret(value);
+}
+
 Result<ArchiveKeys> read_keys(const KeyOptions& options) {
     ArchiveKeys result;
     for (const std::string& path : options.identity_files) {
@@ -41,6 +50,7 @@ Result<ArchiveKeys> read_keys(const KeyOptions& options) {
         wipe(text);
         DTR_TRY(add_identities(result, secret, path));
     }
+    result.keys.passphrase = passphrase_in_environment();
     if (!options.passphrase_file.empty()) {
         DTR_ASSIGN(result.keys.passphrase, read_password_file(options.passphrase_file));
     }

@@ -1,7 +1,9 @@
-// Flags by which archives are trusted and opened: --identity, --passphrase-file, --ask-passphrase, --trust.
+// Flags by which archives are trusted and opened: --identity, --passphrase-file, --ask-passphrase, --trust; and
+// UCP_PASSPHRASE.
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,9 @@ struct ArchiveKeys {
 
 // Adds what an identity file says; `where` names it in errors. untrusted if it holds no identity.
 Status add_identities(ArchiveKeys& keys, const Secret& file, const std::string& where);
+
+// UCP_PASSPHRASE, for the program `ucp` alone, if it is set and not empty.
+std::optional<Secret> passphrase_in_environment();
 
 // Reads the files, and asks on the terminal if that was said. untrusted if one holds no identity.
 Result<ArchiveKeys> read_keys(const KeyOptions& options);

@@ -1,15 +1,16 @@
 #include "cli/missing.h"
 
-#include <cstdio>
+#include <fmt/format.h>
+
+#include "cli/program.h"
 
 namespace dtr::cli {
 
 void print_missing(const std::vector<std::string>& digests, const std::vector<std::string>& sufferers) {
-    std::fprintf(stderr, "dtr: %zu blobs are missing:\n", digests.size());
-    for (const std::string& digest : digests) std::fprintf(stderr, "dtr:   %s\n", digest.c_str());
-    std::fprintf(stderr, "dtr: %zu tags and repositories suffer from it, until these blobs are pushed again:\n",
-                 sufferers.size());
-    for (const std::string& name : sufferers) std::fprintf(stderr, "dtr:   %s\n", name.c_str());
+    say(fmt::format("{} blobs are missing:", digests.size()));
+    for (const std::string& digest : digests) say(fmt::format("  {}", digest));
+    say(fmt::format("{} tags and repositories suffer from it, until these blobs are pushed again:", sufferers.size()));
+    for (const std::string& name : sufferers) say(fmt::format("  {}", name));
 }
 
 std::vector<std::string> texts(const std::vector<Digest>& digests) {

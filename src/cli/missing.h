@@ -8,7 +8,7 @@
 
 namespace dtr::cli {
 
-// On stderr: "dtr: <n> blobs are missing", each of them, and each tag that suffers from it.
+// On stderr: "<program>: <n> blobs are missing", each of them, and each tag that suffers from it.
 void print_missing(const std::vector<std::string>& digests, const std::vector<std::string>& sufferers);
 
 std::vector<std::string> texts(const std::vector<Digest>& digests);

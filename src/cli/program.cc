@@ -19,17 +19,16 @@ std::string& running_program() {
 // What is in argv is visible to every user of the machine: say so, and at least end it.
 void hide_passwords(int argc, char** argv) {
     for (const std::string& flag : hide_secrets(argc, argv))
-        std::fprintf(stderr, "dtr: warning: what %s was given on the command line can be seen by other users; use %s\n",
-                     flag.c_str(),
-                     flag == "--dtr-key"        ? "--tls-key FILE or DTR_KEY"
-                     : flag == "--hub-password" ? "it no longer: it is ignored"
-                                                : "--ucp-password-file or UCP_PASSWORD");
+        say(fmt::format("warning: what {} was given on the command line can be seen by other users; use {}", flag,
+                        flag == "--dtr-key"        ? "--tls-key FILE or DTR_KEY"
+                        : flag == "--hub-password" ? "it no longer: it is ignored"
+                                                   : "--ucp-password-file or UCP_PASSWORD"));
 }
 
 void say_what_is_ignored(const CLI::App& app) {
     std::string list;
     for (const std::string& flag : given_in_vain(app)) list += (list.empty() ? "" : ", ") + flag;
-    if (!list.empty()) std::fprintf(stderr, "dtr: ignored: %s\n", list.c_str());
+    if (!list.empty()) say(fmt::format("ignored: {}", list));
 }
 
 }  // namespace
@@ -38,9 +37,13 @@ const std::string& program_name() {
     return running_program();
 }
 
+void say(std::string_view text) {
+    std::fputs(fmt::format("{}: {}\n", program_name(), text).c_str(), stderr);
+}
+
 int report(const Error& error) {
-    std::fprintf(stderr, "%s: %s\n", program_name().c_str(), error.message.c_str());
-    if (!error.hint.empty()) std::fprintf(stderr, "%s: hint: %s\n", program_name().c_str(), error.hint.c_str());
+    say(error.message);
+    if (!error.hint.empty()) say("hint: " + error.hint);
     return exit_code(error);
 }
 
@@ -73,7 +76,7 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
         return program.run ? program.run() : static_cast<int>(kUsage);
     } catch (const std::exception& error) {
         // Ours do not throw; the library's may, for want of memory.
-        std::fprintf(stderr, "dtr: unexpected: %s\n", error.what());
+        say(fmt::format("unexpected: {}", error.what()));
         return kUnexpected;
     }
 }

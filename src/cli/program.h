@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "backup/stores.h"
 #include "identity/user_directory.h"
@@ -34,7 +35,10 @@ void add_ucp_commands(Program& program);
 // What the running program is called: "dtr" until run_program() is told otherwise.
 const std::string& program_name();
 
-// "<program>: <message>" and the hint on stderr; answers the exit code.
+// "<program>: <text>" on stderr.
+void say(std::string_view text);
+
+// Says what went wrong, and the hint; answers the exit code.
 int report(const Error& error);
 
 }  // namespace dtr::cli

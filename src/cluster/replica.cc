@@ -112,28 +112,30 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
         std::make_unique<identity::Organizations>(r.meta_->accounts(), r.meta_->organizations(), r.meta_->teams(),
                                                   *r.account_version_, environment.clock, environment.random);
     r.sign_in_ = identity::oidc::SignIn::make(*r.config_, curl_http_client(), environment.clock, environment.random);
-    r.admission_ = std::make_unique<identity::oidc::Admission>(*r.meta_, *r.access_tokens_, *r.account_version_,
-                                                               environment.clock, environment.random);
+    r.admission_ = std::make_unique<identity::oidc::Admission>(
+        *r.meta_, *r.accounts_, *r.access_tokens_, *r.account_version_, environment.clock, environment.random);
     r.policy_ = std::make_unique<identity::Policy>(r.meta_->organizations(), r.meta_->grants(), *r.account_version_);
     r.policy_->set_create_on_push([&registry = *r.registry_] { return registry.settings().create_on_push; });
     identity::TokenService::Options tokens;
     tokens.epoch_id = epoch.id;
     DTR_ASSIGN(r.tokens_, identity::TokenService::open(*r.config_, environment.clock, environment.random, tokens,
                                                        &r.meta_->accounts(), r.account_version_.get()));
-    r.backups_ = std::make_unique<backup::BackupService>(r.backup_source());
     DTR_ASSIGN(r.access_, load_ucp_access(*r.config_));
+    // The backup of a UCP is small, and two at once are one too many.
+    r.backups_ =
+        std::make_unique<backup::BackupService>(r.backup_source(), role == Role::ucp ? 1 : backup::kBackupsAtOnce);
     if (!r.access_)
         r.ucp_ = std::make_unique<UcpAuthority>(*r.config_, *r.meta_, environment.clock, environment.random);
     return replica;
 }
 
-Status Replica::start_link(const std::string& address) {
+Status Replica::start_link(const std::string& address, std::function<std::string()> shown_authorities) {
     if (!access_) return {};
     UcpLink::Options options;
     options.access = *access_;
     options.replica_id = current_.replica_id;
     options.address = address;
-    options.ca = [this] { return shown_authorities(*config_); };
+    options.ca = std::move(shown_authorities);
     options.version = product_version_;
     options.save = [this](const UcpAccess& access) -> Status {
         DTR_TRY(config_->apply(ucp_access_changes(access)));
@@ -144,6 +146,10 @@ Status Replica::start_link(const std::string& address) {
     authenticator_->delegate_to(*link_);
     link_->start([this] { return registry_->settings().ucp_max_age.get(); });
     return {};
+}
+
+void Replica::stop_link() {
+    if (link_) link_->stop();
 }
 
 registry::CollectorGuards Replica::collector_guards() {
@@ -191,7 +197,8 @@ backup::BackupSource Replica::backup_source() const {
             environment_.random,
             current_.replica_id,
             product_version_,
-            environment_.directory.metadata_path(current_.generation)};
+            environment_.directory.metadata_path(current_.generation),
+            access_.has_value()};
 }
 
 Result<std::string> Replica::authority_certificate() {

@@ -61,8 +61,10 @@ class Replica {
     backup::BackupService& backups() { return *backups_; }
     UcpAuthority* ucp() { return ucp_.get(); }  // null where accounts are another UCP's
     UcpLink* link() { return link_.get(); }     // null where they are not
-    // Where accounts are another UCP's: mirrors them from now on, and reports this replica as being at `address`.
-    Status start_link(const std::string& address);
+    // Where accounts are another UCP's: mirrors them from now on, and reports this replica as being at `address`, with a
+    // certificate of what `shown_authorities` answers.
+    Status start_link(const std::string& address, std::function<std::string()> shown_authorities);
+    void stop_link();  // nothing of it runs any more
     [[nodiscard]] backup::BackupSource backup_source() const;
     // The restored state is what was wanted: garbage may be collected again.
     Status confirm_restore();

@@ -182,7 +182,7 @@ UcpLink::UcpLink(HttpClient& client, meta::MetaStore& meta, identity::AccountVer
       url_(options_.access.url),
       access_(options_.access) {}
 
-UcpLink::~UcpLink() {
+void UcpLink::stop() {
     {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
@@ -245,7 +245,7 @@ Status UcpLink::synchronise() {
 }
 
 Status UcpLink::report() {
-    DTR_ASSIGN(const std::string ca, options_.ca());
+    const std::string ca = options_.ca();
     DTR_ASSIGN(
         const HttpAnswer answer,
         call("PUT", "/enzi/v0/replicas/" + options_.replica_id,

@@ -67,8 +67,8 @@ class UcpLink final : public identity::PasswordSource {
     struct Options {
         UcpAccess access;
         std::string replica_id;
-        std::string address;                      // of this replica: host:port
-        std::function<Result<std::string>()> ca;  // what clients of this replica shall trust, now; PEM
+        std::string address;              // of this replica: host:port
+        std::function<std::string()> ca;  // what clients of this replica shall trust, now; PEM
         std::string version;
         std::function<Status(const UcpAccess&)> save = {};  // what UCP gave anew: certificate, authority
         Micros poll_interval = 2 * kSecond;
@@ -76,12 +76,13 @@ class UcpLink final : public identity::PasswordSource {
     };
     UcpLink(HttpClient& client, meta::MetaStore& meta, identity::AccountVersion& version, Clock& clock,
             Options options);
-    ~UcpLink() override;
+    ~UcpLink() override { stop(); }
     UcpLink(const UcpLink&) = delete;
     UcpLink& operator=(const UcpLink&) = delete;
 
     // Mirrors and reports from now on, on a thread of its own. `max_age` is asked for each time.
     void start(std::function<Micros()> max_age);
+    void stop();
     // unavailable, naming UCP, if the mirror is older than may be decided by. Never blocks.
     Status require_fresh() const;
     // One round of the mirror.

@@ -21,6 +21,14 @@ Secret random_token(Random& random) {
     return Secret(std::move(text));
 }
 
+Status check_label(std::string_view label) {
+    const bool printable = std::none_of(label.begin(), label.end(),
+                                        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    if (!label.empty() && label.size() <= 256 && printable) return {};
+    return fail(ErrorCode::invalid, "an access token needs a label of 1 to 256 bytes",
+                "say what it is for, as in --label 'build server'");
+}
+
 }  // namespace
 
 bool looks_like_access_token(std::string_view text) {
@@ -33,12 +41,8 @@ std::string access_token_hash(const Secret& token) {
 }
 
 Result<NewAccessToken> AccessTokens::create(std::string_view account, std::string_view label, meta::Actor actor,
-                                            std::string_view scope) {
-    const bool printable = std::none_of(label.begin(), label.end(),
-                                        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-    if (label.empty() || label.size() > 256 || !printable)
-        return fail(ErrorCode::invalid, "an access token needs a label of 1 to 256 bytes",
-                    "say what it is for, as in --label 'build server'");
+                                            std::string_view scope, std::string_view user_agent) {
+    DTR_TRY(check_label(label));
     if (!scope.empty() && scope != "backup")
         return fail(ErrorCode::invalid, fmt::format("there is no scope '{}'", scope.substr(0, 64)),
                     "use 'backup', or none");
@@ -51,6 +55,8 @@ Result<NewAccessToken> AccessTokens::create(std::string_view account, std::strin
                     "revoke those that are not used any more");
     NewAccessToken made{{random_uuid(random_), owner.id, std::string(label), 0, std::string(scope)},
                         random_token(random_)};
+    made.row.made_by = actor;
+    made.row.user_agent = user_agent.substr(0, 256);
     DTR_TRY(store_.create(made.row, access_token_hash(made.token), actor));
     version_.invalidate();
     return made;
@@ -59,6 +65,25 @@ Result<NewAccessToken> AccessTokens::create(std::string_view account, std::strin
 Result<std::vector<meta::AccessToken>> AccessTokens::list(std::string_view account) {
     DTR_ASSIGN(const meta::Account owner, accounts_.find(account));
     return store_.list(owner.id);
+}
+
+Result<meta::AccessToken> AccessTokens::find(std::string_view account, std::string_view id) {
+    DTR_ASSIGN(const auto all, list(account));
+    for (const meta::AccessToken& one : all)
+        if (one.id == id) return one;
+    return fail(ErrorCode::not_found, fmt::format("{} has no access token {}", account, id.substr(0, 64)));
+}
+
+Result<meta::AccessToken> AccessTokens::change(std::string_view account, std::string_view id, const Change& change,
+                                               meta::Actor actor) {
+    if (change.label) DTR_TRY(check_label(*change.label));
+    DTR_ASSIGN(meta::AccessToken token, find(account, id));
+    if (change.label) token.label = *change.label;
+    if (change.is_active) token.is_active = *change.is_active;
+    const auto updated = store_.update(token, actor);
+    version_.invalidate();
+    if (!updated) return fail(updated.error());
+    return token;
 }
 
 Status AccessTokens::revoke(std::string_view account, std::string_view id, meta::Actor actor) {

@@ -2,6 +2,7 @@
 // unless it revokes them; they may not manage accounts or make tokens themselves.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,9 +32,18 @@ class AccessTokens {
 
     // `scope`: empty, or "backup" (only for an administrator). invalid: a label of 1 to 256 bytes without control
     // characters is needed, or an unknown scope; exhausted: 1,000 a user are enough.
+    // `user_agent`: of the client that asks, for whoever wonders later; cut at 256 bytes.
     Result<NewAccessToken> create(std::string_view account, std::string_view label, meta::Actor actor,
-                                  std::string_view scope = {});
+                                  std::string_view scope = {}, std::string_view user_agent = {});
     Result<std::vector<meta::AccessToken>> list(std::string_view account);
+    Result<meta::AccessToken> find(std::string_view account, std::string_view id);  // not_found
+    // What is not set stays. An inactive token opens nothing. not_found; invalid: the label.
+    struct Change {
+        std::optional<std::string> label;
+        std::optional<bool> is_active;
+    };
+    Result<meta::AccessToken> change(std::string_view account, std::string_view id, const Change& change,
+                                     meta::Actor actor);
     Status revoke(std::string_view account, std::string_view id, meta::Actor actor);  // not_found
 
   private:

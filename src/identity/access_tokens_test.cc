@@ -51,6 +51,39 @@ TEST_F(AccessTokensTest, OneOpensItsOwnAccountUntilItIsRevoked) {
     EXPECT_EQ(log_in("alice", Secret("alice's password")), "alice");
 }
 
+TEST_F(AccessTokensTest, TheyTellWhoMadeThemAndWhenTheyWereUsed) {
+    const NewAccessToken made = must(tokens.create("alice", "ci", "root", "", std::string(300, 'u')));
+    meta::AccessToken row = must(tokens.find("alice", made.row.id));
+    EXPECT_EQ(row.made_by, "root");
+    EXPECT_EQ(row.user_agent.size(), 256U);
+    EXPECT_EQ(row.last_used_at, 0);
+    EXPECT_TRUE(row.is_active);
+    clock.advance(3600 * kSecond);
+    EXPECT_EQ(log_in("alice", made.token), "alice by token");
+    const Micros used_at = clock.now();
+    clock.advance(10 * kSecond);
+    EXPECT_EQ(log_in("alice", made.token), "alice by token");  // remembered: to about a minute
+    EXPECT_EQ(must(tokens.find("alice", made.row.id)).last_used_at, used_at);
+    clock.advance(60 * kSecond);
+    EXPECT_EQ(log_in("alice", made.token), "alice by token");
+    EXPECT_EQ(must(tokens.find("alice", made.row.id)).last_used_at, clock.now());
+    EXPECT_EQ(test::outcome(tokens.find("bob", made.row.id)).substr(0, 9), "not_found");
+}
+
+TEST_F(AccessTokensTest, AnInactiveOneOpensNothingUntilItIsActiveAgain) {
+    const NewAccessToken made = must(tokens.create("alice", "ci", "alice", "", "curl"));
+    EXPECT_EQ(log_in("alice", made.token), "alice by token");
+    EXPECT_FALSE(must(tokens.change("alice", made.row.id, {{}, false}, "alice")).is_active);
+    EXPECT_EQ(log_in("alice", made.token), "unauthenticated");
+    EXPECT_EQ(must(tokens.change("alice", made.row.id, {"renamed", true}, "alice")).label, "renamed");
+    EXPECT_EQ(log_in("alice", made.token), "alice by token");
+    const meta::AccessToken row = must(tokens.find("alice", made.row.id));
+    EXPECT_EQ(row.label, "renamed");
+    EXPECT_EQ(row.user_agent, "curl");  // who made it stays
+    EXPECT_EQ(test::outcome(tokens.change("alice", made.row.id, {"", {}}, "alice")).substr(0, 7), "invalid");
+    EXPECT_EQ(test::outcome(tokens.change("bob", made.row.id, {{}, false}, "bob")).substr(0, 9), "not_found");
+}
+
 TEST_F(AccessTokensTest, TheyAreListedByAccountAndGoWithIt) {
     std::set<std::string> texts;
     for (int i = 0; i < 5; ++i)

@@ -11,6 +11,7 @@
 
 #include "identity/access_tokens.h"
 #include "identity/keyed_hash.h"
+#include "sys/log.h"
 
 namespace dtr::identity {
 namespace {
@@ -148,12 +149,14 @@ Result<Principal> Authenticator::by_token(std::string_view username, const Secre
     if (!known && known.error().code != ErrorCode::not_found) return fail(known.error().in("login"));
     const auto account = store_.find(username);
     if (!account && account.error().code != ErrorCode::not_found) return fail(account.error().in("login"));
-    if (!known || !account || known->account_id != account->id || !account->is_active ||
+    if (!known || !known->is_active || !account || known->account_id != account->id || !account->is_active ||
         account->kind != meta::AccountKind::user)
         return wrong();
     Principal principal{account->id, account->name, account->is_admin, false, true};
     principal.backup_only = !known->scope.empty();
     if (principal.backup_only && !account->is_admin) return wrong();
+    // Once for as long as it is remembered, so about once a minute. That it cannot be noted keeps nobody out.
+    if (const auto noted = tokens_->note_use(known->id, clock_.now()); !noted) log::debug("{}", noted.error().text());
     return principal;
 }
 

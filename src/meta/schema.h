@@ -9,7 +9,7 @@
 
 namespace dtr::meta {
 
-inline constexpr int kSchemaVersion = 3;
+inline constexpr int kSchemaVersion = 4;
 
 enum class ColumnType { integer, text, bytes };  // BIGINT, TEXT in byte order, BYTEA/BLOB
 
@@ -47,6 +47,7 @@ enum class TableId : std::size_t {
     account_secrets,
     access_tokens,
     access_token_scopes,
+    access_token_details,
     account_origins,
     organization_members,
     teams,
@@ -62,6 +63,7 @@ enum class TableId : std::size_t {
     uploads,
     fences,
     pulls,
+    access_token_uses,
     change_log,
     state
 };

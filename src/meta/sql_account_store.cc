@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "meta/sql_access_token_store.h"
 #include "meta/sql_organization_store.h"
 
 namespace dtr::meta {
@@ -56,10 +57,7 @@ Status erase_account_secrets(ChangeRecorder& recorder, std::string_view account_
         DTR_ASSIGN(const auto tokens, collect<std::string>(recorder.transaction().query(kSomeTokens, {account_id}),
                                                            [](const sql::Rows& rows) { return text_at(rows, 0); }));
         if (tokens.empty()) return {};
-        for (const std::string& token : tokens) {
-            DTR_TRY(recorder.erase(TableId::access_token_scopes, {token}));
-            DTR_TRY(recorder.erase(TableId::access_tokens, {token}));
-        }
+        for (const std::string& token : tokens) DTR_TRY(erase_access_token(recorder, token));
     }
 }
 

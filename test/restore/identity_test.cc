@@ -18,7 +18,7 @@ void fill_identity(meta::MetaStore& meta) {
     must(meta.repositories().save_settings("acme/app", {"short", "long", true}, "admin"));
     must(meta.grants().set_repository("acme/app", {team, meta::AccessLevel::read_write}, "admin"));
     must(meta.grants().set_namespace("acme", {team, meta::AccessLevel::read_only}, "admin"));
-    must(meta.access_tokens().create({"token-1", bob, "cron", 0, "backup"}, "hash", "admin"));
+    must(meta.access_tokens().create({"token-1", bob, "cron", 0, "backup", false, "root", "curl"}, "hash", "admin"));
     must(meta.audit().add({0, 0, "admin", "192.0.2.1", "account.create", "bob", ""}));
     must(meta.escrow().put({"age1x", "cluster", "sealed", 0}, "admin"));
 }
@@ -50,7 +50,10 @@ TEST(RestoreIdentity, EveryCarriedTableComesBack) {
     EXPECT_EQ(grants.repositories[0].level, meta::AccessLevel::read_write);
     EXPECT_EQ(must(site->meta().accounts().find_external(meta::AccountOrigin::directory, "cn=bob")).name, "bob");
     EXPECT_EQ(must(site->meta().escrow().find("age1x")).sealed, "sealed");
-    EXPECT_EQ(must(site->meta().access_tokens().find("hash")).scope, "backup");
+    const meta::AccessToken token = must(site->meta().access_tokens().find("hash"));
+    EXPECT_EQ(token.scope, "backup");
+    EXPECT_EQ(token.made_by, "root");
+    EXPECT_FALSE(token.is_active);
     must(site->meta().audit().add({0, 0, "admin", "", "after", "", ""}));
     EXPECT_EQ(must(site->meta().audit().list(0, 1)).front().action, "after");
     must(check_whole(*site));

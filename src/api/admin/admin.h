@@ -31,6 +31,9 @@ http::Reply handle_namespace_grants(Services& services, const http::Request& req
 http::Reply handle_account_grants(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_audit(Services& services, const http::Request& request, const Caller& caller);
 http::Reply handle_repositories(Services& services, const http::Request& request, const Caller& caller);
+// Removes an account with the repositories of its namespace; where accounts are another UCP's, the repositories alone.
+http::Response remove_namespace(Services& services, const http::Request& request, const Caller& caller,
+                                const std::string& space);
 // /tags of a repository, or with `tag` one of them.
 http::Reply handle_repository_tags(Services& services, const http::Request& request, const Caller& caller,
                                    const std::string& repository, const std::string& tag);

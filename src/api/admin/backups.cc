@@ -21,7 +21,7 @@ class BackupSource final : public http::BodySource {
     std::unique_ptr<backup::BackupStream> stream_;
 };
 
-// Options from the query: id, config-only, images, secrets, encrypt, allow-missing, recipient (repeated).
+// Options from the query: id, config-only, images, accounts, secrets, encrypt, allow-missing, recipient (repeated).
 Result<backup::BackupOptions> read_options(const http::Request& request) {
     backup::BackupOptions options;
     options.id = request.query_value("id").value_or("");
@@ -29,6 +29,7 @@ Result<backup::BackupOptions> read_options(const http::Request& request) {
         return fail(ErrorCode::invalid, "id must be 32 lower-case hex digits");
     options.config_only = request.query_value("config-only").value_or("") == "true";
     DTR_ASSIGN(options.images, backup::parse_image_choice(request.query_value("images").value_or("auto")));
+    DTR_ASSIGN(options.accounts, backup::parse_account_choice(request.query_value("accounts").value_or("include")));
     DTR_ASSIGN(options.secrets, backup::parse_secret_policy(request.query_value("secrets").value_or("sealed")));
     DTR_ASSIGN(options.encryption, backup::parse_encryption_choice(request.query_value("encrypt").value_or("none")));
     options.allow_missing = request.query_value("allow-missing").value_or("") == "true";

@@ -184,8 +184,9 @@ http::Reply handle_namespace_grants(Services& services, const http::Request& req
 
 http::Reply handle_account_grants(Services& services, const http::Request& request, const Caller& caller) {
     if (caller.principal.anonymous || caller.claims) return ask_for_password("a name and a password are needed");
-    if (request.method != "GET") return error_response(405, "UNSUPPORTED", "use GET");
     const auto parts = path_parts(std::string_view(request.path).substr(8));
+    if (parts.size() == 2 && request.method == "DELETE") return remove_namespace(services, request, caller, parts[1]);
+    if (request.method != "GET") return error_response(405, "UNSUPPORTED", "use GET, or DELETE for a whole account");
     if (parts.size() == 5 && parts[2] == "teams" && parts[4] == "repositoryAccess")
         return of_team(services, caller, parts[1], parts[3]);
     if (parts.size() >= 5 && parts[2] == "repositoryAccess")

@@ -5,6 +5,7 @@
 #include "api/admin/admin.h"
 #include "api/audit.h"
 #include "api/errors.h"
+#include "cluster/ucp_link.h"
 #include "oci/reference.h"
 
 namespace dtr::api::admin {
@@ -177,7 +178,50 @@ std::optional<http::Reply> handle_part(Services& services, const http::Request& 
     return handle_repository_tags(services, request, caller, name, all ? std::string() : parts.back());
 }
 
+Status remove_repositories(Services& services, const http::Request& request, const Caller& caller,
+                           const std::string& space, std::size_t& removed) {
+    constexpr std::size_t kStep = 100;
+    meta::RepositoryStore& repositories = services.registry.meta().repositories();
+    while (true) {
+        DTR_ASSIGN(const auto rows, repositories.list({true}, space + "/", kStep));
+        for (const meta::Repository& row : rows) {
+            if (row.namespace_name != space) return {};
+            auto gone = repositories.remove(row.name, caller.principal.name);
+            if (!gone && gone.error().code != ErrorCode::not_found) return gone;
+            audit(services, request, caller, "repository.remove", row.name);
+            ++removed;
+        }
+        if (rows.size() < kStep) return {};
+    }
+}
+
 }  // namespace
+
+// The account first, as that may be refused. Broken off in between, the same call goes on.
+http::Response remove_namespace(Services& services, const http::Request& request, const Caller& caller,
+                                const std::string& space) {
+    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
+    if (caller.principal.by_token)
+        return error_response(403, "NOT_AUTHORIZED", "an access token does not manage accounts",
+                              "log in with the account's password");
+    if (auto open = services.registry.admit_change(); !open) return error_response(open.error());
+    bool found = false;
+    if (services.link == nullptr) {
+        const auto account = services.accounts.remove(space, caller.principal.name);
+        if (!account && account.error().code != ErrorCode::not_found) return error_response(account.error());
+        found = account.has_value();
+        if (found) audit(services, request, caller, "account.remove", space, "with its repositories");
+    }
+    std::size_t removed = 0;
+    if (const auto done = remove_repositories(services, request, caller, space, removed); !done)
+        return error_response(done.error());
+    if (found || removed != 0) return no_content();
+    return error_response(404, "NO_SUCH_ACCOUNT",
+                          services.link == nullptr
+                              ? fmt::format("there is no account {}, and no repository of it", space.substr(0, 64))
+                              : fmt::format("{} has no repositories; accounts are removed at UCP, {}",
+                                            space.substr(0, 64), services.link->url()));
+}
 
 http::Reply handle_repositories(Services& services, const http::Request& request, const Caller& caller) {
     std::string name = request.path.substr(std::string_view("/api/v0/repositories").size());

@@ -62,7 +62,7 @@ http::Response list_meta(Services& services) {
                                            {"replicaID", services.replica_id},
                                            {"readOnlyRegistry", bool(settings.read_only)},
                                            {"createRepositoryOnPush", bool(settings.create_on_push)},
-                                           {"webTLSCA", services.ca_pem}});
+                                           {"webTLSCA", services.shown_ca()}});
 }
 
 Status check_host(std::string_view host) {

@@ -9,6 +9,7 @@
 #include "cli/connection.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
+#include "cli/keys.h"
 #include "cli/missing.h"
 #include "cli/predecessor_flags.h"
 #include "cli/streams.h"
@@ -30,6 +31,7 @@ struct BackupCommand {
     std::string replica_id;
     std::string images = "auto";
     std::string secrets = "sealed";
+    std::string accounts = "include";
     std::string encrypt = "none";
     std::string passphrase_file;
     bool ask_passphrase = false;
@@ -113,6 +115,7 @@ Result<backup::BackupOptions> read_options(const BackupCommand& command) {
     options.config_only = command.config_only;
     options.allow_missing = command.allow_missing;
     DTR_ASSIGN(options.images, backup::parse_image_choice(command.images));
+    DTR_ASSIGN(options.accounts, backup::parse_account_choice(command.accounts));
     DTR_ASSIGN(options.secrets, backup::parse_secret_policy(command.secrets));
     DTR_ASSIGN(options.encryption, backup::parse_encryption_choice(command.encrypt));
     for (const std::string& text : command.recipients) {
@@ -123,22 +126,21 @@ Result<backup::BackupOptions> read_options(const BackupCommand& command) {
         DTR_ASSIGN(options.passphrase, read_password_file(command.passphrase_file));
     } else if (command.ask_passphrase) {
         DTR_ASSIGN(options.passphrase, prompt_new_password("Passphrase for the backup: "));
+    } else {
+        options.passphrase = passphrase_in_environment();
     }
     DTR_TRY(check(options));
     const bool stream = options.encryption == backup::EncryptionChoice::stream;
     if (options.secrets == archive::SecretPolicy::plaintext && !stream)
-        std::fprintf(stderr, "dtr: warning: this backup holds private keys and password hashes in clear\n");
+        say("warning: this backup holds private keys and password hashes in clear");
     if (stream && options.passphrase)
-        std::fprintf(
-            stderr,
-            "dtr: warning: with a passphrase the stream opens with that passphrase alone, not with the recovery "
-            "key\n");
+        say("warning: with a passphrase the stream opens with that passphrase alone, not with the recovery key");
     return options;
 }
 
 std::string query_of(const BackupCommand& command, const std::string& id) {
-    std::string query =
-        fmt::format("?id={}&images={}&secrets={}&encrypt={}", id, command.images, command.secrets, command.encrypt);
+    std::string query = fmt::format("?id={}&images={}&accounts={}&secrets={}&encrypt={}", id, command.images,
+                                    command.accounts, command.secrets, command.encrypt);
     if (command.config_only) query += "&config-only=true";
     if (command.allow_missing) query += "&allow-missing=true";
     if (!command.replica_id.empty()) query += "&replica-id=" + percent_encode(command.replica_id);
@@ -309,7 +311,7 @@ int run_backup(BackupCommand& command, const backup::StoreOpeners& openers) {
     const auto outcome = make_backup(command, *options, openers);
     if (!outcome) {
         const int code = report(outcome.error());
-        std::fprintf(stderr, "dtr: no backup was made; whatever was written has no seal\n");
+        say("no backup was made; whatever was written has no seal");
         return code;
     }
     const double seconds = static_cast<double>(system_clock().monotonic() - started) / kSecond;
@@ -322,8 +324,8 @@ int run_backup(BackupCommand& command, const backup::StoreOpeners& openers) {
                                                   {"seconds", seconds}})
                          .c_str());
     } else {
-        std::fprintf(stderr, "dtr: backup %s sealed: %s in %.1f s, seal %s\n", outcome->backup_id.c_str(),
-                     human_bytes(outcome->bytes).c_str(), seconds, outcome->seal_digest.c_str());
+        say(fmt::format("backup {} sealed: {} in {:.1f} s, seal {}", outcome->backup_id, human_bytes(outcome->bytes),
+                        seconds, outcome->seal_digest));
     }
     if (outcome->missing == 0) return kGood;
     print_missing(outcome->missing_digests, outcome->sufferers);
@@ -343,6 +345,10 @@ void add_backup(Program& program) {
                     "Write to FILE instead of stdout; it appears only when it is sealed");
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_option("--images", command->images, "auto, include or inventory")->capture_default_str();
+    if (program.name == "dtr")
+        app->add_option("--accounts", command->accounts,
+                        "include, or exclude where accounts belong to a UCP with a backup of its own")
+            ->capture_default_str();
     app->add_option("--secrets", command->secrets, "sealed, plaintext or omit")->capture_default_str();
     app->add_option("--encrypt", command->encrypt, "none, entries (all but seal and sums) or stream (one age file)")
         ->capture_default_str();

@@ -89,7 +89,7 @@ Status dump(DumpCommand& command, const backup::StoreOpeners& openers) {
     }
     DTR_TRY(sink->write(std::string(archive::kTarEndBytes, '\0')));
     DTR_TRY(sink->finish());
-    std::fprintf(stderr, "dtr: %zu certificates and keys, in clear: keep them where nobody reads them\n", files.size());
+    say(fmt::format("{} certificates and keys, in clear: keep them where nobody reads them", files.size()));
     return {};
 }
 

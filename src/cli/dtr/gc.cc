@@ -23,23 +23,17 @@ struct GcCommand {
 void describe(const boost::json::object& line, bool dry_run) {
     const std::string freed = human_bytes(number_in(line, "bytes"));
     if (dry_run) {
-        std::fprintf(stderr, "dtr: %llu objects would go, %s\n",
-                     static_cast<unsigned long long>(number_in(line, "removed")), freed.c_str());
+        say(fmt::format("{} objects would go, {}", number_in(line, "removed"), freed));
     } else {
-        std::fprintf(stderr, "dtr: removed %llu objects (%llu of them orphans) and %llu abandoned uploads, freed %s\n",
-                     static_cast<unsigned long long>(number_in(line, "removed")),
-                     static_cast<unsigned long long>(number_in(line, "orphans")),
-                     static_cast<unsigned long long>(number_in(line, "uploads")), freed.c_str());
+        say(fmt::format("removed {} objects ({} of them orphans) and {} abandoned uploads, freed {}",
+                        number_in(line, "removed"), number_in(line, "orphans"), number_in(line, "uploads"), freed));
     }
     if (const std::uint64_t condemned = number_in(line, "condemned"); condemned > 0 && !dry_run)
-        std::fprintf(stderr, "dtr: found %llu objects that nothing needs; each goes when its grace is over\n",
-                     static_cast<unsigned long long>(condemned));
+        say(fmt::format("found {} objects that nothing needs; each goes when its grace is over", condemned));
     if (const std::uint64_t stuck = number_in(line, "stuck"); stuck > 0)
-        std::fprintf(stderr, "dtr: warning: %llu objects could not be removed, the server's log says why\n",
-                     static_cast<unsigned long long>(stuck));
+        say(fmt::format("warning: {} objects could not be removed, the server's log says why", stuck));
     if (const std::string when = text_in(line, "waitsUntil"); !when.empty())
-        std::fprintf(stderr, "dtr: nothing is condemned before %s, one lease (gc.lease) after the server's start\n",
-                     when.c_str());
+        say(fmt::format("nothing is condemned before {}, one lease (gc.lease) after the server's start", when));
 }
 
 int run_gc(GcCommand& command) {
@@ -60,7 +54,7 @@ int run_gc(GcCommand& command) {
     const std::string held = text_in(*last, "held");
     if (held.empty()) return kGood;
     if (held.starts_with("a backup")) {
-        std::fprintf(stderr, "dtr: %s; the rest goes with the next collection\n", held.c_str());
+        say(fmt::format("{}; the rest goes with the next collection", held));
         return kGood;
     }
     return report({ErrorCode::refused, "collection is held: " + held,

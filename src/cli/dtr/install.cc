@@ -53,9 +53,8 @@ Status install(InstallCommand& command, const backup::StoreOpeners& openers) {
     DTR_ASSIGN(const cluster::InstallReport report, cluster::install(environment, options));
     print_installed(command.data_dir, report);
     if (ucp)
-        std::fprintf(stderr, "dtr: registered with UCP at %s, which keeps the recovery key in escrow\n",
-                     command.connection.url.c_str());
-    std::fprintf(stderr, "dtr: next: dtr serve --data-dir %s\n", command.data_dir.c_str());
+        say(fmt::format("registered with UCP at {}, which keeps the recovery key in escrow", command.connection.url));
+    say(fmt::format("next: dtr serve --data-dir {}", command.data_dir));
     return {};
 }
 

@@ -20,10 +20,9 @@ void add_layout(Program& program) {
             const auto view = backup::write_layout_view(real_disk(), arguments->directory, arguments->repository);
             if (!view) return report(view.error());
             std::printf("%s\n", view->path.c_str());
-            std::fprintf(stderr, "dtr: %zu tags; use them as oci:%s:TAG\n", view->tags, view->path.c_str());
+            say(fmt::format("{} tags; use them as oci:{}:TAG", view->tags, view->path));
             for (const std::string& tag : view->unnamed)
-                std::fprintf(stderr, "dtr: %s cannot be spelled as an OCI reference; it is there as dtr.ref\n",
-                             tag.c_str());
+                say(fmt::format("{} cannot be spelled as an OCI reference; it is there as dtr.ref", tag));
             return static_cast<int>(kGood);
         };
     });

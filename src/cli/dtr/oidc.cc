@@ -107,8 +107,7 @@ Status set(OidcCommand& command) {
     DTR_TRY(apply_flags(command, settings));
     DTR_ASSIGN(const json::object now, ask(command, "PUT", settings, "cannot change the OIDC settings"));
     print(now);
-    if (command.insecure)
-        std::fprintf(stderr, "dtr: warning: the provider's certificate is not checked: anybody on the way can be it\n");
+    if (command.insecure) say("warning: the provider's certificate is not checked: anybody on the way can be it");
     return {};
 }
 
@@ -130,8 +129,10 @@ void add_oidc(Program& program) {
         return std::pair(sub, command);
     };
     add("show", "Show the settings: name, TAB, value; the client's secret is not among them", show);
-    const auto [change, changing] = add("set", "Change the settings that are given; the others stay", set);
-    const auto text = [&, command = changing](const char* flag, const char* member, const char* about) {
+    auto added = add("set", "Change the settings that are given; the others stay", set);
+    CLI::App* change = added.first;  // no structured binding: clang 14 lets no lambda name one
+    const auto changing = added.second;
+    const auto text = [change, command = changing](const char* flag, const char* member, const char* about) {
         change->add_option(flag, command->texts[member], about);
     };
     text("--issuer", "issuer", "The provider's URL, exactly as it writes it itself");

@@ -14,6 +14,7 @@ struct OrgCommand {
     Connection connection;
     std::string name;
     std::string full_name;
+    bool with_repositories = false;
     std::string user;
     bool owner = false;
     bool is_public = false;
@@ -44,8 +45,10 @@ Status remove(OrgCommand& command) {
                get_object(command.connection, account_path(command.name), "cannot remove the organization"));
     if (!is_true(account, "isOrg"))
         return fail(ErrorCode::invalid, fmt::format("{} is a user, not an organization", command.name));
-    DTR_TRY(send(command.connection, "DELETE", account_path(command.name), {}, "cannot remove the organization"));
-    say(fmt::format("organization {} removed, with its teams; its repositories stay", command.name));
+    DTR_TRY(send(command.connection, "DELETE", removal_path(command.name, command.with_repositories), {},
+                 "cannot remove the organization"));
+    say(fmt::format("organization {} removed, with its teams; its repositories {}", command.name,
+                    command.with_repositories ? "are gone" : "stay"));
     return {};
 }
 
@@ -85,7 +88,10 @@ void add_org(Program& program) {
     made.app->add_option("--full-name", made.command->full_name, "What people call it");
     made.app->add_option("--owner", made.command->user, "A user who owns it from the start");
     add("list", "List organizations: name, TAB, full name", list);
-    add("remove", "Remove an organization with its teams; repositories stay", remove);
+    const auto removed = add("remove", "Remove an organization with its teams; repositories stay", remove);
+    if (program.name == "dtr")  // UCP has none
+        removed.app->add_flag("--with-repositories", removed.command->with_repositories,
+                              "All repositories of its namespace go, too");
     add("members", "List members: name, TAB owner", members);
     const auto adding = add("add-member", "Add a member, or change whether one is an owner", add_member);
     adding.app->add_option("USER", adding.command->user, "The user's name")->required();

@@ -72,7 +72,7 @@ Status give_certificate(ReconfigureCommand& command) {
     print_certificates(command, state);
     const auto* server = state.if_contains("server");
     if (server != nullptr && server->is_object() && text_in(server->as_object(), "source") == "replica")
-        std::fprintf(stderr, "dtr: warning: this replica goes on with the certificate of its own command line\n");
+        say("warning: this replica goes on with the certificate of its own command line");
     return {};
 }
 
@@ -85,15 +85,14 @@ void compare(ReconfigureCommand& command, const json::object& state) {
     call->trust.insecure = call->trust.ca_pem.empty();
     const auto shown = curl_http_client().call(*call);
     if (!shown) {
-        std::fprintf(stderr,
-                     "dtr: warning: the authority that this command trusted does not open this server any more: %s\n",
-                     shown.error().message.c_str());
+        say(fmt::format("warning: the authority that this command trusted does not open this server any more: {}",
+                        shown.error().message));
         return;
     }
     for (const char* name : {"authority", "next", "old"}) {
         const std::string fingerprint = text_in(state, name);
         if (!fingerprint.empty() && certificate_with(shown->body, fingerprint).empty())
-            std::fprintf(stderr, "dtr: warning: /ca does not show the %s authority %s\n", name, fingerprint.c_str());
+            say(fmt::format("warning: /ca does not show the {} authority {}", name, fingerprint));
     }
 }
 
@@ -103,12 +102,12 @@ Status rotate(ReconfigureCommand& command) {
     print_certificates(command, state);
     compare(command, state);
     const std::string phase = text_in(state, "phase");
-    const char* next = "dtr: the rotation is over\n";
+    const char* next = "the rotation is over";
     if (phase == "begun")
-        next = "dtr: next: give every client what /ca answers now (both authorities), then --rotate-ca --switch\n";
+        next = "next: give every client what /ca answers now (both authorities), then --rotate-ca --switch";
     if (phase == "switched")
-        next = "dtr: next: when every client has come back, --rotate-ca --finish; until then --cancel goes back\n";
-    std::fputs(next, stderr);
+        next = "next: when every client has come back, --rotate-ca --finish; until then --cancel goes back";
+    say(next);
     return {};
 }
 
@@ -149,9 +148,8 @@ Status reconfigure(ReconfigureCommand& command) {
         std::printf("%s = %s\n", key.c_str(), text_in(one, "value").c_str());
         if (!changes.contains(key)) continue;
         if (flag("fixedByReplica"))
-            std::fprintf(stderr, "dtr: warning: %s is fixed by the command line or file of this replica\n",
-                         key.c_str());
-        if (!flag("live")) std::fprintf(stderr, "dtr: %s takes effect at the next start\n", key.c_str());
+            say(fmt::format("warning: {} is fixed by the command line or file of this replica", key));
+        if (!flag("live")) say(fmt::format("{} takes effect at the next start", key));
     }
     return {};
 }

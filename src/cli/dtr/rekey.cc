@@ -74,9 +74,9 @@ int run_rekey(RekeyCommand& command, const backup::StoreOpeners& openers) {
     const auto key = command.offline ? rekey_offline(command, openers) : rekey_online(command);
     if (!key) return report(key.error());
     const std::string file = command.output.empty() ? command.data_dir + "/recovery-key" : command.output;
-    std::fprintf(stderr, "dtr: backups are sealed to %s from now on\n", key->text().c_str());
-    std::fprintf(stderr, "dtr: its key is %s: carry it away\n", file.c_str());
-    std::fprintf(stderr, "dtr: backups made so far still need the old key: keep it as long as them\n");
+    say(fmt::format("backups are sealed to {} from now on", key->text()));
+    say(fmt::format("its key is {}: carry it away", file));
+    say("backups made so far still need the old key: keep it as long as them");
     return kGood;
 }
 

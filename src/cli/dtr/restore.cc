@@ -129,7 +129,7 @@ Result<Given> read_what_is_given(RestoreCommand& command) {
         const bool needed = !keys.opens_something() && !command.without_secrets;
         if (!good && (needed || good.error().code != ErrorCode::unavailable)) return fail(good.error());
         if (!good) {
-            std::fprintf(stderr, "dtr: warning: %s; accounts will be as in the backup\n", good.error().message.c_str());
+            say(fmt::format("warning: {}; accounts will be as in the backup", good.error().message));
             given.ucp.reset();
         }
     }
@@ -151,13 +151,11 @@ Result<Given> read_what_is_given(RestoreCommand& command) {
 }
 
 void print(const cluster::UcpRestoreReport& accounts) {
-    if (accounts.ignored) std::fprintf(stderr, "dtr: --ucp-url is ignored: the backup brings accounts of its own\n");
+    if (accounts.ignored) say("--ucp-url is ignored: the backup brings accounts of its own");
     if (accounts.ucp_url.empty()) return;
-    std::fprintf(stderr, "dtr: accounts are those of UCP at %s; %zu have another id there\n", accounts.ucp_url.c_str(),
-                 accounts.mapped);
+    say(fmt::format("accounts are those of UCP at {}; {} have another id there", accounts.ucp_url, accounts.mapped));
     for (const std::string& orphan : accounts.orphans)
-        std::fprintf(stderr, "dtr: warning: %s is not known to UCP: what it owned belongs to administrators\n",
-                     orphan.c_str());
+        say(fmt::format("warning: {} is not known to UCP: what it owned belongs to administrators", orphan));
 }
 
 Result<backup::RestoreReport> run(RestoreCommand& command, const backup::StoreOpeners& openers) {
@@ -181,7 +179,7 @@ Result<backup::RestoreReport> run(RestoreCommand& command, const backup::StoreOp
 
 int failed(const Error& error) {
     const int code = report(error);
-    if (!backup::is_in_place(error)) std::fprintf(stderr, "dtr: nothing live was changed\n");
+    if (!backup::is_in_place(error)) say("nothing live was changed");
     return code;
 }
 
@@ -192,15 +190,17 @@ int missed(const backup::MissingBlobs& missing) {
     return kDegraded;
 }
 
+void say_next(const RestoreCommand& command) {
+    say(fmt::format("next: {} serve --data-dir {}", program_name(), command.data_dir));
+}
+
 void print_what_is_kept(const RestoreCommand& command, const backup::RestoreReport& report) {
-    std::fprintf(stderr, "dtr: what was live is kept: dtr restore --undo --data-dir %s goes back to it\n",
-                 command.data_dir.c_str());
+    say(fmt::format("what was live is kept: {} restore --undo --data-dir {} goes back to it", program_name(),
+                    command.data_dir));
     if (report.left_behind != 0)
-        std::fprintf(stderr,
-                     "dtr: %llu objects (%s) of it are not in the backup: what was pushed after the cut must be pushed "
-                     "again, or undo\n",
-                     static_cast<unsigned long long>(report.left_behind),
-                     human_bytes(report.left_behind_bytes).c_str());
+        say(fmt::format(
+            "{} objects ({}) of it are not in the backup: what was pushed after the cut must be pushed again, or undo",
+            report.left_behind, human_bytes(report.left_behind_bytes)));
 }
 
 void print(const RestoreCommand& command, const backup::RestoreReport& report) {
@@ -223,29 +223,21 @@ void print(const RestoreCommand& command, const backup::RestoreReport& report) {
                                 .c_str());
         return;
     }
-    std::fprintf(stderr, "dtr: restored backup %s of %s into %s: %llu rows, %llu blobs (%s)\n",
-                 report.backup_id.c_str(), format_rfc3339(report.cut_at).c_str(), command.data_dir.c_str(),
-                 static_cast<unsigned long long>(report.rows), static_cast<unsigned long long>(report.blobs),
-                 human_bytes(report.blob_bytes).c_str());
+    say(fmt::format("restored backup {} of {} into {}: {} rows, {} blobs ({})", report.backup_id,
+                    format_rfc3339(report.cut_at), command.data_dir, report.rows, report.blobs,
+                    human_bytes(report.blob_bytes)));
     if (report.blobs_reused != 0)
-        std::fprintf(stderr, "dtr: %llu blobs were there from an interrupted restore\n",
-                     static_cast<unsigned long long>(report.blobs_reused));
-    std::fprintf(stderr, "dtr: epoch %lld, replica %s\n", static_cast<long long>(report.epoch),
-                 report.replica_id.c_str());
+        say(fmt::format("{} blobs were there from an interrupted restore", report.blobs_reused));
+    say(fmt::format("epoch {}, replica {}", report.epoch, report.replica_id));
     if (command.without_secrets || command.config_only)
-        std::fprintf(stderr, "dtr: the new password of %s is in %s/admin-password\n", report.administrator.c_str(),
-                     command.data_dir.c_str());
-    if (command.without_secrets)
-        std::fprintf(stderr, "dtr: new keys were made; carry %s/recovery-key away\n", command.data_dir.c_str());
-    if (report.revoked_tokens != 0)
-        std::fprintf(stderr, "dtr: %llu access tokens are revoked\n",
-                     static_cast<unsigned long long>(report.revoked_tokens));
+        say(fmt::format("the new password of {} is in {}/admin-password", report.administrator, command.data_dir));
+    if (command.without_secrets) say(fmt::format("new keys were made; carry {}/recovery-key away", command.data_dir));
+    if (report.revoked_tokens != 0) say(fmt::format("{} access tokens are revoked", report.revoked_tokens));
     for (const std::string& token : report.revived_tokens)
-        std::fprintf(stderr, "dtr: warning: access token %s was revoked after the backup, and is valid again\n",
-                     token.c_str());
+        say(fmt::format("warning: access token {} was revoked after the backup, and is valid again", token));
     if (report.undo_kept) print_what_is_kept(command, report);
-    std::fprintf(stderr, "dtr: next: dtr serve --data-dir %s; garbage is collected again after dtr gc --confirm\n",
-                 command.data_dir.c_str());
+    say_next(command);
+    if (program_name() == "dtr") say("garbage is collected again after dtr gc --confirm");
 }
 
 // --- a rehearsal ---
@@ -319,11 +311,10 @@ int undo(const RestoreCommand& command, const backup::StoreOpeners& openers) {
                                                          {"epoch", undone->epoch},
                                                          {"replica", undone->replica_id}})
                                 .c_str());
-    std::fprintf(stderr, "dtr: %s is live again as before the restore%s%s; epoch %lld, replica %s\n",
-                 command.data_dir.c_str(), undone->undone.empty() ? "" : " of backup ", undone->undone.c_str(),
-                 static_cast<long long>(undone->epoch), undone->replica_id.c_str());
-    std::fprintf(stderr, "dtr: what was live until now is kept: the same command goes back to it\n");
-    std::fprintf(stderr, "dtr: next: dtr serve --data-dir %s\n", command.data_dir.c_str());
+    say(fmt::format("{} is live again as before the restore{}{}; epoch {}, replica {}", command.data_dir,
+                    undone->undone.empty() ? "" : " of backup ", undone->undone, undone->epoch, undone->replica_id));
+    say("what was live until now is kept: the same command goes back to it");
+    say_next(command);
     return kGood;
 }
 
@@ -335,8 +326,8 @@ int tidy(const RestoreCommand& command, const backup::StoreOpeners& openers) {
     }();
     if (!tidied) return failed(tidied.error());
     const char* what = command.forget_undo ? "the state kept for undo" : "the staged restore";
-    std::fprintf(stderr, *tidied ? "dtr: %s was removed from %s\n" : "dtr: %s: there is none in %s\n", what,
-                 command.data_dir.c_str());
+    say(*tidied ? fmt::format("{} was removed from {}", what, command.data_dir)
+                : fmt::format("{}: there is none in {}", what, command.data_dir));
     return kGood;
 }
 

@@ -56,10 +56,8 @@ int run_scrub(ScrubCommand& command) {
     else
         list_bad(*last);
     const std::uint64_t bad = number_in(*last, "badObjects");
-    std::fprintf(stderr, "dtr: read %llu objects, %s: %llu bad, %llu whole again\n",
-                 static_cast<unsigned long long>(number_in(*last, "objects")),
-                 human_bytes(number_in(*last, "bytes")).c_str(), static_cast<unsigned long long>(bad),
-                 static_cast<unsigned long long>(number_in(*last, "released")));
+    say(fmt::format("read {} objects, {}: {} bad, {} whole again", number_in(*last, "objects"),
+                    human_bytes(number_in(*last, "bytes")), bad, number_in(*last, "released")));
     if (bad == 0) return kGood;
     return report({ErrorCode::corrupt, fmt::format("{} blobs are quarantined: they are served to nobody", bad),
                    "push the images that need them again, or restore them from a backup"});

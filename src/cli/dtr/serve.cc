@@ -24,7 +24,6 @@ constexpr int kSignals[] = {SIGTERM, SIGINT, SIGHUP};
 
 struct ServeOptions {
     cluster::Role role = cluster::Role::registry;
-    std::string program;
     std::string data_dir = kDefaultDataDir;
     std::vector<std::string> listen;
     std::vector<std::string> http_listen;
@@ -90,13 +89,11 @@ Status install_if_empty(cluster::Environment& environment, const ServeOptions& o
     DTR_ASSIGN(const cluster::InstallReport report, cluster::install(environment, install));
     print_installed(environment.directory.path(), report);
     if (options.role == cluster::Role::registry)
-        std::fprintf(stderr,
-                     "dtr: next: curl -k https://ADDRESS/ca > ca.pem; dtr backup --ucp-url ADDRESS --ucp-ca "
-                     "\"$(cat ca.pem)\" --ucp-username admin > backup.tar\n");
+        say("next: curl -k https://ADDRESS/ca > ca.pem; dtr backup --ucp-url ADDRESS --ucp-ca \"$(cat ca.pem)\" "
+            "--ucp-username admin > backup.tar");
     else
-        std::fprintf(stderr,
-                     "ucp: next: curl -k https://ADDRESS/ca > ucp-ca.pem; dtr install --ucp-url ADDRESS --ucp-ca "
-                     "\"$(cat ucp-ca.pem)\" --ucp-username admin\n");
+        say("next: curl -k https://ADDRESS/ca > ucp-ca.pem; dtr install --ucp-url ADDRESS --ucp-ca "
+            "\"$(cat ucp-ca.pem)\" --ucp-username admin");
     return {};
 }
 
@@ -216,7 +213,8 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     api::Application application(services);
     DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
     application.set_connection_count([&server] { return server->open_connections(); });
-    DTR_TRY(replica->start_link(external_url.empty() ? server->addresses().front() : without_scheme(external_url)));
+    DTR_TRY(replica->start_link(external_url.empty() ? server->addresses().front() : without_scheme(external_url),
+                                [&certificates] { return certificates->served().shown_pem; }));
     application.set_link(replica->link());
     replica->registry().start();
     if (services.directory != nullptr) services.directory->start();
@@ -231,11 +229,12 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
         where += fmt::format(" {}://{}", index++ < tls_count ? "https" : "http", address);
     log::info("replica {} of cluster {}, epoch {}, CA {}", replica->current().replica_id,
               replica->current().cluster_id.substr(0, 8), replica->current().epoch, fingerprint);
-    std::fprintf(stderr, "%s: ready%s\n", options.program.c_str(), where.c_str());
+    say(fmt::format("ready{}", where));
     wait_for_the_end(*certificates);
     log::info("stopping");
     certificates->stop();
     server->stop();
+    replica->stop_link();
     replica->directory().stop();
     return {};
 }
@@ -248,7 +247,6 @@ void add_serve(Program& program) {
         "serve", is_ucp ? "Run UCP; an empty data directory gets new accounts and a new authority first"
                         : "Run a replica; an empty data directory gets a new registry first");
     auto options = std::make_shared<ServeOptions>();
-    options->program = program.name;
     if (is_ucp) options->role = cluster::Role::ucp;
     if (is_ucp) options->data_dir = kDefaultUcpDataDir;
     command->add_option("--data-dir", options->data_dir, "Data directory")
@@ -294,8 +292,7 @@ void add_serve(Program& program) {
             for (const int signal : kSignals) sigaddset(&set, signal);
             pthread_sigmask(SIG_BLOCK, &set, nullptr);
             if (!log::set_level(options->debug ? "debug" : options->log_level)) {
-                std::fprintf(stderr, "%s: no such log level: %s\n", options->program.c_str(),
-                             options->log_level.c_str());
+                say("no such log level: " + options->log_level);
                 return static_cast<int>(kUsage);
             }
             const auto served = serve(*options, program.openers, program.open_directory);

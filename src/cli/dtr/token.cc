@@ -48,8 +48,13 @@ Status list(TokenCommand& command) {
         if (!one.is_object()) continue;
         const json::object& row = one.as_object();
         const std::string scope = text_of(row, "scope");
-        std::printf("%s\t%s\t%s%s\n", text_of(row, "id").c_str(), text_of(row, "createdAt").c_str(),
-                    text_of(row, "tokenLabel").c_str(), scope.empty() ? "" : ("\t" + scope).c_str());
+        const std::string used = text_of(row, "lastUsed");
+        std::printf("%s\t%s\t%s\t%s\t%s\n", text_of(row, "id").c_str(), text_of(row, "createdAt").c_str(),
+                    used.empty() ? "never used" : used.c_str(), text_of(row, "tokenLabel").c_str(),
+                    (scope + (is_true(row, "isActive") ? ""
+                              : scope.empty()          ? "inactive"
+                                                       : ", inactive"))
+                        .c_str());
     }
     return {};
 }
@@ -61,10 +66,18 @@ Status revoke(TokenCommand& command) {
     return {};
 }
 
+Status set_active(TokenCommand& command, bool active) {
+    DTR_TRY(send(command.connection, "PATCH", path_of(command, "/" + percent_encode(command.id)),
+                 {{"isActive", active}}, "cannot change the access token"));
+    say(fmt::format("access token {} is {}", command.id, active ? "active" : "inactive"));
+    return {};
+}
+
 }  // namespace
 
 void add_token(Program& program) {
-    auto* group = program.app.add_subcommand("token", "Make, list and revoke access tokens: passwords for machines");
+    auto* group =
+        program.app.add_subcommand("token", "Make, list, stop and revoke access tokens: passwords for machines");
     group->require_subcommand(1);
     const auto add = [&](const char* name, const char* help, std::function<Status(TokenCommand&)> action) {
         auto added = add_action<TokenCommand>(program, *group, name, help, std::move(action));
@@ -75,9 +88,16 @@ void add_token(Program& program) {
     made.app->add_option("--label", made.command->label, "What it is for")->required();
     made.app->add_option("--scope", made.command->scope, "backup: to read backups, nothing else (of administrators)")
         ->check(CLI::IsMember({"backup"}));
-    add("list", "List them: id, TAB, when it was made, TAB, label, and TAB, scope if it has one", list);
-    const auto ended = add("revoke", "Revoke one; it opens nothing from then on", revoke);
-    ended.app->add_option("ID", ended.command->id, "Its id, as listed")->required();
+    add("list", "List them: id, when made, when used last, label, scope and whether it is inactive, with TABs between",
+        list);
+    const auto add_for_one = [&](const char* name, const char* help, std::function<Status(TokenCommand&)> action) {
+        const auto added = add(name, help, std::move(action));
+        added.app->add_option("ID", added.command->id, "Its id, as listed")->required();
+    };
+    add_for_one("revoke", "Revoke one; it opens nothing from then on", revoke);
+    add_for_one("deactivate", "It opens nothing until it is activated again",
+                [](TokenCommand& command) { return set_active(command, false); });
+    add_for_one("activate", "Undo a deactivate", [](TokenCommand& command) { return set_active(command, true); });
 }
 
 }  // namespace dtr::cli

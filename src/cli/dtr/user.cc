@@ -14,6 +14,7 @@ struct UserCommand {
     Connection connection;
     std::string name;
     std::string full_name;
+    bool with_repositories = false;
     std::string password_file;
     std::string on_off;
     bool admin = false;
@@ -51,8 +52,9 @@ Status change_password(UserCommand& command) {
 }
 
 Status remove(UserCommand& command) {
-    DTR_TRY(send(command.connection, "DELETE", account_path(command.name), {}, "cannot remove the user"));
-    say(fmt::format("user {} removed", command.name));
+    DTR_TRY(send(command.connection, "DELETE", removal_path(command.name, command.with_repositories), {},
+                 "cannot remove the user"));
+    say(fmt::format("user {} removed{}", command.name, command.with_repositories ? ", with all repositories" : ""));
     return {};
 }
 
@@ -101,7 +103,10 @@ void add_user(Program& program) {
     made.app->add_flag("--admin", made.command->admin, "An administrator");
     add_password(made);
     add("list", "List users: name, TAB admin, TAB inactive", list);
-    add("remove", "Remove a user; repositories stay", remove);
+    const auto removed = add("remove", "Remove a user; repositories stay", remove);
+    if (program.name == "dtr")  // UCP has none
+        removed.app->add_flag("--with-repositories", removed.command->with_repositories,
+                              "All repositories of the user's namespace go, too");
     add_password(add("passwd", "Change a password", change_password));
     add("activate", "Let a deactivated user in again", [](UserCommand& command) { return set_active(command, true); });
     add("deactivate", "Keep a user out, with tokens and all; nothing is removed",

@@ -15,6 +15,8 @@ constexpr std::string_view kActor = "oidc";
 constexpr std::size_t kSyncBytesMax = 64U << 10;
 constexpr std::size_t kClaimValueBytesMax = 256;
 constexpr std::size_t kPage = 500;
+constexpr std::string_view kTokenLabel = "signed in";
+constexpr std::size_t kTokensKept = 20;
 
 }  // namespace
 
@@ -77,17 +79,39 @@ Status Admission::bring_up_to_date(meta::Account& account, const SignedIn& who) 
     if (!account.is_active)
         return fail(ErrorCode::denied, fmt::format("account '{}' is inactive", account.name),
                     "an administrator of this registry may activate it");
-    meta::Account now = account;
-    if (!who.full_name.empty()) now.full_name = who.full_name;
-    now.is_admin = who.is_admin.value_or(account.is_admin);
-    if (now.full_name == account.full_name && now.is_admin == account.is_admin) return {};
-    DTR_TRY(meta_.accounts().update(now, kActor));
-    version_.invalidate();
-    if (now.is_admin != account.is_admin)
-        log::info("account {} is {} by its groups", account.name,
-                  now.is_admin ? "an administrator" : "no administrator any more");
-    account = std::move(now);
+    if (!who.full_name.empty() && who.full_name != account.full_name) {
+        auto renamed = accounts_.update(account.name, {who.full_name, {}, {}}, kActor);
+        if (renamed)
+            account = std::move(*renamed);
+        else if (renamed.error().code != ErrorCode::invalid)  // a name that we cannot show keeps nobody out
+            return fail(renamed.error());
+    }
+    if (who.is_admin.value_or(account.is_admin) == account.is_admin) return {};
+    auto changed = accounts_.update(account.name, {{}, who.is_admin, {}}, kActor);
+    if (!changed && changed.error().code == ErrorCode::refused) {
+        log::warn("{}: it stays one, whatever its groups say", changed.error().message);
+        return {};
+    }
+    if (!changed) return fail(changed.error());
+    account = std::move(*changed);
+    log::info("account {} is {} by its groups", account.name,
+              account.is_admin ? "an administrator" : "no administrator any more");
     return {};
+}
+
+// Who signs in every day must not run out of tokens.
+Result<Secret> Admission::make_token(const meta::Account& account) {
+    DTR_ASSIGN(auto earlier, tokens_.list(account.name));
+    std::erase_if(earlier, [](const meta::AccessToken& one) {
+        return one.made_by != kActor || !one.label.starts_with(kTokenLabel);
+    });
+    std::sort(earlier.begin(), earlier.end(),
+              [](const meta::AccessToken& a, const meta::AccessToken& b) { return a.created_at > b.created_at; });
+    for (std::size_t i = kTokensKept; i < earlier.size(); ++i)
+        DTR_TRY(tokens_.revoke(account.name, earlier[i].id, kActor));
+    const std::string label = fmt::format("{} {}", kTokenLabel, format_rfc3339(clock_.now() / kSecond * kSecond));
+    DTR_ASSIGN(NewAccessToken made, tokens_.create(account.name, label, kActor));
+    return std::move(made.token);
 }
 
 // Only memberships of teams that name a claim value are touched. Who is a member of such a team by hand, and signs in
@@ -133,9 +157,7 @@ Result<Admitted> Admission::admit(const SignedIn& who) {
         if (std::find(filled.begin(), filled.end(), membership.team.id) != filled.end())
             out.teams.push_back(membership.organization_name + "/" + membership.team.name);
     std::sort(out.teams.begin(), out.teams.end());
-    const std::string label = "signed in " + format_rfc3339(clock_.now() / kSecond * kSecond);
-    DTR_ASSIGN(NewAccessToken made, tokens_.create(out.account.name, label, out.account.name));
-    out.token = std::move(made.token);
+    DTR_ASSIGN(out.token, make_token(out.account));
     return out;
 }
 

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "identity/access_tokens.h"
 #include "identity/account_version.h"
+#include "identity/accounts.h"
 #include "identity/oidc/sign_in.h"
 #include "meta/meta_store.h"
 
@@ -26,15 +27,16 @@ Result<std::string> parse_team_sync(std::string_view text);
 
 struct Admitted {
     meta::Account account;
-    Secret token;                    // shown once, stored nowhere
+    Secret token;  // shown once, stored nowhere; of those of earlier sign-ins the 20 newest stay valid
     std::vector<std::string> teams;  // "organization/team": those that the groups fill and the account is in now
 };
 
 // Thread-safe. Methods may block on the store.
 class Admission {
   public:
-    Admission(meta::MetaStore& meta, AccessTokens& tokens, AccountVersion& version, Clock& clock, Random& random)
-        : meta_(meta), tokens_(tokens), version_(version), clock_(clock), random_(random) {}
+    Admission(meta::MetaStore& meta, Accounts& accounts, AccessTokens& tokens, AccountVersion& version, Clock& clock,
+              Random& random)
+        : meta_(meta), accounts_(accounts), tokens_(tokens), version_(version), clock_(clock), random_(random) {}
 
     // conflict: another account has the name; denied: the account is inactive. Nothing is changed then.
     Result<Admitted> admit(const SignedIn& who);
@@ -44,7 +46,10 @@ class Admission {
     Status bring_up_to_date(meta::Account& account, const SignedIn& who);
     Result<std::vector<std::string>> fill_teams(const meta::Account& account, const SignedIn& who);
 
+    Result<Secret> make_token(const meta::Account& account);
+
     meta::MetaStore& meta_;
+    Accounts& accounts_;
     AccessTokens& tokens_;
     AccountVersion& version_;
     Clock& clock_;

@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "identity/accounts.h"
 #include "identity/organizations.h"
 #include "meta/sqlite/sqlite_meta_store.h"
 #include "test/support/must.h"
@@ -57,7 +58,9 @@ class AdmissionTest : public testing::Test {
     AccessTokens tokens_{meta_->accounts(), meta_->access_tokens(), version_, system_random()};
     Organizations organizations_{meta_->accounts(), meta_->organizations(), meta_->teams(),
                                  version_,          system_clock(),         system_random()};
-    Admission admission_{*meta_, tokens_, version_, system_clock(), system_random()};
+    Passwords passwords_;
+    Accounts accounts_{meta_->accounts(), version_, passwords_, system_clock(), system_random()};
+    Admission admission_{*meta_, accounts_, tokens_, version_, system_clock(), system_random()};
 };
 
 TEST_F(AdmissionTest, TheFirstSignInMakesTheAccountAndLaterOnesFindIt) {
@@ -108,6 +111,7 @@ TEST_F(AdmissionTest, InactiveAccountsGetNoToken) {
 }
 
 TEST_F(AdmissionTest, OnlyANamedGroupMakesAndUnmakesAdministrators) {
+    must(accounts_.create_user({"root", "", Secret("a long password"), true}, "test"));
     SignedIn who = somebody("alice");
     must(admission_.admit(who));
     meta::Account by_hand = account("alice");
@@ -125,6 +129,25 @@ TEST_F(AdmissionTest, OnlyANamedGroupMakesAndUnmakesAdministrators) {
     born.is_admin = true;
     must(admission_.admit(born));
     EXPECT_TRUE(account("carol").is_admin);
+}
+
+TEST_F(AdmissionTest, TheLastAdministratorStaysOneWhateverTheGroupsSay) {
+    SignedIn who = somebody("alice");
+    who.is_admin = true;
+    must(admission_.admit(who));
+    who.is_admin = false;
+    EXPECT_TRUE(must(admission_.admit(who)).account.is_admin);
+    must(accounts_.create_user({"root", "", Secret("a long password"), true}, "test"));
+    EXPECT_FALSE(must(admission_.admit(who)).account.is_admin);
+}
+
+TEST_F(AdmissionTest, WhoSignsInDailyKeepsTheNewestTokensAndThoseMadeByHand) {
+    must(admission_.admit(somebody("alice")));
+    const NewAccessToken by_hand = must(tokens_.create("alice", "signed in by hand", "alice"));
+    for (int i = 0; i < 30; ++i) must(admission_.admit(somebody("alice")));
+    const auto left = must(tokens_.list("alice"));
+    EXPECT_EQ(left.size(), 22U);  // the newest, the 20 before it, and that one
+    EXPECT_TRUE(must(tokens_.find("alice", by_hand.row.id)).is_active);
 }
 
 TEST_F(AdmissionTest, GroupsFillTeamsThatNameThemAndNoOthers) {
@@ -168,7 +191,7 @@ TEST_F(AdmissionTest, TwoFirstSignInsAtOnceMakeOneAccount) {
     std::atomic<int> good = 0;
     for (int i = 0; i < 4; ++i)
         threads.emplace_back([&] {
-            Admission replica{*meta_, tokens_, version_, system_clock(), system_random()};
+            Admission replica{*meta_, accounts_, tokens_, version_, system_clock(), system_random()};
             if (replica.admit(somebody("alice"))) ++good;
         });
     threads.clear();

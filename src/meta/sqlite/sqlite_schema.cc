@@ -70,6 +70,13 @@ std::string to_version_3() {
     return sql + "UPDATE state SET value = '3' WHERE name = 'schema_version'";
 }
 
+// Version 4: whether an access token is active, who made it, when it was used last.
+std::string to_version_4() {
+    return create_table(table(TableId::access_token_details), kSqlite) +
+           create_table(table(TableId::access_token_uses), kSqlite) +
+           "UPDATE state SET value = '4' WHERE name = 'schema_version'";
+}
+
 // One transaction: the old schema or the new one.
 Status migrate(SqliteSession& session, const std::string& statements) {
     DTR_TRY(fault_point("meta.begin"));
@@ -92,6 +99,7 @@ Status check_version(SqliteSession& session) {
                     fmt::format("metadata database {} has schema version {}", session.path(), version), kRestoreHint);
     if (version < 2) DTR_TRY(migrate(session, create_table(table(TableId::access_tokens), kSqlite) + kToVersion2));
     if (version < 3) DTR_TRY(migrate(session, to_version_3()));
+    if (version < 4) DTR_TRY(migrate(session, to_version_4()));
     return {};
 }
 
