@@ -153,13 +153,24 @@ Status UcpAuthority::record_replica(ReplicaRecord replica) {
         return fail(ErrorCode::invalid, "a replica has an id of 12 hex digits, an address and its cluster's CA");
     DTR_TRY(identity::fingerprint(replica.ca_pem));
     const Micros now = clock_.now();
+    const std::string key = kReplicas + replica.id;
+    const auto entry = config_.get(key);
+    if (!entry && entry.error().code != ErrorCode::not_found) return fail(entry.error());
+    std::optional<ReplicaRecord> known;
+    if (entry) {
+        DTR_ASSIGN(known, replica_of(*entry));
+    }
     {
         const MutexLock lock(mutex_);
-        seen_[replica.id] = now;
+        Micros& seen = seen_[replica.id];
+        // Or a registry could draw another's clients to itself. One that was restored waits until the old one is silent.
+        if (known && known->service_id != replica.service_id && now - std::max(seen, known->last_seen) < kSeenLately)
+            return fail(ErrorCode::conflict, fmt::format("replica {} of {} is running", replica.id, known->service_id),
+                        "stop the one that runs, or choose another id: --replica-id");
+        seen = now;
     }
-    const std::string key = kReplicas + replica.id;
-    if (const auto entry = config_.get(key)) {
-        DTR_ASSIGN(const ReplicaRecord before, replica_of(*entry));
+    if (known) {
+        const ReplicaRecord& before = *known;
         const bool same = before.service_id == replica.service_id && before.address == replica.address &&
                           before.ca_pem == replica.ca_pem && before.version == replica.version;
         if (same && now - before.last_seen < kWrittenEvery) return {};

@@ -71,7 +71,8 @@ class UcpAuthority {
     Result<std::vector<Service>> services();
     Status remove_service(std::string_view id);  // with its replicas
 
-    Status record_replica(ReplicaRecord replica);  // invalid
+    // invalid; conflict: one of another service with that id was seen lately.
+    Status record_replica(ReplicaRecord replica);
     Result<std::vector<ReplicaRecord>> replicas();
     // For the replica of that id, or with an empty one for the one last seen. not_found, unavailable: none was seen lately.
     Result<ReplicaToken> issue_token(std::string_view replica_id, std::string_view username, TokenPurpose purpose);

@@ -1,4 +1,4 @@
-"""A real Docker engine, for the tests that need one."""
+"""What container tools need on this kind of machine: a real Docker engine, and an environment for podman."""
 
 import os
 import subprocess
@@ -50,3 +50,19 @@ class Engine:
             run(["umount", "-l", mount])
         if not self.had_key and os.path.exists("/etc/docker/key.json"):
             os.remove("/etc/docker/key.json")
+
+
+def podman_environment(space):
+    """With a container storage of its own; also for buildah."""
+    with open(space.file("containers.conf"), "w", encoding="ascii") as file:
+        file.write('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\nnetns = "host"\n'
+                   '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n')
+    with open(space.file("storage.conf"), "w", encoding="ascii") as file:
+        file.write(f'[storage]\ndriver = "vfs"\nrunroot = "{space.dir("runroot")}"\ngraphroot = "{space.dir("graphroot")}"\n')
+    with open(space.file("policy.json"), "w", encoding="ascii") as file:
+        file.write('{"default":[{"type":"insecureAcceptAnything"}]}')
+    with open(space.file("auth.json"), "w", encoding="ascii") as file:
+        file.write("{}")
+    return {"CONTAINERS_CONF": space.file("containers.conf"), "CONTAINERS_STORAGE_CONF": space.file("storage.conf"),
+            "REGISTRY_AUTH_FILE": space.file("auth.json"), "TMPDIR": space.dir("tmp"), "XDG_RUNTIME_DIR": space.dir("run"),
+            "HOME": space.dir("home")}

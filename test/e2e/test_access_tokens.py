@@ -1,6 +1,8 @@
 """Access tokens: passwords for machines, which outlive a restore unless it revokes them."""
 
+import datetime
 import os
+import time
 
 import pytest
 
@@ -34,12 +36,48 @@ def pushes(server, token, name="admin"):
 def test_a_token_is_a_password_that_can_be_taken_back(server):
     token = make(server)
     assert token.startswith("dtr_") and pushes(server, token) == (202, 200)
-    assert "build server" in ids(server)[0][2]
+    assert "build server" in ids(server)[0][3]
     Registry(server, "admin/built", auth=("admin", token)).push(Image(), "1")
     dtr("token", "revoke", ids(server)[0][0], *server.cli_auth(), check=0)
     assert pushes(server, token) == (401, 401)
     assert ids(server) == []
     assert token not in server.log()
+
+
+def test_a_token_is_stopped_and_started_again_and_tells_its_last_use(server):
+    token = make(server)
+    fresh = ids(server)[0]
+    assert fresh[2] == "never used" and fresh[3:] == ["build server", ""]
+    assert pushes(server, token) == (202, 200)
+    assert ids(server)[0][2] >= fresh[1]
+    dtr("token", "deactivate", fresh[0], *server.cli_auth(), check=0)
+    assert pushes(server, token) == (401, 401) and ids(server)[0][4] == "inactive"
+    dtr("token", "activate", fresh[0], *server.cli_auth(), check=0)
+    assert pushes(server, token) == (202, 200)
+    with server.session() as admin:
+        one = f"{server.url}/api/v0/api_tokens/{fresh[0]}"
+        row = admin.patch(one, json={"tokenLabel": "renamed"}, timeout=10).json()
+        assert (row["tokenLabel"], row["isActive"], row["generatedBy"]) == ("renamed", True, "admin") and row["creatorUa"]
+        assert admin.get(one, timeout=10).json() == row
+        for body, status in (({"isActive": "no"}, 400), ({"scope": "backup"}, 400), ({"tokenLabel": ""}, 400)):
+            assert admin.patch(one, json=body, timeout=10).status_code == status
+        assert admin.get(one, timeout=10).json() == row
+        assert admin.patch(one[:-1] + "x", json={"isActive": False}, timeout=10).status_code == 404
+
+
+def test_tokens_that_nobody_uses_go_together(server):
+    used, idle = make(server, "used"), make(server, "idle")
+    url = server.url + "/api/v0/api_tokens"
+    with server.session() as admin:
+        assert admin.delete(url, timeout=10).status_code == 400
+        assert admin.delete(url + "?unusedSince=yesterday", timeout=10).status_code == 400
+        made = max(one["createdAt"] for one in admin.get(url, timeout=10).json())
+        time.sleep(1.1)
+        assert pushes(server, used) == (202, 200)
+        since = (datetime.datetime.fromisoformat(made.replace("Z", "+00:00")) + datetime.timedelta(milliseconds=500)).isoformat()
+        gone = admin.delete(url, params={"unusedSince": since.replace("+00:00", "Z")}, timeout=10).json()["revoked"]
+        assert len(gone) == 1 and [one["tokenLabel"] for one in admin.get(url, timeout=10).json()] == ["used"]
+    assert pushes(server, idle) == (401, 401) and pushes(server, used) == (202, 200)
 
 
 def test_a_token_manages_neither_accounts_nor_tokens(server):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from engine import Engine
+from engine import Engine, podman_environment
 from harness import clean_env, run, tool
 from oci import (OCI_INDEX, OCI_MANIFEST, Artifact, Image, Index, Registry, describe, digest, layout_digest, write_layout)
 from steps import restore, skopeo_pull, skopeo_push
@@ -93,19 +93,7 @@ def test_wrong_password(server, registry, space):
 
 @pytest.fixture
 def containers(space):
-    """Environment with an own container storage, as this kind of machine needs it."""
-    with open(space.file("containers.conf"), "w", encoding="ascii") as file:
-        file.write('[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\nnetns = "host"\n'
-                   '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n')
-    with open(space.file("storage.conf"), "w", encoding="ascii") as file:
-        file.write(f'[storage]\ndriver = "vfs"\nrunroot = "{space.dir("runroot")}"\ngraphroot = "{space.dir("graphroot")}"\n')
-    with open(space.file("policy.json"), "w", encoding="ascii") as file:
-        file.write('{"default":[{"type":"insecureAcceptAnything"}]}')
-    with open(space.file("auth.json"), "w", encoding="ascii") as file:
-        file.write("{}")
-    return {"CONTAINERS_CONF": space.file("containers.conf"), "CONTAINERS_STORAGE_CONF": space.file("storage.conf"),
-            "REGISTRY_AUTH_FILE": space.file("auth.json"), "TMPDIR": space.dir("tmp"), "XDG_RUNTIME_DIR": space.dir("run"),
-            "HOME": space.dir("home")}
+    return podman_environment(space)
 
 
 def test_podman(server, registry, name, containers, space):

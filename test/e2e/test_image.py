@@ -12,6 +12,7 @@ import requests
 from engine import Engine
 from harness import DTR, ROOT, clean_env, free_port, run, tool
 from oci import Image, Registry
+from test_ucp import eventually
 
 FOLDERS = ("config", "ca", "metadata", "registry")
 
@@ -39,25 +40,28 @@ def docker(module_space, archive):
         engine.close()
 
 
-def volumes(name):
-    """A named volume for each folder of the data directory."""
+def volumes(name, program="dtr"):
+    """A named volume for each folder of the data directory; of UCP, one for all."""
+    if program == "ucp":
+        return ["-v", f"{name}:/var/lib/ucp"]
     return [word for folder in FOLDERS for word in ("-v", f"{name}-{folder}:/var/lib/dtr/{folder}")]
 
 
 class Contained:
-    """`dtr serve` in a container of its own, on the host's network."""
+    """`dtr serve` or `ucp serve` in a container of its own, on the host's network."""
 
-    def __init__(self, docker, name):
-        self.docker, self.name = docker, name
+    def __init__(self, docker, name, program="dtr"):
+        self.docker, self.name, self.program = docker, name, program
         self.port, self.plain_port = free_port(), free_port()
         self.host, self.url = f"127.0.0.1:{self.port}", f"http://127.0.0.1:{self.plain_port}"
         self.password = None
 
     def start(self, *args):
-        self.docker("run", "-d", "--name", self.name, "--network", "host", *volumes(self.name), "dtr:test", "serve", "--listen",
-                    self.host, "--http-listen", f"127.0.0.1:{self.plain_port}", *args)
+        self.docker("run", "-d", "--name", self.name, "--network", "host", *volumes(self.name, self.program), "--entrypoint",
+                    f"/usr/bin/{self.program}", "dtr:test", "serve", "--listen", self.host, "--http-listen",
+                    f"127.0.0.1:{self.plain_port}", *args)
         deadline = time.monotonic() + 30
-        while "dtr: ready" not in self.log():
+        while f"{self.program}: ready" not in self.log():
             assert time.monotonic() < deadline and self.state() == "running", self.log()
             time.sleep(0.1)
         return self
@@ -150,6 +154,49 @@ def test_the_session_in_containers(docker, space):
     log = second.log()
     assert second.password not in log and "PRIVATE KEY" not in log
     second.stop()
+
+
+def test_the_session_with_ucp_in_containers(docker, space):
+    """UCP, the registry and each command in containers of their own; the key of the backup comes from UCP's escrow."""
+    identity = Contained(docker, "identity", "ucp").start()
+    identity.password = identity.file("/var/lib/ucp/config/admin-password")[1].decode().strip()
+    given, replica = identity.ucp(), "0123456789ab"
+    registry = Contained(docker, "registry")
+    registry.password = identity.password
+    once(docker, "install", *given, "--replica-id", replica, "--dtr-external-url", registry.host, options=volumes("registry"))
+    registry.start()
+    image = Image()
+    eventually(lambda: registry.session().get(registry.url + "/v2/_catalog", timeout=10).status_code == 200)
+    Registry(registry, "admin/team/app").push(image, "1.0")
+
+    target, accounts = space.file("backup.tar"), space.file("ucp.tar")
+    with open(target, "wb") as out:
+        once(docker, "backup", *given, "--existing-replica-id", replica, stdout=out)
+    as_ucp = ["--log-driver", "none", "--entrypoint", "/usr/bin/ucp"]
+    with open(accounts, "wb") as out:
+        once(docker, "backup", *given, options=as_ucp, stdout=out)
+    key = space.file("ucp-key")
+    with open(key, "wb") as out:
+        out.write(identity.file("/var/lib/ucp/config/recovery-key")[1])
+    os.chmod(key, 0o644)
+    registry.stop()
+    identity.stop()
+    for volume in ["identity", *(f"registry-{folder}" for folder in FOLDERS)]:
+        docker("volume", "rm", volume)
+
+    with open(accounts, "rb") as file:
+        once(docker, "restore", "--identity", "/key", options=[*as_ucp, "-v", f"{key}:/key:ro", *volumes("identity", "ucp")], stdin=file)
+    identity.start()
+    with open(target, "rb") as file:
+        done = once(docker, "restore", *given, "--dtr-external-url", registry.host,
+                    options=["--log-driver", "none", *volumes("registry")], stdin=file)
+    assert "accounts are those of UCP" in done.err
+    registry.start()
+    eventually(lambda: registry.session().get(registry.url + "/v2/_catalog", timeout=10).status_code == 200)
+    assert image.digest in Registry(registry, "admin/team/app").pull("1.0")
+    for server in (registry, identity):
+        assert registry.password not in server.log() and "PRIVATE KEY" not in server.log()
+        server.stop()
 
 
 def test_what_the_engine_keeps_of_a_backup(docker, space):

@@ -9,6 +9,7 @@ import json
 
 import pytest
 
+from harness import dtr
 from oci import OCI_MANIFEST, Image, Registry, describe, digest
 from permissions import ADMIN, APP, LEVELS, NS, ORG, PASSWORD, READ_ONLY, REGISTRY, SCOPES, SPARE, World, cells
 
@@ -231,6 +232,11 @@ ADMIN_OPERATIONS = {
     "tokens-list": to("GET", "/api/v0/api_tokens"), "tokens-create": to("POST", "/api/v0/api_tokens", {"tokenLabel": "x"}),
     "tokens-backup": to("POST", "/api/v0/api_tokens", {"tokenLabel": "x", "scope": "backup"}),
     "tokens-of-other": to("GET", "/api/v0/api_tokens?account=other"),
+    "tokens-change": to("PATCH", "/api/v0/api_tokens/none", {"isActive": False}),
+    "tokens-remove-unused": to("DELETE", "/api/v0/api_tokens?unusedSince=2001-01-01T00:00:00Z"),
+    "account-remove-all": undone(prepared("POST", "/enzi/v0/accounts", VICTIM, to("DELETE", "/api/v0/accounts/victim")),
+                                 "DELETE", "/enzi/v0/accounts/victim"),
+    "account-remove-missing": to("DELETE", "/api/v0/accounts/nobody"),
     "events": to("GET", "/api/v0/events"), "audit": to("GET", "/api/v0/audit"), "settings-get": to("GET", "/api/v0/settings"),
     "settings-set": to("PUT", "/api/v0/settings", {"gc.grace": None}), "meta-settings-get": to("GET", "/api/v0/meta/settings"),
     "meta-settings-set": to("POST", "/api/v0/meta/settings", {"createRepositoryOnPush": True}),
@@ -293,6 +299,25 @@ def test_own_namespace_of_a_user(world):
     foreign = world.send("PUT", path + "/teamAccess/t-ro", world.auth["strang"], READ_ONLY)
     assert foreign.status_code in (400, 404), describe(foreign)
     assert world.send("DELETE", path, world.auth["strang"]).status_code == 202
+
+
+def test_an_account_goes_with_its_repositories(world):
+    """And with nobody else's, however alike the names."""
+    for name in ("leaver", "leave", "leaver2"):
+        world.must("POST", "/enzi/v0/accounts", 201, {"name": name, "password": PASSWORD})
+        for repository in ("a", "b/c"):
+            Registry(world.server, f"{name}/{repository}", (name, PASSWORD)).push(Image(), "1")
+    world.must("PATCH", "/api/v0/repositories/leaver/a", 200, {"visibility": "public"})
+    tool_auth = world.server.cli_auth()
+    dtr("user", "remove", "leaver", "--with-repositories", *tool_auth, check=0)
+    left = dtr("repo", "list", *tool_auth, check=0).text
+    assert "leaver/" not in left and all(f"{name}/{r}" in left for name in ("leave", "leaver2") for r in ("a", "b/c"))
+    assert world.send("GET", "/v2/", ("leaver", PASSWORD)).status_code == 401
+    dtr("user", "remove", "leave", *tool_auth, check=0)  # without: they stay, and can be removed later
+    world.must("DELETE", "/api/v0/accounts/leave", 204)
+    assert "leave/" not in dtr("repo", "list", *tool_auth, check=0).text
+    last = world.admin.delete(world.server.url + "/api/v0/accounts/admin", timeout=30)
+    assert last.status_code in (409, 403) and "last administrator" in last.text
 
 
 def test_hidden_answers_like_missing(world):

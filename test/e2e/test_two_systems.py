@@ -1,5 +1,6 @@
 """Two systems, lost and brought back: an organisation with two teams and three people (one of ours, one of a directory, one
-of an OpenID Connect provider) pushes and pulls by its rights; both machines are emptied; two archives bring both back."""
+of an OpenID Connect provider) pushes and pulls by its rights, with skopeo, podman and docker; both machines are emptied; two
+archives bring both back."""
 
 import os
 import shutil
@@ -7,12 +8,13 @@ import shutil
 import pytest
 import requests
 
-from harness import dtr, tool, ucp
+from harness import dtr, ucp
 from oci import Image, Registry
 from oidc_provider import Browser, Provider
 from slapd import SLAPD, Slapd
 from test_oidc import codes, configure
 from test_ucp import PASSWORD, eventually, flags
+from three_clients import ThreeClients
 
 pytestmark = pytest.mark.skipif(not os.access(SLAPD, os.X_OK), reason="slapd is not there: tools/setup")
 
@@ -20,24 +22,8 @@ RIGHTS = {("olga", "pull"): True, ("olga", "push"): True, ("olga", "create"): Tr
           ("alice", "pull"): True, ("alice", "push"): False, ("alice", "create"): False,
           ("bert", "pull"): True, ("bert", "push"): True, ("bert", "create"): False,
           ("nobody", "pull"): False, ("nobody", "push"): False, ("nobody", "create"): False}
+WITH_ALL = {(client, *cell): allowed for client in ThreeClients.NAMES for cell, allowed in RIGHTS.items()}
 SYNC = "/enzi/v0/accounts/acme/teams/{}/memberSyncConfig"
-
-
-def rights(space, registry, passwords):
-    layout = f"oci:{space.file('layout')}:v1"
-
-    def goes(*args):
-        return tool("skopeo", *args, check=None).code == 0
-
-    found = {}
-    for who, password in passwords.items():
-        creds = f"{who}:{password}"
-        source = f"docker://{registry.plain_host}/acme/app:v1"
-        found[who, "pull"] = goes("inspect", "--tls-verify=false", "--creds", creds, source)
-        for what, target in (("push", f"acme/app:{who}"), ("create", f"acme/new-{who}:v1")):
-            found[who, what] = goes("copy", "--dest-tls-verify=false", "--dest-creds", creds, layout,
-                                    f"docker://{registry.plain_host}/{target}")
-    return found
 
 
 def test_both_systems_come_back_with_the_same_rights(space):
@@ -47,12 +33,13 @@ def test_both_systems_come_back_with_the_same_rights(space):
     slapd = Slapd(space.file("slapd"), people=["alice"], groups={"readers": ["alice"]}).start()
     with Provider(space, [identity.https_url + "/enzi/v0/oidc/callback"]) as provider:
         try:
-            story(space, identity, admin, slapd, provider)
+            with ThreeClients(space) as clients:
+                story(space, identity, admin, slapd, provider, clients)
         finally:
             slapd.stop()
 
 
-def story(space, identity, admin, slapd, provider):
+def story(space, identity, admin, slapd, provider, clients):
     password = space.file("password")
     with open(password, "w", encoding="utf-8") as file:
         file.write(PASSWORD + "\n")
@@ -85,9 +72,8 @@ def story(space, identity, admin, slapd, provider):
     Registry(registry, "acme/app").push(Image(label="story"), "v1")
     dtr("grant", "set", "acme/readers", "read-only", "--namespace", "acme", *given, check=0)
     dtr("grant", "set", "acme/builders", "read-write", "--repository", "acme/app", *given, check=0)
-    tool("skopeo", "copy", "--src-tls-verify=false", "--src-creds", f"admin:{identity.password}",
-         f"docker://{registry.plain_host}/acme/app:v1", f"oci:{space.file('layout')}:v1")
-    assert rights(space, registry, passwords) == RIGHTS
+    clients.load(registry, f"admin:{identity.password}")
+    assert clients.rights(registry, passwords) == WITH_ALL
 
     archives = {"dtr": space.file("dtr.tar"), "ucp": space.file("ucp.tar")}
     with open(archives["dtr"], "wb") as out:
@@ -110,6 +96,6 @@ def story(space, identity, admin, slapd, provider):
             check=0)
     registry.start()
     eventually(lambda: requests.get(registry.url + "/v2/_catalog", auth=registry.auth, timeout=30).status_code == 200)
-    assert rights(space, registry, passwords) == RIGHTS
+    assert clients.rights(registry, passwords) == WITH_ALL
     again = Browser(provider).sign_in(identity, "bert")  # the provider's client secret came back, sealed
     assert again.status_code == 200, again.text

@@ -258,6 +258,48 @@ def test_ucp_comes_back_from_its_own_backup(pair, space):
     assert {"later", "olga"} <= {a["name"] for a in known} and "ghost" not in {a["name"] for a in known}
 
 
+def test_a_backup_of_ucp_opens_with_the_passphrase_of_the_environment(space):
+    identity = space.ucp("ucp").start()
+    phrase = {"UCP_PASSPHRASE": "a passphrase of the operators"}
+    archive = space.file("ucp.tar")
+    with open(archive, "wb") as out:
+        ucp("backup", *flags(identity), stdout=out, env=phrase, check=0)
+    identity.stop()
+    signer = ucp("verify", archive, env=phrase, check=0).text.split("signer ")[-1].split()[0]
+    for env in ({}, {"UCP_PASSPHRASE": "another one"}):
+        refused = ucp("restore", "--data-dir", space.file("b"), "--trust", signer, archive, env=env)
+        assert refused.code == 6, refused
+    restored = ucp("restore", "--data-dir", space.file("b"), "--trust", signer, archive, env=phrase, check=0)
+    assert all(line.startswith("ucp: ") for line in restored.err.splitlines()), restored.err
+    again = space.ucp("b").start()
+    again.known_password = identity.password
+    assert ucp("user", "list", *flags(again), check=0).text.startswith("admin")
+
+
+def test_a_backup_without_accounts_takes_them_from_ucp(pair, space):
+    pair.staff()
+    archive, full = space.file("slim.tar"), space.file("full.tar")
+    for file, more in ((full, []), (archive, ["--accounts", "exclude"])):
+        with open(file, "wb") as out:
+            dtr("backup", *flags(pair.identity), *more, stdout=out, check=0)
+    rows = [name.split("/")[1] for name in tool("tar", "-tf", full).text.split() if "/accounts/" in name]
+    assert rows, "they are there if nothing is said"
+    with tarfile.open(archive) as tar:
+        assert not [m.name for m in tar if "/accounts/" in m.name or "access_token" in m.name or "account_secrets" in m.name]
+        assert b"Accounts are not in it" in tar.extractfile(next(m for m in tar if m.name.endswith("RESTORE.txt"))).read()
+    dtr("verify", "--identity", os.path.join(pair.registry.data_dir, "recovery-key"), archive, check=0)
+    pair.registry.stop()
+    shutil.rmtree(pair.registry.data_dir)
+    dtr("restore", *flags(pair.identity), "--data-dir", pair.registry.data_dir, "--dtr-external-url", pair.registry.host, archive,
+        check=0)
+    pair.registry.start()
+    pair.wait()
+    assert pair.rights() == RIGHTS
+    with open(os.devnull, "wb") as out:  # UCP's own have nowhere else to be
+        refused = ucp("backup", "--accounts", "exclude", *flags(pair.identity), stdout=out)
+    assert refused.code == 2
+
+
 def test_accounts_are_mapped_onto_another_ucp(pair, space):
     pair.staff()
     archive = space.file("move.tar")

@@ -341,6 +341,37 @@ TEST_F(Backup, TwoAtOnceAndTooMany) {
     EXPECT_EQ(service.report("none").error().code, ErrorCode::not_found);
 }
 
+TEST_F(Backup, OneAtATimeWhereThatIsSaid) {
+    const Site site = must(open_replica(cluster_one().dir.path()));
+    backup::BackupService service(site->backup_source(), 1);
+    auto first = must(service.start({}));
+    EXPECT_EQ(outcome(service.start({})), "exhausted: a backup is running (hint: wait for its end)");
+    must(drain(*first));
+    EXPECT_FALSE(service.start({})) << "it counts until its reader has gone";
+    first.reset();
+    EXPECT_TRUE(service.start({}));
+}
+
+TEST_F(Backup, AccountsAreLeftOutOnlyWhereTheyAreCopies) {
+    make_source();
+    const Site site = must(open_replica(path));
+    backup::BackupOptions options;
+    options.accounts = false;
+    backup::BackupSource source = site->backup_source();
+    EXPECT_TRUE(
+        outcome(backup::BackupJob::prepare(source, options)).starts_with("refused: the accounts of this registry"));
+    source.accounts_elsewhere = true;
+    const auto job = must(backup::BackupJob::prepare(source, options));
+    archive::StringSink sink;
+    must(job->write(sink));
+    const auto open = open_archive(sink.bytes());
+    EXPECT_FALSE(open.header.accounts);
+    EXPECT_TRUE(open.header.account_tables.empty());
+    EXPECT_EQ(sink.bytes().find("accounts/accounts"), std::string::npos);
+    EXPECT_EQ(sink.bytes().find("secrets/access_tokens"), std::string::npos);
+    EXPECT_TRUE(verify_at(3, sink.bytes(), with_recovery_key(path)));
+}
+
 TEST_F(Backup, AnAbandonedStreamEnds) {
     make_source();
     const Site site = must(open_replica(path));
