@@ -200,7 +200,7 @@ Result<std::vector<ReplicaRecord>> UcpAuthority::replicas() {
 }
 
 Result<ReplicaToken> UcpAuthority::issue_token(std::string_view replica_id, std::string_view username,
-                                               TokenPurpose purpose) {
+                                               TokenGrant grant) {
     DTR_ASSIGN(auto all, replicas());
     std::sort(all.begin(), all.end(),
               [](const ReplicaRecord& a, const ReplicaRecord& b) { return a.last_seen > b.last_seen; });
@@ -217,19 +217,19 @@ Result<ReplicaToken> UcpAuthority::issue_token(std::string_view replica_id, std:
     const Micros now = clock_.monotonic();
     std::erase_if(issued_, [&](const auto& one) { return one.second.until <= now; });
     if (issued_.size() >= kTokensMax) return fail(ErrorCode::exhausted, "too many tokens are in use", "try again soon");
-    issued_[std::string(Digest::of(issued.token.expose()).hex())] = {chosen->service_id, std::string(username), purpose,
+    issued_[std::string(Digest::of(issued.token.expose()).hex())] = {chosen->service_id, std::string(username), grant,
                                                                      now + kReplicaTokenLifetime};
     return issued;
 }
 
-std::optional<TokenPurpose> UcpAuthority::check_token(std::string_view service_id, std::string_view username,
-                                                      const Secret& token) {
+std::optional<TokenGrant> UcpAuthority::check_token(std::string_view service_id, std::string_view username,
+                                                    const Secret& token) {
     const std::string hash(Digest::of(token.expose()).hex());
     const MutexLock lock(mutex_);
     const auto found = issued_.find(hash);
     if (found == issued_.end() || found->second.until <= clock_.monotonic()) return std::nullopt;
     if (found->second.service_id != service_id || found->second.username != username) return std::nullopt;
-    return found->second.purpose;
+    return found->second.grant;
 }
 
 Result<Secret> UcpAuthority::escrow_key() {

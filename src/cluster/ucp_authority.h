@@ -52,6 +52,13 @@ enum class TokenPurpose { backup, manage };
 std::optional<TokenPurpose> parse_token_purpose(std::string_view text);
 std::string_view to_string(TokenPurpose purpose);
 
+// What a token stands for: its purpose, and whether it was given to a password rather than to another token.
+struct TokenGrant {
+    TokenPurpose purpose = TokenPurpose::backup;
+    bool by_password = false;
+    friend bool operator==(const TokenGrant&, const TokenGrant&) = default;
+};
+
 struct ReplicaToken {
     ReplicaRecord replica;
     Secret token;
@@ -75,10 +82,9 @@ class UcpAuthority {
     Status record_replica(ReplicaRecord replica);
     Result<std::vector<ReplicaRecord>> replicas();
     // For the replica of that id, or with an empty one for the one last seen. not_found, unavailable: none was seen lately.
-    Result<ReplicaToken> issue_token(std::string_view replica_id, std::string_view username, TokenPurpose purpose);
+    Result<ReplicaToken> issue_token(std::string_view replica_id, std::string_view username, TokenGrant grant);
     // Nothing if it is none, is over, is another's or for another service's replica.
-    std::optional<TokenPurpose> check_token(std::string_view service_id, std::string_view username,
-                                            const Secret& token);
+    std::optional<TokenGrant> check_token(std::string_view service_id, std::string_view username, const Secret& token);
 
     // `identity_file` holds the private half of `recipient`. invalid if it does not.
     Status escrow(std::string_view cluster_id, const Secret& identity_file, std::string_view actor);
@@ -89,7 +95,7 @@ class UcpAuthority {
     struct Issued {
         std::string service_id;
         std::string username;
-        TokenPurpose purpose = TokenPurpose::backup;
+        TokenGrant grant;
         Micros until = 0;  // monotonic
     };
     Result<Registration> certify(Service service);

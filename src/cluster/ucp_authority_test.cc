@@ -20,6 +20,9 @@ using testing::IsEmpty;
 using testing::SizeIs;
 using testing::StartsWith;
 
+constexpr TokenGrant kBackup{TokenPurpose::backup, true};
+constexpr TokenGrant kManage{TokenPurpose::manage, false};
+
 class UcpAuthorityTest : public testing::Test {
   protected:
     UcpAuthorityTest() {
@@ -62,19 +65,19 @@ TEST_F(UcpAuthorityTest, AServiceIsOfACluster) {
 
 TEST_F(UcpAuthorityTest, AReplicaIsFoundByItsIdOrAsTheOneSeenLast) {
     const std::string service = registered("one");
-    EXPECT_THAT(outcome(ucp_.issue_token("", "admin", TokenPurpose::backup)), StartsWith("unavailable"));
+    EXPECT_THAT(outcome(ucp_.issue_token("", "admin", kBackup)), StartsWith("unavailable"));
     must(ucp_.record_replica(replica(service, "aaaaaaaaaaaa")));
     clock_.advance(kSecond);
     must(ucp_.record_replica(replica(service, "bbbbbbbbbbbb")));
-    EXPECT_EQ(must(ucp_.issue_token("", "admin", TokenPurpose::backup)).replica.id, "bbbbbbbbbbbb");
+    EXPECT_EQ(must(ucp_.issue_token("", "admin", kBackup)).replica.id, "bbbbbbbbbbbb");
     clock_.advance(kSecond);
     must(ucp_.record_replica(replica(service, "aaaaaaaaaaaa")));
-    EXPECT_EQ(must(ucp_.issue_token("", "admin", TokenPurpose::backup)).replica.id, "aaaaaaaaaaaa");
-    EXPECT_EQ(must(ucp_.issue_token("bbbbbbbbbbbb", "admin", TokenPurpose::backup)).replica.ca_pem, cluster_ca_);
-    EXPECT_THAT(outcome(ucp_.issue_token("cccccccccccc", "admin", TokenPurpose::backup)), StartsWith("not_found"));
+    EXPECT_EQ(must(ucp_.issue_token("", "admin", kBackup)).replica.id, "aaaaaaaaaaaa");
+    EXPECT_EQ(must(ucp_.issue_token("bbbbbbbbbbbb", "admin", kBackup)).replica.ca_pem, cluster_ca_);
+    EXPECT_THAT(outcome(ucp_.issue_token("cccccccccccc", "admin", kBackup)), StartsWith("not_found"));
     clock_.advance(121 * kSecond);
-    EXPECT_THAT(outcome(ucp_.issue_token("", "admin", TokenPurpose::backup)), StartsWith("unavailable"));
-    EXPECT_TRUE(ucp_.issue_token("bbbbbbbbbbbb", "admin", TokenPurpose::backup)) << "it was asked for by name";
+    EXPECT_THAT(outcome(ucp_.issue_token("", "admin", kBackup)), StartsWith("unavailable"));
+    EXPECT_TRUE(ucp_.issue_token("bbbbbbbbbbbb", "admin", kBackup)) << "it was asked for by name";
 }
 
 TEST_F(UcpAuthorityTest, AReplicaIsWhatItSaysOnlyIfItIsWellFormed) {
@@ -105,7 +108,7 @@ TEST_F(UcpAuthorityTest, NobodyTakesTheIdOfAReplicaThatRuns) {
     // That somebody tried does not keep the place.
     clock_.advance(61 * kSecond);
     must(ucp_.record_replica(replica(two)));
-    EXPECT_EQ(must(ucp_.issue_token("0123456789ab", "admin", TokenPurpose::backup)).replica.service_id, two);
+    EXPECT_EQ(must(ucp_.issue_token("0123456789ab", "admin", kBackup)).replica.service_id, two);
     // Another process of UCP knows it from the store.
     UcpAuthority again(*config_, *meta_, clock_, random_);
     EXPECT_FALSE(again.record_replica(replica(one)));
@@ -115,13 +118,13 @@ TEST_F(UcpAuthorityTest, ATokenIsForOnePersonAtOneServiceAndAMinute) {
     const std::string one = registered("one");
     const std::string two = registered("two");
     must(ucp_.record_replica(replica(one)));
-    const Secret token = must(ucp_.issue_token("0123456789ab", "alice", TokenPurpose::manage)).token;
-    EXPECT_EQ(ucp_.check_token(one, "alice", token), TokenPurpose::manage);
+    const Secret token = must(ucp_.issue_token("0123456789ab", "alice", kManage)).token;
+    EXPECT_EQ(ucp_.check_token(one, "alice", token), kManage);
     EXPECT_EQ(ucp_.check_token(two, "alice", token), std::nullopt);
     EXPECT_EQ(ucp_.check_token(one, "admin", token), std::nullopt);
     EXPECT_EQ(ucp_.check_token(one, "alice", Secret(std::string(token.expose()) + "x")), std::nullopt);
     clock_.advance(59 * kSecond);
-    EXPECT_EQ(ucp_.check_token(one, "alice", token), TokenPurpose::manage);
+    EXPECT_EQ(ucp_.check_token(one, "alice", token), kManage);
     clock_.advance(kSecond);
     EXPECT_EQ(ucp_.check_token(one, "alice", token), std::nullopt);
 }

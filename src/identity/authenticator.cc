@@ -95,7 +95,8 @@ Result<Principal> Authenticator::authenticate(std::string_view username, const S
                                           : by_password(username, password, peer, source, key);
     if (!principal) return principal;
     forgive(source);
-    if (principal->by_token) return principal;  // it may be one for a minute
+    // A token of the delegate's may be one for a minute.
+    if (principal->by_token || (delegate_ != nullptr && looks_like_access_token(password.expose()))) return principal;
     // The source may have changed the account.
     DTR_ASSIGN(const std::int64_t version_now, version_.current());
     remember(key, *principal, version_now);

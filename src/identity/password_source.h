@@ -13,7 +13,7 @@ namespace dtr::identity {
 struct CheckedAccount {
     CheckedAccount(meta::Account as) : account(std::move(as)) {}  // NOLINT(google-explicit-constructor): usual
     meta::Account account;
-    bool by_token = false;     // it was an access token, or one for a minute
+    bool by_token = false;     // it was an access token, or one for a minute that was given to one
     bool backup_only = false;  // that opens backups alone
 };
 

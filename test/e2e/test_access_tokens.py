@@ -119,7 +119,7 @@ def test_a_token_revoked_since_is_named_when_a_rewind_makes_it_valid_again(serve
     make(server, "kept")
     make(server, "revoked later")
     server.backup(space.file("b.tar"))
-    gone = [one for one in ids(server) if one[2] == "revoked later"][0][0]
+    gone = [one for one in ids(server) if one[3] == "revoked later"][0][0]
     dtr("token", "revoke", gone, *server.cli_auth(), check=0)
     server.stop()
     key = os.path.join(server.data_dir, "recovery-key")

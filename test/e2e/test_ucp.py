@@ -71,7 +71,8 @@ class Pair:
         for team, member in (("readers", "rita"), ("builders", "bert")):
             self.ucp("team", "create", f"acme/{team}")
             self.ucp("team", "add-member", f"acme/{team}", member)
-        eventually(lambda: self.status("bert", PASSWORD) == 200)
+        builders = self.registry.url + "/enzi/v0/accounts/acme/teams/builders/members"
+        eventually(lambda: "bert" in requests.get(builders, auth=self.registry.auth, timeout=30).text)
         image = Registry(self.registry, "acme/app").push(Image(label="first"), "v1")
         dtr("grant", "set", "acme/readers", "read-only", "--namespace", "acme", *flags(self.identity), check=0)
         dtr("grant", "set", "acme/builders", "read-write", "--repository", "acme/app", *flags(self.identity), check=0)
@@ -208,6 +209,11 @@ def test_a_token_for_backups_reads_backups_and_nothing_else(pair, space):
     for command in (["gc"], ["repo", "list"], ["user", "list"], ["backup", "--secrets", "plaintext"]):
         refused = dtr(*command, *given, stdout=subprocess.DEVNULL)
         assert refused.code == 6, f"{command}: {refused}"
+    # With the password all of it can be had through UCP, and what is for passwords alone as well.
+    for command in (["backup", "--secrets", "plaintext"], ["dumpcerts"]):
+        dtr(*command, *flags(pair.identity), "--output", space.file(command[0] + "-in-clear"), check=0)
+    label = dtr("token", "create", "--label", "by dtr", *flags(pair.identity))
+    assert label.code == 0 and pair.status("admin", label.text.strip()) == 200, label
     released = requests.post(pair.identity.https_url + "/enzi/v0/escrow/release", verify=False, timeout=30,
                              json={"recipient": "age1x"}, auth=("admin", token))
     assert released.status_code == 403
@@ -265,7 +271,7 @@ def test_a_backup_of_ucp_opens_with_the_passphrase_of_the_environment(space):
     with open(archive, "wb") as out:
         ucp("backup", *flags(identity), stdout=out, env=phrase, check=0)
     identity.stop()
-    signer = ucp("verify", archive, env=phrase, check=0).text.split("signer ")[-1].split()[0]
+    signer = ucp("verify", archive, env=phrase, check=0).text.split("signer ")[-1].split(",")[0]
     for env in ({}, {"UCP_PASSPHRASE": "another one"}):
         refused = ucp("restore", "--data-dir", space.file("b"), "--trust", signer, archive, env=env)
         assert refused.code == 6, refused

@@ -49,7 +49,7 @@ class ThreeClients:
         policy = ["--signature-policy", self.space.file("policy.json")]
         yield "pull", goes("podman", "pull", *given, *policy, f"{host}/acme/app:v1", env=self.podman_env)
         for what, target in self.targets(host, who, "podman"):
-            yield what, goes("podman", "push", *given, "localhost/local/app:v1", f"docker://{target}", env=self.podman_env)
+            yield what, goes("podman", "push", *given, "docker.io/local/app:v1", f"docker://{target}", env=self.podman_env)
 
     def docker(self, host, who, password):
         self.engine("login", "-u", who, "--password-stdin", host, stdin=password.encode())

@@ -74,7 +74,7 @@ Result<Secret> read_passphrase(std::string& body) {
 // Who may read a backup and nothing else must not choose who can open what is secret in it.
 Status check_operator(const identity::Principal& principal, const http::Request& request,
                       const backup::BackupOptions& options) {
-    if (!principal.backup_only) return {};
+    if (!principal.backup_only || !principal.by_token) return {};  // UCP gave it to a password
     if (options.secrets != archive::SecretPolicy::plaintext && options.recipients.empty() && !request.has_body)
         return {};
     return fail(ErrorCode::denied, "a token for backups gets secrets sealed to the cluster's recovery key only",

@@ -108,7 +108,8 @@ http::Response give_token(const Asked& asked, const json::object& fields) {
                 fmt::format("this is replica {}, not {}", asked.services.replica_id, id.substr(0, 64)));
         return json_response(200, json::object{{"embedded", true}, {"id", asked.services.replica_id}});
     }
-    const auto issued = asked.ucp.issue_token(id, asked.caller.principal.name, *purpose);
+    const auto issued =
+        asked.ucp.issue_token(id, asked.caller.principal.name, {*purpose, !asked.caller.principal.by_token});
     if (!issued) return error_response(issued.error(), "NO_SUCH_REPLICA", "INVALID");
     json::object answer = describe(issued->replica);
     answer["token"] = issued->token.expose();
@@ -194,13 +195,13 @@ http::Reply feed(const Asked& asked) {
 http::Response log_in(const Asked& asked, const cluster::Service& service, const json::object& fields) {
     const std::string username = text_field(fields, "username");
     const Secret password(text_field(fields, "password"));
-    const auto purpose = asked.ucp.check_token(service.id, username, password);
+    const auto grant = asked.ucp.check_token(service.id, username, password);
     identity::Principal principal;
-    if (purpose) {
+    if (grant) {
         const auto account = asked.services.accounts.find(username);
         if (!account) return failed({ErrorCode::unauthenticated, "login: the account is gone", {}});
-        principal = {account->id, account->name, account->is_admin, false, true};
-        principal.backup_only = *purpose == cluster::TokenPurpose::backup;
+        principal = {account->id, account->name, account->is_admin, false, !grant->by_password};
+        principal.backup_only = grant->purpose == cluster::TokenPurpose::backup;
     } else {
         auto known = asked.services.authenticator.authenticate(username, password, text_field(fields, "address"));
         if (!known) return failed(known.error());
