@@ -9,7 +9,6 @@ from harness import DTR, Peer, Workspace
 from oci import Registry
 
 _numbers = itertools.count(1)
-_figures = []
 
 
 def pytest_configure(config):
@@ -29,14 +28,16 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.fixture
-def figure():
+def figure(record_property):
     """Takes a sentence with numbers that is shown at the end, also if all is well."""
-    return _figures.append
+    return lambda sentence: record_property("figure", sentence)
 
 
 def pytest_terminal_summary(terminalreporter):
-    for line in _figures:
-        terminalreporter.write_line(f"figure: {line}")
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties:
+            if name == "figure" and report.when == "call":
+                terminalreporter.write_line(f"figure: {value}")
 
 
 @pytest.fixture(scope="module")
