@@ -192,7 +192,8 @@ Status Connection::find_replica() {
 }
 
 Result<HttpCall> Connection::call(std::string method, const std::string& path) {
-    if (path.starts_with("/enzi/") || program_name() == "ucp") return call_ucp(std::move(method), path);
+    if (path.starts_with("/enzi/") || (program_name() == "ucp" && !at_replica))
+        return call_ucp(std::move(method), path);
     DTR_TRY(find_replica());
     if (embedded_) return call_ucp(std::move(method), path);
     HttpCall call;

@@ -22,6 +22,7 @@ struct Connection {
     bool insecure = false;
     bool may_ask = true;             // on the terminal, for address and name
     std::string replica_id;          // whom calls are for; empty: any
+    bool at_replica = false;         // UCP itself cannot answer, whichever program asks
     std::string purpose = "manage";  // of the token that is shown to it: "manage" or "backup"
 
     void add_options(CLI::App& command);

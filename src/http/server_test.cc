@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "http/testing.h"
+#include "test/support/sanitized.h"
 #include "test/support/temp_dir.h"
 
 namespace dtr::http {
@@ -199,7 +200,7 @@ TEST(HttpServer, TakesLargeBodiesInBoundedMemory) {
         EXPECT_EQ(record.bytes, kTotal);
         EXPECT_TRUE(record.good);
     }
-    if (!kSanitized) {
+    if (!dtr::test::kSanitized) {
         EXPECT_LT(resident_peak_kib() - before, 16U << 10);
     }
 }

@@ -75,7 +75,7 @@ class Pair:
         eventually(lambda: "bert" in requests.get(builders, auth=self.registry.auth, timeout=30).text)
         image = Registry(self.registry, "acme/app").push(Image(label="first"), "v1")
         dtr("grant", "set", "acme/readers", "read-only", "--namespace", "acme", *flags(self.identity), check=0)
-        dtr("grant", "set", "acme/builders", "read-write", "--repository", "acme/app", *flags(self.identity), check=0)
+        self.ucp("grant", "set", "acme/builders", "read-write", "--repository", "acme/app")
         return image
 
     def rights(self):

@@ -9,6 +9,7 @@
 
 #include "archive/tar.h"
 #include "backup/verify.h"
+#include "test/support/sanitized.h"
 #include "test/sweep/sample.h"
 
 namespace dtr::test {
@@ -31,11 +32,7 @@ bool is_refusal(ErrorCode code) {
 }
 
 // Under a sanitizer each try costs ten times as much: every n-th is tried then.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::size_t kStep = 11;
-#else
-constexpr std::size_t kStep = 1;
-#endif
+constexpr std::size_t kStep = kSanitized ? 11 : 1;
 
 class Tally {
   public:

@@ -169,7 +169,7 @@ std::optional<http::Reply> handle_directory(Services& services, const http::Requ
     const bool is_job = request.path == kJobsPath || request.path.starts_with(std::string(kJobsPath) + "/");
     if (!is_job && !request.path.starts_with(kSettingsPath)) return std::nullopt;
     const std::string_view rest = is_job ? "" : std::string_view(request.path).substr(kSettingsPath.size());
-    if (services.directory == nullptr || (!is_job && rest != "" && rest != "/tryLogin" && rest != "/sync"))
+    if (services.directory == nullptr || (!is_job && !rest.empty() && rest != "/tryLogin" && rest != "/sync"))
         return error_response(404, "NOT_FOUND", "no such resource");
     if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
     if (caller.principal.by_token)

@@ -50,6 +50,7 @@ void add_ucp_commands(Program& program) {
     add_user(program);
     add_org(program);
     add_team(program);
+    add_grant(program);
     add_status(program);
     add_token(program);
     add_oidc(program);

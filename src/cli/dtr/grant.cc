@@ -102,6 +102,7 @@ void add_grant(Program& program) {
     group->require_subcommand(1);
     const auto add = [&](const char* name, const char* help, std::function<Status(GrantCommand&)> action) {
         auto added = add_action<GrantCommand>(program, *group, name, help, std::move(action));
+        added.command->connection.at_replica = true;
         added.app->add_option("ORG/TEAM", added.command->team, "The team with its organization: acme/builders")
             ->required(std::string_view(name) != "list");
         added.app->add_option("--repository", added.command->repository, "One repository: acme/app");
