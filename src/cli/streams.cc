@@ -80,6 +80,10 @@ Status OutputSink::write(std::string_view bytes) {
         bytes.remove_prefix(static_cast<std::size_t>(n));
         written_ += static_cast<std::uint64_t>(n);
     }
+    if (!path_.empty() && written_ - written_back_ >= kWritebackBytes) {
+        real_disk().start_writeback(fd_, written_back_, written_ - written_back_);
+        written_back_ = written_;
+    }
     return {};
 }
 

@@ -47,6 +47,7 @@ class OutputSink final : public archive::ByteSink {
     int fd_;
     std::string path_;
     std::uint64_t written_ = 0;
+    std::uint64_t written_back_ = 0;
 };
 
 // A file the operator named, which may be a link; exhausted over `limit` bytes.

@@ -123,6 +123,10 @@ class RealDisk final : public Disk {
 
 }  // namespace
 
+void Disk::start_writeback(int fd, std::uint64_t offset, std::uint64_t length) {
+    (void)::sync_file_range(fd, static_cast<off64_t>(offset), static_cast<off64_t>(length), SYNC_FILE_RANGE_WRITE);
+}
+
 Disk& real_disk() {
     static RealDisk disk;
     return disk;

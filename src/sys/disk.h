@@ -27,6 +27,9 @@ struct DiskSpace {
     std::uint64_t total_bytes = 0;
 };
 
+// Of a long file the disk is told in steps of so many bytes.
+inline constexpr std::uint64_t kWritebackBytes = 8U << 20;
+
 class Disk {
   public:
     virtual ~Disk() = default;
@@ -37,6 +40,8 @@ class Disk {
     virtual Status write_all(int fd, std::string_view bytes) = 0;  // at the descriptor's position
     virtual Result<std::size_t> read_at(int fd, char* out, std::size_t count, std::uint64_t offset) = 0;
     virtual Status truncate(int fd, std::uint64_t size) = 0;  // and moves the position there
+    // The disk may begin with these bytes, so that sync() has less left to wait for. Promises nothing, and cannot fail.
+    virtual void start_writeback(int fd, std::uint64_t offset, std::uint64_t length);
     virtual Status sync(int fd) = 0;
     virtual Status sync_directory(const std::string& path) = 0;
     virtual Status rename(const std::string& from, const std::string& to) = 0;

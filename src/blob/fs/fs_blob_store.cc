@@ -49,11 +49,15 @@ Status publish(Disk& disk, const Layout& layout, const std::string& from, const 
 class FsBlobWriter final : public BlobWriter {
   public:
     FsBlobWriter(Disk& disk, const Layout& layout, UniqueFd fd, std::string path, std::uint64_t offset)
-        : disk_(disk), layout_(layout), fd_(std::move(fd)), path_(std::move(path)), offset_(offset) {}
+        : disk_(disk), layout_(layout), fd_(std::move(fd)), path_(std::move(path)), offset_(offset), written_back_(offset) {}
 
     Status append(std::string_view bytes) override {
         DTR_TRY(disk_.write_all(fd_.get(), bytes));
         offset_ += bytes.size();
+        if (offset_ - written_back_ >= kWritebackBytes) {
+            disk_.start_writeback(fd_.get(), written_back_, offset_ - written_back_);
+            written_back_ = offset_;
+        }
         return {};
     }
     [[nodiscard]] std::uint64_t offset() const override { return offset_; }
@@ -72,6 +76,7 @@ class FsBlobWriter final : public BlobWriter {
     UniqueFd fd_;
     std::string path_;
     std::uint64_t offset_;
+    std::uint64_t written_back_;  // the disk was told of what lies before it
 };
 
 class FsBlobStore final : public BlobStore {
