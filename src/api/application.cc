@@ -19,6 +19,10 @@ http::Work Application::classify(const http::Request& request) {
     return bytes || work ? http::Work::long_transfer : http::Work::short_lookup;
 }
 
+std::optional<http::Response> Application::try_now(const http::Request& request) {
+    return services_.is_ucp ? std::nullopt : oci::try_now(services_, request);
+}
+
 http::Reply Application::handle(http::Request request) {
     if (services_.is_ucp &&
         (request.path.starts_with("/v2/") || request.path == "/v2" || request.path == "/auth/token"))

@@ -14,6 +14,7 @@ class Application final : public http::Handler {
     explicit Application(Services services) : services_(std::move(services)), metrics_(services_.version) {}
 
     http::Work classify(const http::Request& request) override;
+    std::optional<http::Response> try_now(const http::Request& request) override;
     http::Reply handle(http::Request request) override;
     http::Response refusal(int status, std::string_view detail) override;
     void answered(const http::Request& request, int status, std::uint64_t bytes, Micros duration) override;

@@ -76,6 +76,15 @@ Result<Caller> identify(Services& services, const http::Request& request) {
     return fail(ErrorCode::unauthenticated, "only Bearer and Basic credentials are understood");
 }
 
+std::optional<Caller> identify_now(Services& services, const http::Request& request) {
+    const std::string_view header = request.header("Authorization");
+    if (header.empty()) return Caller{identity::anonymous_principal(), nullptr};
+    if (!starts_with_scheme(header, "bearer")) return std::nullopt;
+    identity::ClaimsPtr claims = services.tokens.try_cached(after_scheme(header));
+    if (claims == nullptr || (!claims->principal.anonymous && !require_accounts(services))) return std::nullopt;
+    return Caller{claims->principal, std::move(claims)};
+}
+
 Result<identity::Principal> with_rights(Services& services, const Caller& caller) {
     identity::Principal principal = caller.principal;
     DTR_TRY(services.policy.look_up(principal));

@@ -24,6 +24,8 @@ Status require_accounts(const Services& services);
 
 // unauthenticated: credentials were given and are wrong; exhausted: too many tries. No credentials: anonymous.
 Result<Caller> identify(Services& services, const http::Request& request);
+// From memory alone: nothing if that is not enough. Never blocks.
+std::optional<Caller> identify_now(Services& services, const http::Request& request);
 
 // The caller's principal with what its organisations and teams give it, for decisions that a token's scopes do not cover.
 Result<identity::Principal> with_rights(Services& services, const Caller& caller);

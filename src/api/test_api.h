@@ -38,6 +38,7 @@ struct Answer {
     std::string body;
     std::uint64_t length = 0;  // as Content-Length would say
     bool broken = false;       // the body ended in an error
+    bool at_once = false;      // from memory, on what would be an I/O thread
 
     [[nodiscard]] std::string header(std::string_view name) const {
         for (const auto& [key, value] : headers)
@@ -131,7 +132,13 @@ class Call {
         return *this;
     }
 
+    // As the server asks: first for what can be answered at once.
     [[nodiscard]] Answer to(Application& application) const {
+        if (auto response = application.try_now(request_)) {
+            Answer answer = taken(std::move(*response));
+            answer.at_once = true;
+            return answer;
+        }
         http::Reply reply = application.handle(request_);
         if (auto* sink = std::get_if<std::unique_ptr<http::BodySink>>(&reply)) {
             EXPECT_TRUE(request_.has_body) << "a sink for a request without a body";

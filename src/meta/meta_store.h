@@ -222,6 +222,9 @@ class MetaStore {
     virtual Result<Epoch> epoch() = 0;
     virtual Status set_epoch(const Epoch& epoch) = 0;
     [[nodiscard]] virtual int schema_version() const = 0;
+    // Grows with every commit before the call that made it returns: what was read after a revision was asked for still
+    // holds while it is the same. Nothing where others may write, too. Never blocks.
+    [[nodiscard]] virtual std::optional<std::uint64_t> revision() const { return std::nullopt; }
 };
 
 // Fills an empty database that nothing serves yet: the staging side of a restore. Rows are not logged; batches are

@@ -173,6 +173,8 @@ class Database {
     virtual Status write(Durability durability, FunctionRef<Status(Transaction&)> work) = 0;
     // A repeatable read that neither disturbs writers nor sees them. One thread at a time.
     virtual Result<std::unique_ptr<Connection>> open_snapshot() = 0;
+    // See MetaStore::revision().
+    [[nodiscard]] virtual std::optional<std::uint64_t> revision() const { return std::nullopt; }
 };
 
 }  // namespace dtr::meta::sql

@@ -42,6 +42,7 @@ class SqlMetaStore final : public MetaStore {
     Result<Epoch> epoch() override;
     Status set_epoch(const Epoch& epoch) override;
     [[nodiscard]] int schema_version() const override { return kSchemaVersion; }
+    [[nodiscard]] std::optional<std::uint64_t> revision() const override { return database_->revision(); }
 
   private:
     std::unique_ptr<sql::Database> database_;

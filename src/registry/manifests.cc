@@ -10,6 +10,13 @@ std::size_t cost(const std::string& bytes) {
     return bytes.size() + 512;
 }
 
+// Neither a name nor a reference has a line's end in it.
+std::string key_of(std::string_view repository, std::string_view reference) {
+    std::string key;
+    key.reserve(repository.size() + 1 + reference.size());
+    return key.append(repository).append("\n").append(reference);
+}
+
 }  // namespace
 
 ManifestBytes ManifestCache::find(const Digest& digest) {
@@ -32,6 +39,33 @@ void ManifestCache::add(const Digest& digest, ManifestBytes bytes) {
         index_.erase(order_.back().digest);
         order_.pop_back();
     }
+}
+
+std::shared_ptr<const RecentManifests::Found> RecentManifests::find(std::string_view repository,
+                                                                    std::string_view reference,
+                                                                    std::uint64_t revision) {
+    const std::string key = key_of(repository, reference);
+    const MutexLock lock(mutex_);
+    const Entry* entry = found_.find(key);
+    return entry == nullptr || entry->revision != revision ? nullptr : entry->found;
+}
+
+void RecentManifests::add(std::string_view reference, std::uint64_t revision, Found found) {
+    std::string key = key_of(found.repository.name, reference);
+    auto shared = std::make_shared<const Found>(std::move(found));
+    const MutexLock lock(mutex_);
+    found_.put(std::move(key), {revision, std::move(shared)});
+}
+
+std::shared_ptr<const RecentManifests::Found> Manifests::recall(std::string_view repository,
+                                                                std::string_view reference) {
+    const auto revision = context_.meta.revision();
+    return revision ? recent_.find(repository, reference, *revision) : nullptr;
+}
+
+void Manifests::remember(std::string_view reference, std::optional<std::uint64_t> revision,
+                         RecentManifests::Found found) {
+    if (revision) recent_.add(reference, *revision, std::move(found));
 }
 
 Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_view bytes) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "identity/lru_cache.h"
 #include "registry/context.h"
 
 namespace dtr::registry {
@@ -53,6 +54,27 @@ class ManifestCache {
     const std::size_t bytes_max_;
 };
 
+// What a name stood for when it was last read, for answers that must not wait. Thread-safe; no method blocks.
+class RecentManifests {
+  public:
+    struct Found {
+        meta::Repository repository;
+        meta::Manifest row;
+    };
+    explicit RecentManifests(std::size_t capacity) : found_(capacity) {}
+    // Null unless it was read at this revision of the store.
+    std::shared_ptr<const Found> find(std::string_view repository, std::string_view reference, std::uint64_t revision);
+    void add(std::string_view reference, std::uint64_t revision, Found found);
+
+  private:
+    struct Entry {
+        std::uint64_t revision = 0;
+        std::shared_ptr<const Found> found;
+    };
+    Mutex mutex_;
+    identity::LruCache<Entry> found_ GUARDED_BY(mutex_);
+};
+
 class Manifests {
   public:
     explicit Manifests(Context& context) : context_(context), cache_(context.settings.manifest_cache_bytes) {}
@@ -63,11 +85,18 @@ class Manifests {
     Result<StoredManifest> get_tagged(std::string_view repository, std::string_view tag);
     Result<ManifestBytes> bytes_of(const meta::Manifest& row);
 
+    // Of a tag or digest that was looked up since the last change of anything: null if it was not. Never blocks.
+    std::shared_ptr<const RecentManifests::Found> recall(std::string_view repository, std::string_view reference);
+    // `revision`: of the metadata, asked for before the rows were read.
+    void remember(std::string_view reference, std::optional<std::uint64_t> revision, RecentManifests::Found found);
+    ManifestBytes recall_bytes(const Digest& digest) { return cache_.find(digest); }  // null; never blocks
+
   private:
     Result<meta::ManifestPutOutcome> store(meta::ManifestPut& put, std::string_view bytes, std::string_view actor);
 
     Context& context_;
     ManifestCache cache_;
+    RecentManifests recent_{8192};
 };
 
 }  // namespace dtr::registry

@@ -454,6 +454,19 @@ TEST_P(MetaStoreTest, EpochIsKept) {
     EXPECT_EQ((*store_->changes().cut())->position().epoch, 3);
 }
 
+TEST_P(MetaStoreTest, TheRevisionGrowsWithEveryCommitBeforeItIsAcknowledged) {
+    const auto first = store_->revision();
+    if (!first) GTEST_SKIP() << "others may write, too";
+    ASSERT_TRUE(store_->repositories().create("a/b", false, ""));
+    const auto second = store_->revision();
+    EXPECT_GT(second, first);
+    ASSERT_TRUE(store_->repositories().find("a/b"));
+    EXPECT_EQ(store_->revision(), second) << "reading changes nothing";
+    ASSERT_TRUE(store_->uploads().remove("none"));
+    ASSERT_TRUE(store_->repositories().set_public("a/b", true, ""));
+    EXPECT_GT(store_->revision(), second);
+}
+
 // --- the collector ---
 
 class CollectorTest : public MetaStoreFixture {

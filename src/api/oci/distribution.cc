@@ -44,6 +44,9 @@ Result<std::size_t> page_size(const http::Request& request, std::size_t standard
 
 namespace {
 
+constexpr const char* kVersionHeader = "Docker-Distribution-Api-Version";
+constexpr const char* kVersion = "registry/2.0";
+
 http::Response base(Services& services, const http::Request& request, const Caller& caller) {
     if (request.method != "GET" && request.method != "HEAD") return method_not_allowed("GET, HEAD");
     if (caller.principal.anonymous && !caller.claims) return api::refuse(services, request, caller, {});
@@ -54,9 +57,10 @@ http::Response base(Services& services, const http::Request& request, const Call
 }
 
 http::Reply dispatch(Services& services, const http::Request& request, const Route& route, const Caller& caller) {
+    const auto revision = services.registry.meta().revision();
     const auto existing = services.registry.meta().repositories().find(route.repository);
     if (!existing && existing.error().code != ErrorCode::not_found) return error_response(existing.error());
-    const Exchange exchange{services, request, route, caller, existing ? &*existing : nullptr};
+    const Exchange exchange{services, request, route, caller, existing ? &*existing : nullptr, revision};
     switch (exchange.route.resource) {
         case Resource::blob:
             return handle_blob(exchange);
@@ -78,11 +82,21 @@ http::Reply dispatch(Services& services, const http::Request& request, const Rou
 }
 
 void mark(http::Reply& reply) {
-    if (auto* response = std::get_if<http::Response>(&reply))
-        response->set("Docker-Distribution-Api-Version", "registry/2.0");
+    if (auto* response = std::get_if<http::Response>(&reply)) response->set(kVersionHeader, kVersion);
 }
 
 }  // namespace
+
+std::optional<http::Response> try_now(Services& services, const http::Request& request) {
+    if ((request.method != "GET" && request.method != "HEAD") || request.has_body) return std::nullopt;
+    const auto route = parse_route(request.path);
+    if (!route || route->resource != Resource::manifest) return std::nullopt;
+    const auto caller = identify_now(services, request);
+    if (!caller) return std::nullopt;
+    auto response = recall_manifest(services, request, *route, *caller);
+    if (response) response->set(kVersionHeader, kVersion);
+    return response;
+}
 
 http::Reply handle(Services& services, const http::Request& request, const Route& route) {
     auto caller = identify(services, request);

@@ -14,7 +14,8 @@ struct Exchange {
     const http::Request& request;
     const Route& route;
     const Caller& caller;
-    const meta::Repository* existing;  // null: there is no such repository (yet)
+    const meta::Repository* existing;            // null: there is no such repository (yet)
+    std::optional<std::uint64_t> revision = {};  // of the metadata, before anything was read
 
     [[nodiscard]] bool is(std::string_view method) const { return request.method == method; }
     [[nodiscard]] bool may(identity::Action action) const;
@@ -24,6 +25,11 @@ struct Exchange {
 
 // Answers any path below /v2/.
 http::Reply handle(Services& services, const http::Request& request, const Route& route);
+
+// What can be answered from memory alone: a manifest that was read since the last change of anything. Never blocks.
+std::optional<http::Response> try_now(Services& services, const http::Request& request);
+std::optional<http::Response> recall_manifest(Services& services, const http::Request& request, const Route& route,
+                                              const Caller& caller);
 
 http::Reply handle_blob(const Exchange& exchange);
 http::Reply handle_uploads(const Exchange& exchange);  // POST

@@ -23,6 +23,29 @@ http::Response unknown_manifest(const Exchange& exchange) {
         fmt::format("{} has no manifest {}", exchange.route.repository, sayable ? reference : "of that name"));
 }
 
+// `bytes` null: of a HEAD.
+http::Response answer(const Exchange& exchange, const meta::Manifest& row, const registry::ManifestBytes& bytes) {
+    http::Response response;
+    const std::string digest = row.digest.to_string();
+    response.set("Content-Type", row.media_type);
+    // The pusher chose type and bytes: no browser shall take them for a page of ours.
+    response.set("X-Content-Type-Options", "nosniff");
+    response.set("Content-Security-Policy", "default-src 'none'; sandbox");
+    response.set("Docker-Content-Digest", digest);
+    response.set("ETag", '"' + digest + '"');
+    if (exchange.request.header("If-None-Match") == '"' + digest + '"') {
+        response.status = 304;
+        return response;
+    }
+    response.content_length = row.size;
+    if (exchange.is("HEAD")) return response;
+    response.body = *bytes;
+    const std::string& reference = exchange.route.reference;
+    exchange.services.registry.batches().pulled(exchange.existing->id, row.digest,
+                                                is_digest(reference) ? std::string_view() : reference);
+    return response;
+}
+
 http::Response read(const Exchange& exchange) {
     const std::string& reference = exchange.route.reference;
     registry::Registry& registry = exchange.services.registry;
@@ -37,30 +60,16 @@ http::Response read(const Exchange& exchange) {
     if (!row && row.error().code == ErrorCode::not_found) return unknown_manifest(exchange);
     if (!row) return error_response(row.error());
 
-    http::Response response;
-    response.set("Content-Type", row->media_type);
-    // The pusher chose type and bytes: no browser shall take them for a page of ours.
-    response.set("X-Content-Type-Options", "nosniff");
-    response.set("Content-Security-Policy", "default-src 'none'; sandbox");
-    response.set("Docker-Content-Digest", row->digest.to_string());
-    response.set("ETag", '"' + row->digest.to_string() + '"');
-    if (exchange.request.header("If-None-Match") == '"' + row->digest.to_string() + '"') {
-        response.status = 304;
-        return response;
-    }
-    response.content_length = row->size;
-    if (exchange.is("HEAD")) return response;
+    if (exchange.existing == nullptr) return unknown_manifest(exchange);  // made a moment ago
+    registry.manifests().remember(reference, exchange.revision, {*exchange.existing, *row});
+    if (exchange.is("HEAD")) return answer(exchange, *row, nullptr);
     const auto bytes = registry.manifests().bytes_of(*row);
     if (!bytes)
         return error_response(
             bytes.error().code == ErrorCode::not_found
                 ? Error{ErrorCode::corrupt, bytes.error().message, "push the image again, or restore it from a backup"}
                 : bytes.error());
-    response.body = **bytes;
-    if (exchange.existing != nullptr)
-        registry.batches().pulled(exchange.existing->id, row->digest,
-                                  is_digest(reference) ? std::string_view() : reference);
-    return response;
+    return answer(exchange, *row, *bytes);
 }
 
 http::Response push_error(const Error& error, bool digest_named) {
@@ -148,6 +157,19 @@ http::Response remove(const Exchange& exchange) {
 }
 
 }  // namespace
+
+std::optional<http::Response> recall_manifest(Services& services, const http::Request& request, const Route& route,
+                                              const Caller& caller) {
+    registry::Manifests& manifests = services.registry.manifests();
+    const auto found = manifests.recall(route.repository, route.reference);
+    if (found == nullptr) return std::nullopt;
+    const Exchange exchange{services, request, route, caller, &found->repository};
+    if (!exchange.may(identity::Action::pull)) return std::nullopt;  // who may not is told elsewhere
+    const bool head = exchange.is("HEAD");
+    const registry::ManifestBytes bytes = head ? nullptr : manifests.recall_bytes(found->row.digest);
+    if (!head && bytes == nullptr) return std::nullopt;
+    return answer(exchange, found->row, bytes);
+}
 
 http::Reply handle_manifest(const Exchange& exchange) {
     const bool reading = exchange.is("GET") || exchange.is("HEAD");

@@ -11,6 +11,49 @@ class ManifestsApiTest : public ApiTest {
     static std::string digest_of(const std::string& bytes) { return Digest::of(bytes).to_string(); }
 };
 
+TEST_F(ManifestsApiTest, AnswersFromMemoryUntilAnythingChanges) {
+    const std::string path = "/v2/alice/recalled/manifests/v1";
+    const std::string bytes = push_image("alice/recalled", "v1", alice, "one");
+    const std::string bearer = token(alice, "repository:alice/recalled:pull");
+    const Answer read = ask("GET", path, bearer);
+    ASSERT_EQ(read.status, 200);
+    EXPECT_FALSE(read.at_once);
+    const Answer recalled = ask("GET", path, bearer);
+    EXPECT_TRUE(recalled.at_once);
+    EXPECT_EQ(recalled.status, 200);
+    EXPECT_EQ(recalled.headers, read.headers);
+    EXPECT_EQ(recalled.body, bytes);
+    const Answer head = ask("HEAD", path, bearer);
+    EXPECT_TRUE(head.at_once);
+    EXPECT_EQ(head.headers, read.headers);
+    EXPECT_EQ(head.length, bytes.size());
+    const Answer same = Call("GET", path).with("If-None-Match", read.header("ETag")).as(bearer).to(application);
+    EXPECT_TRUE(same.at_once);
+    EXPECT_EQ(same.status, 304);
+
+    // Nobody is told from memory who was not to be told at all.
+    EXPECT_EQ(ask("GET", path).status, 401);
+    EXPECT_EQ(ask("GET", path, bob).status, 403);
+    EXPECT_EQ(ask("GET", path, token(bob, "repository:alice/recalled:pull")).status, 401);
+    EXPECT_EQ(ask("GET", path, bearer + "x").status, 401);
+    EXPECT_FALSE(ask("GET", path, alice).at_once) << "a password is looked up";
+
+    // A change of anything, and it is read again.
+    const std::string moved = push_image("alice/recalled", "v1", alice, "two");
+    const Answer after = ask("GET", path, bearer);
+    EXPECT_FALSE(after.at_once);
+    EXPECT_EQ(after.body, moved);
+    EXPECT_TRUE(ask("GET", path, bearer).at_once);
+    publish("alice/recalled", alice);
+    EXPECT_EQ(ask("GET", path).status, 200);
+    EXPECT_TRUE(ask("GET", path).at_once);
+    EXPECT_EQ(send("PUT", "/api/v0/repositories/alice/recalled", alice, R"({"visibility":"private"})").status, 200);
+    EXPECT_EQ(ask("GET", path).status, 401);
+    EXPECT_EQ(ask("GET", path, bearer).body, moved);
+    EXPECT_EQ(ask("DELETE", path, alice).status, 202);
+    EXPECT_EQ(ask("GET", path, bearer).status, 404);
+}
+
 TEST_F(ManifestsApiTest, ByTag) {
     push_blob("alice/m1", "{}", alice);
     const std::string bytes = image({});

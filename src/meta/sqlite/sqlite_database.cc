@@ -152,6 +152,7 @@ void SqliteDatabase::run_batch(const std::vector<Request*>& batch, Durability du
         // The commit may have happened all the same: numbers that are in the log must not be given again.
         if (!writer_->recount()) writer_->go_back(before);
     }
+    revision_.fetch_add(1, std::memory_order_release);  // also after an error: the commit may have happened
     {
         const MutexLock lock(write_mutex_);
         for (Request* const request : batch) {

@@ -5,6 +5,7 @@
 // its own savepoint, with one commit, one sync, for all of them.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -27,6 +28,10 @@ class SqliteDatabase final : public sql::Database {
     Status read(sql::FunctionRef<Status(sql::Connection&)> work) override;
     Status write(sql::Durability durability, sql::FunctionRef<Status(sql::Transaction&)> work) override;
     Result<std::unique_ptr<sql::Connection>> open_snapshot() override;
+    // One process has the data directory, so all commits are its own.
+    [[nodiscard]] std::optional<std::uint64_t> revision() const override {
+        return revision_.load(std::memory_order_acquire);
+    }
 
   private:
     // A caller of write(), waiting. Lives on its stack.
@@ -62,6 +67,8 @@ class SqliteDatabase final : public sql::Database {
     Mutex write_mutex_;
     std::vector<Request*> queue_ GUARDED_BY(write_mutex_);
     bool leading_ GUARDED_BY(write_mutex_) = false;
+
+    std::atomic<std::uint64_t> revision_{0};
 
     // The leader's alone.
     std::unique_ptr<SqliteWriter> writer_;
