@@ -13,7 +13,7 @@ import sys
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 LINES_MAX = 600
 COLUMNS_MAX = 125       # clang-format breaks code at 120; comments it leaves alone
-TEST_COLUMNS_MAX = 140  # tables of cases
+TEST_COLUMNS_MAX = 140  # tables of cases, and of figures
 
 # Folder of src/ -> level. A file includes from lower levels and its own folder only.
 LEVELS = {"base": 0, "sys": 1, "oci": 1, "archive": 1, "blob": 2, "meta": 2, "config": 2, "identity": 3, "registry": 3,
@@ -175,7 +175,7 @@ def check_text(path, text):
     is_code = path.endswith(CODE) or is_script(path, text)
     if is_code and len(lines) > LINES_MAX:
         offend(path, 0, f"{len(lines)} lines; {LINES_MAX} are the most")
-    columns = TEST_COLUMNS_MAX if re.search(r"_test\.cc$|^test/", path) else COLUMNS_MAX
+    columns = TEST_COLUMNS_MAX if re.search(r"_test\.cc$|^(test|bench)/", path) else COLUMNS_MAX
     for number, line in enumerate(lines, 1):
         if is_code and len(line) > columns:
             offend(path, number, f"{len(line)} columns; {columns} are the most")

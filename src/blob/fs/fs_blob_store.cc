@@ -49,7 +49,12 @@ Status publish(Disk& disk, const Layout& layout, const std::string& from, const 
 class FsBlobWriter final : public BlobWriter {
   public:
     FsBlobWriter(Disk& disk, const Layout& layout, UniqueFd fd, std::string path, std::uint64_t offset)
-        : disk_(disk), layout_(layout), fd_(std::move(fd)), path_(std::move(path)), offset_(offset), written_back_(offset) {}
+        : disk_(disk),
+          layout_(layout),
+          fd_(std::move(fd)),
+          path_(std::move(path)),
+          offset_(offset),
+          written_back_(offset) {}
 
     Status append(std::string_view bytes) override {
         DTR_TRY(disk_.write_all(fd_.get(), bytes));
