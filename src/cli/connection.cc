@@ -6,6 +6,7 @@
 
 #include <boost/json.hpp>
 #include <cerrno>
+#include <utility>
 
 #include "base/encoding.h"
 #include "cli/program.h"
@@ -146,7 +147,8 @@ Result<Secret> Connection::find_password() {
 
 Result<HttpCall> Connection::call_ucp(std::string method, const std::string& path) {
     DTR_TRY(ask_for_what_is_missing());
-    if (insecure && ca_fingerprint.empty()) say("warning: the server's certificate is not checked");
+    if (insecure && ca_fingerprint.empty() && !std::exchange(warned_, true))
+        say("warning: the server's certificate is not checked");
     HttpCall call;
     call.method = std::move(method);
     std::string base = url.find("://") == std::string::npos ? "https://" + url : url;

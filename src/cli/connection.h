@@ -47,6 +47,7 @@ struct Connection {
     Result<Secret> find_password();
     Secret asked_;
     bool embedded_ = false;  // UCP is the replica
+    bool warned_ = false;    // that nothing is checked: once is enough
     std::optional<Replica> replica_;
 };
 
