@@ -5,6 +5,7 @@
 
 #include "archive/copy_text.h"
 #include "archive/unlock.h"
+#include "backup/blob_stager.h"
 #include "backup/contents.h"
 #include "backup/digest_set.h"
 #include "backup/reference_graph.h"
@@ -117,7 +118,8 @@ class Loader final : public ContentVisitor {
           config_only_(options.config_only),
           revoke_tokens_(options.revoke_access_tokens),
           keep_graph_(keep_graph),
-          report_(report) {}
+          report_(report),
+          stager_(blobs) {}
 
     Status config_entry(const ConfigLine& line, const std::optional<Secret>& value) override {
         if (value) config_.push_back({line.key, *value, !line.secret.empty(), std::nullopt});
@@ -145,17 +147,14 @@ class Loader final : public ContentVisitor {
         const auto staged = blobs_.stat(id);
         const bool reuse = staged && staged->size == size;
         if (staged && !reuse) DTR_TRY(blobs_.remove(id));
-        std::unique_ptr<blob::BlobWriter> writer;
-        const blob::UploadId upload = staging_.object_generation + random_hex(random_, 8);
-        if (!reuse) {
-            DTR_ASSIGN(writer, blobs_.begin(upload));
+        if (reuse) {
+            DTR_TRY(copy(content, nullptr));
+        } else if (size <= BlobStager::kHeldBytes) {
+            DTR_ASSIGN(std::string bytes, read_small(content, size));
+            DTR_TRY(stager_.put(id, upload_id(), std::move(bytes)));
+        } else {
+            DTR_TRY(write_large(id, content));
         }
-        if (auto copied = copy(content, writer.get()); !copied) {
-            writer.reset();
-            if (!reuse) (void)blobs_.discard(upload);
-            return copied;
-        }
-        if (writer) DTR_TRY(writer->commit(id));
         carried_.add(fmt::format("{} {}", digest.to_string(), size));
         ++report_.blobs;
         report_.blob_bytes += size;
@@ -168,6 +167,7 @@ class Loader final : public ContentVisitor {
             listed_.add(fmt::format("{} {}", digest.to_string(), size));
         if (place == Place::synthetic) {
             // An index that only the archive's layout needed.
+            DTR_TRY(stager_.wait());
             return blobs_.remove({digest, staging_.object_generation});
         }
         DTR_TRY(require_restorable(place));
@@ -181,6 +181,7 @@ class Loader final : public ContentVisitor {
 
     // After the last entry: everything that rows name is there, and what the inventory says is there came.
     Status check_references() {
+        DTR_TRY(stager_.wait());
         if (listed_.hex() != carried_.hex())
             return fail(ErrorCode::corrupt, "the inventory does not list the blobs that are in the archive");
         referenced_.sort();
@@ -210,6 +211,29 @@ class Loader final : public ContentVisitor {
         report_.administrator = name;
     }
 
+    blob::UploadId upload_id() { return staging_.object_generation + random_hex(random_, 8); }
+
+    // To the end of the content, which is where a blob is known to be what it claims.
+    static Result<std::string> read_small(archive::ByteSource& content, std::uint64_t size) {
+        std::string bytes(size, '\0');
+        char beyond = 0;
+        DTR_ASSIGN(const std::size_t got, archive::read_full(content, bytes.data(), bytes.size()));
+        DTR_ASSIGN(const std::size_t more, content.read(&beyond, 1));
+        if (got != size || more != 0) return fail(ErrorCode::corrupt, "a blob has another size than its entry says");
+        return bytes;
+    }
+
+    Status write_large(const blob::ObjectId& id, archive::ByteSource& content) {
+        const blob::UploadId upload = upload_id();
+        DTR_ASSIGN(auto writer, blobs_.begin(upload));
+        if (auto copied = copy(content, writer.get()); !copied) {
+            writer.reset();
+            (void)blobs_.discard(upload);
+            return copied;
+        }
+        return stager_.commit(id, std::move(writer));
+    }
+
     static Status copy(archive::ByteSource& content, blob::BlobWriter* writer) {
         std::string buffer(kCopyBytes, '\0');
         while (true) {
@@ -234,6 +258,7 @@ class Loader final : public ContentVisitor {
     DigestSet present_;
     archive::Fingerprint carried_;  // "<digest> <size>" of the blobs that came
     archive::Fingerprint listed_;   // the same of the inventory
+    BlobStager stager_;
 };
 
 // One staging, from the first byte to the flip.

@@ -10,6 +10,8 @@
 namespace dtr::cli {
 namespace {
 
+constexpr int kPipeBytes = 1 << 20;
+constexpr std::uint64_t kReadAheadBytes = 4U << 20;  // shorter files are not worth a thread
 constexpr Micros kShowEvery = kSecond / 5;
 
 }  // namespace
@@ -57,6 +59,7 @@ Result<std::unique_ptr<OutputSink>> OutputSink::open(const std::string& path) {
         if (::isatty(STDOUT_FILENO) == 1)
             return fail(ErrorCode::refused, "stdout is a terminal, and a backup is binary and private",
                         "redirect it: dtr backup ... > backup.tar, or use --output FILE");
+        (void)::fcntl(STDOUT_FILENO, F_SETPIPE_SZ, kPipeBytes);  // if it is one
         return std::unique_ptr<OutputSink>(new OutputSink(UniqueFd(), STDOUT_FILENO, ""));
     }
     const std::string part = path + ".part";
@@ -102,8 +105,31 @@ Result<std::string> read_named_file(const std::string& path, std::size_t limit) 
     return archive::read_all(*source, limit);
 }
 
+class InputSource::Files final : public archive::ByteSource {
+  public:
+    void add(UniqueFd fd) { files_.push_back(std::move(fd)); }
+    Result<std::size_t> read(char* buffer, std::size_t size) override {
+        while (current_ < files_.size()) {
+            const ssize_t n = ::read(files_[current_].get(), buffer, size);
+            if (n < 0 && errno == EINTR) continue;
+            if (n < 0) return fail(system_error(errno, "cannot read the archive"));
+            if (n > 0) return static_cast<std::size_t>(n);
+            ++current_;
+        }
+        return std::size_t{0};
+    }
+
+  private:
+    std::vector<UniqueFd> files_;
+    std::size_t current_ = 0;
+};
+
+InputSource::InputSource(std::unique_ptr<Files> files) : files_(std::move(files)) {}
+InputSource::~InputSource() = default;
+
 Result<std::unique_ptr<InputSource>> InputSource::open(const std::vector<std::string>& paths) {
-    auto source = std::make_unique<InputSource>();
+    std::unique_ptr<InputSource> source(new InputSource(std::make_unique<Files>()));
+    bool regular = true;
     const std::vector<std::string> names = paths.empty() ? std::vector<std::string>{"-"} : paths;
     for (const std::string& name : names) {
         if (name == "-" && ::isatty(STDIN_FILENO) == 1)
@@ -114,23 +140,20 @@ Result<std::unique_ptr<InputSource>> InputSource::open(const std::vector<std::st
         struct stat info {};
         if (::fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode))
             source->total_ += static_cast<std::uint64_t>(info.st_size);
-        source->files_.push_back(std::move(fd));
+        else
+            regular = false;
+        (void)::fcntl(fd.get(), F_SETPIPE_SZ, kPipeBytes);  // if it is one
+        source->files_->add(std::move(fd));
     }
+    if (regular && source->total_ >= kReadAheadBytes)
+        source->ahead_ = std::make_unique<backup::ReadAhead>(*source->files_);
     return source;
 }
 
 Result<std::size_t> InputSource::read(char* buffer, std::size_t size) {
-    while (current_ < files_.size()) {
-        const ssize_t n = ::read(files_[current_].get(), buffer, size);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return fail(system_error(errno, "cannot read the archive"));
-        if (n > 0) {
-            if (on_bytes_) on_bytes_(static_cast<std::uint64_t>(n));
-            return static_cast<std::size_t>(n);
-        }
-        ++current_;
-    }
-    return std::size_t{0};
+    auto got = ahead_ ? ahead_->read(buffer, size) : files_->read(buffer, size);
+    if (got && *got > 0 && on_bytes_) on_bytes_(*got);
+    return got;
 }
 
 }  // namespace dtr::cli

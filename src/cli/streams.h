@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "archive/stream.h"
+#include "backup/stream_threads.h"
 #include "base/clock.h"
 #include "sys/disk.h"
 
@@ -58,13 +59,16 @@ class InputSource final : public archive::ByteSource {
   public:
     // refused: stdin is a terminal.
     static Result<std::unique_ptr<InputSource>> open(const std::vector<std::string>& paths);
+    ~InputSource() override;
     Result<std::size_t> read(char* buffer, std::size_t size) override;
     void on_bytes(std::function<void(std::uint64_t)> callback) { on_bytes_ = std::move(callback); }
     [[nodiscard]] std::uint64_t total() const { return total_; }  // 0 if not known
 
   private:
-    std::vector<UniqueFd> files_;
-    std::size_t current_ = 0;
+    class Files;
+    explicit InputSource(std::unique_ptr<Files> files);
+    std::unique_ptr<Files> files_;
+    std::unique_ptr<backup::ReadAhead> ahead_;  // of large regular files: a pipe may keep its reader waiting for ever
     std::uint64_t total_ = 0;
     std::function<void(std::uint64_t)> on_bytes_;
 };

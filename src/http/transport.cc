@@ -2,6 +2,8 @@
 // (SSL_MODE_RELEASE_BUFFERS), where Asio's stream holds 70 KB.
 #include "http/transport.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/sendfile.h>
@@ -86,8 +88,12 @@ IoResult Transport::write(std::string_view first, std::string_view second, bool 
             std::memcpy(record + first.size(), second.data(), n);
             first = {record, first.size() + n};
         }
+        // Several records leave as few packets, and wake the peer as often.
+        const bool several = first.size() > kTlsRecord;
+        if (several) set_corked(true);
         ERR_clear_error();
         const int r = SSL_write(ssl_.get(), first.data(), clamp_to_int(first.size()));
+        if (several) set_corked(false);
         return r > 0 ? IoResult{Io::done, static_cast<std::size_t>(r)} : tls_result(r);
     }
     iovec pieces[2] = {{const_cast<char*>(first.data()), first.size()},
@@ -101,6 +107,11 @@ IoResult Transport::write(std::string_view first, std::string_view second, bool 
         if (would_block()) return {Io::want_write};
         if (errno != EINTR) return {Io::closed};
     }
+}
+
+void Transport::set_corked(bool on) {
+    const int value = on ? 1 : 0;
+    ::setsockopt(fd_, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
 }
 
 IoResult Transport::send_file(int file, std::uint64_t offset, std::size_t count) {

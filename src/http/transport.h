@@ -58,6 +58,7 @@ class Transport {
 
   private:
     IoResult tls_result(int returned);
+    void set_corked(bool on);
 
     int fd_;
     SslPtr ssl_;

@@ -1,6 +1,7 @@
 // dtr backup: streams a sealed archive from a running replica, or with --offline from the data directory itself.
 #include <boost/json.hpp>
 #include <cstdio>
+#include <cstring>
 #include <thread>
 
 #include "archive/reader.h"
@@ -23,6 +24,7 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr std::size_t kPieceBytes = 256U << 10;
 constexpr std::int64_t kCheckPatienceMs = 24LL * 3600 * 1000;
 
 struct BackupCommand {
@@ -51,63 +53,7 @@ struct Outcome {
     std::uint64_t missing = 0;  // blobs that were left out
     std::vector<std::string> missing_digests;
     std::vector<std::string> sufferers;
-};
-
-// Checks an archive as it passes, on a thread of its own: a backup counts only if its seal was seen and holds.
-class Witness {
-  public:
-    Witness() : thread_([this] { run(); }) {}
-    ~Witness() { channel_.close(Error{ErrorCode::cancelled, "the backup was given up", {}}); }  // then the thread joins
-    Witness(const Witness&) = delete;
-    Witness& operator=(const Witness&) = delete;
-
-    Status see(std::string_view bytes) { return channel_.write(bytes); }
-    Result<Outcome> verdict() {
-        channel_.close();
-        thread_.join();
-        return outcome_;
-    }
-    // Why it stopped looking, once see() failed.
-    Error complaint() {
-        thread_.join();
-        return outcome_ ? Error{} : outcome_.error();
-    }
-
-  private:
-    class Source final : public archive::ByteSource {
-      public:
-        explicit Source(ByteChannel& channel) : channel_(channel) {}
-        Result<std::size_t> read(char* buffer, std::size_t size) override { return channel_.read(buffer, size); }
-
-      private:
-        ByteChannel& channel_;
-    };
-
-    void run() {
-        outcome_ = read();
-        if (!outcome_) channel_.abandon();
-    }
-
-    Result<Outcome> read() {
-        Source source(channel_);
-        DTR_ASSIGN(const auto reader, archive::ArchiveReader::open(source, {}));
-        while (true) {
-            DTR_ASSIGN(const auto entry, reader->next());
-            if (!entry) break;
-        }
-        DTR_ASSIGN(const bool more, reader->next_archive());
-        if (more) return fail(ErrorCode::corrupt, "the server sent more than one archive");
-        return Outcome{reader->header().backup_id,
-                       reader->seal_digest(),
-                       reader->bytes_read(),
-                       reader->header().missing_blobs,
-                       {},
-                       {}};
-    }
-
-    ByteChannel channel_;
-    Result<Outcome> outcome_ = fail(ErrorCode::internal, "not read");
-    std::jthread thread_;
+    std::string stream_digest;  // of an age stream, as it came
 };
 
 Result<backup::BackupOptions> read_options(const BackupCommand& command) {
@@ -181,48 +127,115 @@ Error explain(BackupCommand& command, const std::string& id, Error fallback) {
             text_in(*report, "hint")};
 }
 
-// Sees a backup pass whose seal it can read.
-class TarProof {
+// What the server sends, on its way from the channel to where it is kept.
+class PassingSource final : public archive::ByteSource {
   public:
-    Status see(std::string_view bytes) { return witness_.see(bytes); }
-    Error complaint() { return witness_.complaint(); }
-    Result<Outcome> verdict(BackupCommand& command, const std::string& id) {
-        DTR_ASSIGN(Outcome outcome, witness_.verdict());
+    PassingSource(ByteChannel& channel, OutputSink& sink) : channel_(channel), sink_(sink) {}
+    Result<std::size_t> read(char* buffer, std::size_t size) override {
+        if (rest_.empty()) {
+            DTR_ASSIGN(rest_, next_piece());
+        }
+        const std::size_t n = std::min(size, rest_.size());
+        std::memcpy(buffer, rest_.data(), n);
+        rest_.remove_prefix(n);
+        return n;
+    }
+    // All that came with one read, kept already; empty at the end.
+    Result<std::string_view> next_piece() {
+        DTR_ASSIGN(const std::size_t got, channel_.read(piece_.data(), piece_.size()));
+        const std::string_view piece(piece_.data(), got);
+        DTR_TRY(sink_.write(piece));
+        return piece;
+    }
+
+  private:
+    ByteChannel& channel_;
+    OutputSink& sink_;
+    std::string piece_ = std::string(kPieceBytes, '\0');
+    std::string_view rest_;
+};
+
+// A backup whose seal can be read on the way: it counts only if that was seen and holds.
+struct TarProof {
+    static Result<Outcome> see(PassingSource& source) {
+        DTR_ASSIGN(const auto reader, archive::ArchiveReader::open(source, {}));
+        while (true) {
+            DTR_ASSIGN(const auto entry, reader->next());
+            if (!entry) break;
+        }
+        DTR_ASSIGN(const bool more, reader->next_archive());
+        if (more) return fail(ErrorCode::corrupt, "the server sent more than one archive");
+        return Outcome{reader->header().backup_id,
+                       reader->seal_digest(),
+                       reader->bytes_read(),
+                       reader->header().missing_blobs,
+                       {},
+                       {},
+                       {}};
+    }
+    static Result<Outcome> judge(BackupCommand& command, const std::string& id, Outcome outcome) {
         if (outcome.missing == 0) return outcome;
         // Sealed it is, whatever the server says now; only the names are still to be had.
         if (const auto report = report_of(command, id)) add_missing(*report, outcome);
         return outcome;
     }
-
-  private:
-    Witness witness_;
 };
 
 // Nobody on the way can look into an age stream: it is sealed if the server says so of the very bytes that came.
-class StreamProof {
-  public:
-    Status see(std::string_view bytes) {
-        hasher_.update(bytes);
-        bytes_ += bytes.size();
-        return {};
+struct StreamProof {
+    static Result<Outcome> see(PassingSource& source) {
+        Hasher hasher;
+        Outcome outcome;
+        while (true) {
+            DTR_ASSIGN(const std::string_view piece, source.next_piece());
+            if (piece.empty()) break;
+            hasher.update(piece);
+            outcome.bytes += piece.size();
+        }
+        outcome.stream_digest = hasher.finish().hex();
+        return outcome;
     }
-    static Error complaint() { return {}; }
-    Result<Outcome> verdict(BackupCommand& command, const std::string& id) {
+    static Result<Outcome> judge(BackupCommand& command, const std::string& id, Outcome outcome) {
         DTR_ASSIGN(const json::object report, report_of(command, id));
         const auto* sealed = report.if_contains("sealed");
         if (sealed == nullptr || !sealed->is_bool() || !sealed->as_bool())
             return fail(ErrorCode::corrupt, "the server did not seal this backup");
-        if (text_in(report, "streamDigest") != hasher_.finish().hex())
+        if (text_in(report, "streamDigest") != outcome.stream_digest)
             return fail(ErrorCode::corrupt, "what arrived is not what the server sent");
-        Outcome outcome{id, text_in(report, "seal"), bytes_, 0, {}, {}};
+        outcome.backup_id = id;
+        outcome.seal_digest = text_in(report, "seal");
         add_missing(report, outcome);
         outcome.missing = outcome.missing_digests.size();
         return outcome;
     }
+};
+
+// Keeps and proves what arrives on a thread of its own, so that receiving it does not wait for either.
+template <class Proof>
+class Passage {
+  public:
+    explicit Passage(OutputSink& sink)
+        : thread_([this, &sink] {
+              PassingSource source(channel_, sink);
+              seen_ = Proof::see(source);
+              if (!seen_) channel_.abandon();
+          }) {}
+    ~Passage() { channel_.close(Error{ErrorCode::cancelled, "the backup was given up", {}}); }  // then the thread joins
+    Passage(const Passage&) = delete;
+    Passage& operator=(const Passage&) = delete;
+
+    // False: it stopped looking, and finish() says why.
+    bool take(std::string_view bytes) { return channel_.write(bytes).has_value(); }
+    Result<Outcome> finish() {
+        channel_.close();
+        thread_.join();
+        return seen_;
+    }
 
   private:
-    Hasher hasher_;
-    std::uint64_t bytes_ = 0;
+    ByteChannel channel_;
+    Result<Outcome> seen_ = fail(ErrorCode::internal, "not read");
+    std::jthread thread_;
 };
 
 template <class Proof>
@@ -237,26 +250,24 @@ Result<Outcome> backup_online(BackupCommand& command, const backup::BackupOption
     }
     // Nothing comes while all blobs are read for the first time.
     if (options.allow_missing) call.idle_timeout_ms = kCheckPatienceMs;
-    Proof proof;
+    Passage<Proof> passage(*sink);
     ProgressLine progress("backup:", 0);
-    Status written;
-    Status seen;
+    bool taken = true;
     call.on_header = [&](std::string_view name, std::string_view value) {
         if (name == "dtr-backup-bytes") progress.set_total(std::strtoull(std::string(value).c_str(), nullptr, 10));
     };
     call.on_body = [&](std::string_view bytes) {
-        written = sink->write(bytes);
-        if (written) seen = proof.see(bytes);
         progress.add(bytes.size());
-        return written && seen;
+        taken = passage.take(bytes);
+        return taken;
     };
     const auto answer = curl_http_client().call(call);
     wipe(call.body);
-    if (!written) return fail(written.error());
-    if (!seen) return fail(proof.complaint());
+    if (!taken) return passage.finish();
     if (!answer) return fail(explain(command, id, answer.error()));
     if (answer->status != 200) return fail(answer_error(*answer, "the server refused the backup"));
-    DTR_ASSIGN(Outcome outcome, proof.verdict(command, id));
+    DTR_ASSIGN(Outcome outcome, passage.finish());
+    DTR_ASSIGN(outcome, Proof::judge(command, id, std::move(outcome)));
     DTR_TRY(sink->finish());
     return outcome;
 }
@@ -286,14 +297,17 @@ Result<Outcome> backup_offline(const BackupCommand& command, backup::BackupOptio
     DTR_ASSIGN(auto job, backup::BackupJob::prepare(replica->backup_source(), std::move(options)));
     ProgressLine progress("backup:", job->bytes_total());
     CountingSink counting(*sink, progress);
-    DTR_ASSIGN(const archive::WrittenSeal seal, job->write(counting));
+    backup::WriteBehind behind(counting);
+    DTR_ASSIGN(const archive::WrittenSeal seal, job->write(behind));
+    DTR_TRY(behind.finish());
     DTR_TRY(sink->finish());
     return Outcome{job->id(),
                    seal.digest,
                    sink->written(),
                    job->missing().digests.size(),
                    texts(job->missing().digests),
-                   job->missing().sufferers};
+                   job->missing().sufferers,
+                   {}};
 }
 
 Result<Outcome> make_backup(BackupCommand& command, const backup::BackupOptions& options,
