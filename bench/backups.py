@@ -54,6 +54,9 @@ class Bench:
         self.server.reset_peak()
         self.take("backup to a pipe", f"{backup} | cat")
         self.peaks.setdefault("server", []).append(self.server.memory("VmHWM"))
+        self.server.stop()
+        self.take("backup --offline to a pipe", f"{dtr} backup --offline --data-dir {self.server.data} | cat")
+        self.server.start()
         self.take("backup, entries encrypted", f"{backup} --encrypt entries | cat")
         self.take("backup, encrypted stream", f"{backup} --encrypt stream | cat")
         secret = {"RESTIC_PASSWORD": "bench", "BORG_PASSPHRASE": "bench", "RESTIC_CACHE_DIR": f"{self.folder}/cache",
@@ -74,6 +77,7 @@ class Bench:
 # what, against what, of which figure, goal as a bound on our time divided by theirs
 COMPARED = [
     ("backup to a pipe", "tar to a pipe", "<= 1.15"),
+    ("backup --offline to a pipe", "tar to a pipe", "<= 1.15"),
     ("backup, entries encrypted", "tar to a pipe", "<= 1.3"),
     ("backup, encrypted stream", "tar to a pipe", "<= 1.3"),
     ("backup to disk", "restic to disk", "<= 0.25"),

@@ -10,13 +10,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 
 #include "base/encoding.h"
 
 namespace dtr::bench {
 namespace {
 
-constexpr std::size_t kReadBytes = 256U << 10;
 constexpr int kTimeoutSeconds = 120;
 
 bool same(std::string_view a, std::string_view b) {
@@ -112,7 +112,7 @@ Result<UniqueFd> dial(const Target& target) {
 
 Status Connection::open() {
     DTR_ASSIGN(fd_, dial(target_));
-    buffer_.clear();
+    end_ = 0;
     begin_ = 0;
     return {};
 }
@@ -128,14 +128,14 @@ Status Connection::send(std::string_view bytes) {
 
 Result<bool> Connection::fill() {
     if (begin_ > 0) {
-        buffer_.erase(0, begin_);
+        std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
+        end_ -= begin_;
         begin_ = 0;
     }
-    const std::size_t old = buffer_.size();
-    buffer_.resize(old + kReadBytes);
-    const ssize_t n = ::recv(fd_.get(), buffer_.data() + old, kReadBytes, 0);
-    buffer_.resize(old + static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+    if (end_ == kReadBytes) return fail(ErrorCode::invalid, "the head of an answer is too long");
+    const ssize_t n = ::recv(fd_.get(), buffer_.get() + end_, kReadBytes - end_, 0);
     if (n < 0) return fail(system_error(errno, "receive"));
+    end_ += static_cast<std::size_t>(n);
     return n > 0;
 }
 
@@ -153,12 +153,12 @@ std::string Connection::head_of(std::string_view method, std::string_view path, 
 
 Status Connection::read_exactly(std::uint64_t length, const Consume& take) {
     while (length > 0) {
-        if (begin_ == buffer_.size()) {
+        if (begin_ == end_) {
             DTR_ASSIGN(const bool more, fill());
             if (!more) return fail(ErrorCode::unavailable, "the server closed the connection inside a body");
         }
-        const std::size_t n = static_cast<std::size_t>(std::min<std::uint64_t>(length, buffer_.size() - begin_));
-        take(std::string_view(buffer_).substr(begin_, n));
+        const std::size_t n = static_cast<std::size_t>(std::min<std::uint64_t>(length, end_ - begin_));
+        take(received().substr(0, n));
         begin_ += n;
         length -= n;
     }
@@ -167,10 +167,10 @@ Status Connection::read_exactly(std::uint64_t length, const Consume& take) {
 
 Result<std::string> Connection::read_line() {
     for (;;) {
-        const std::size_t end = buffer_.find('\n', begin_);
+        const std::size_t end = received().find('\n');
         if (end != std::string::npos) {
-            std::string line(trim(std::string_view(buffer_).substr(begin_, end - begin_)));
-            begin_ = end + 1;
+            std::string line(trim(received().substr(0, end)));
+            begin_ += end + 1;
             return line;
         }
         DTR_ASSIGN(const bool more, fill());
@@ -191,13 +191,13 @@ Status Connection::read_body(const Head& head, const Consume& take) {
 
 Result<Answer> Connection::read_answer(bool no_body, const Consume& consume) {
     std::size_t end = std::string::npos;
-    while ((end = buffer_.find("\r\n\r\n", begin_)) == std::string::npos) {
+    while ((end = received().find("\r\n\r\n")) == std::string::npos) {
         DTR_ASSIGN(const bool more, fill());
         if (!more) return fail(ErrorCode::unavailable, "the server closed the connection");
     }
     Answer answer;
-    DTR_ASSIGN(answer.head, parse_head(std::string_view(buffer_).substr(begin_, end + 4 - begin_)));
-    begin_ = end + 4;
+    DTR_ASSIGN(answer.head, parse_head(received().substr(0, end + 4)));
+    begin_ += end + 4;
     if (!no_body && answer.head.status != 204) {
         const Consume keep = [&answer](std::string_view piece) { answer.body.append(piece); };
         DTR_TRY(read_body(answer.head, consume && answer.head.status == 200 ? consume : keep));

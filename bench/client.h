@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,9 @@ class Connection {
     Result<Answer> upload(std::string_view method, std::string_view path, std::uint64_t length, const Produce& produce);
 
   private:
+    static constexpr std::size_t kReadBytes = 256U << 10;
+
+    [[nodiscard]] std::string_view received() const { return {buffer_.get() + begin_, end_ - begin_}; }
     Status open();
     Status send(std::string_view bytes);
     Result<bool> fill();  // reads more into buffer_; false at the end of the stream
@@ -63,8 +67,10 @@ class Connection {
 
     const Target& target_;
     UniqueFd fd_;
-    std::string buffer_;     // received
-    std::size_t begin_ = 0;  // of what is not yet used
+    // [begin_, end_) was received and not yet used.
+    std::unique_ptr<char[]> buffer_ = std::make_unique_for_overwrite<char[]>(kReadBytes);
+    std::size_t begin_ = 0;
+    std::size_t end_ = 0;
 };
 
 // A blocking TCP connection without Nagle's delay.

@@ -54,15 +54,19 @@ class Registry:
         os.makedirs(folder, exist_ok=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.started_s = 0.0
+        self.launch = self.command()
         begin = time.monotonic()
-        with open(os.path.join(folder, "log"), "wb") as log:
-            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            start_new_session=True)
-        wait_for(self.url + "/v2/", self.process)
+        self.start()
         self.started_s = time.monotonic() - begin
         time.sleep(2)
         self.idle_kib = self.memory("VmRSS")
+
+    def start(self):
+        """Again, after stop(): on the same ports and data."""
+        with open(os.path.join(self.folder, "log"), "ab") as log:
+            self.process = subprocess.Popen(self.launch, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            start_new_session=True)
+        wait_for(self.url + "/v2/", self.process)
 
     def command(self):
         raise NotImplementedError
