@@ -1,5 +1,6 @@
-"""Figures as text: medians, and rows of Markdown."""
+"""Figures as text: medians, rows of Markdown, and what bench/RESULTS.md holds."""
 
+import re
 import statistics
 
 
@@ -25,3 +26,13 @@ def spread(values):
 def table(heads, rows, right=()):
     lines = ["| " + " | ".join(heads) + " |", "|" + "|".join("---:" if i in right else "---" for i in range(len(heads))) + "|"]
     return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+
+
+def sections(path):
+    """{part: its lines} of the file as it is; parts are marked."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except FileNotFoundError:
+        return {}
+    return {name: body.strip().split("\n") for name, body in re.findall(r"<!-- (\w+) -->\n(.*?)(?=<!-- |\Z)", text, re.S)}
