@@ -34,26 +34,30 @@ Micros Collection::condemned_before() const {
 }
 
 Result<bool> Collection::step() {
-    const auto next = [this]() -> Result<Phase> {
-        switch (phase_) {
-            case Phase::begin:
-                return begin();
-            case Phase::uploads:
-                return end_uploads();
-            case Phase::condemn:
-                return condemn();
-            case Phase::unlink:
-            case Phase::unlink_orphans:
-                return unlink();
-            case Phase::orphans:
-                return find_orphans();
-            case Phase::done:
-                break;
-        }
-        return Phase::done;
-    };
-    DTR_ASSIGN(phase_, next());
+    Clock& clock = collector_.context_.clock;
+    const Micros from = clock.monotonic();
+    DTR_ASSIGN(phase_, next_phase());
+    step_took_ = clock.monotonic() - from;
     return phase_ != Phase::done;
+}
+
+Result<Collection::Phase> Collection::next_phase() {
+    switch (phase_) {
+        case Phase::begin:
+            return begin();
+        case Phase::uploads:
+            return end_uploads();
+        case Phase::condemn:
+            return condemn();
+        case Phase::unlink:
+        case Phase::unlink_orphans:
+            return unlink();
+        case Phase::orphans:
+            return find_orphans();
+        case Phase::done:
+            break;
+    }
+    return Phase::done;
 }
 
 Result<Collection::Phase> Collection::begin() {
@@ -200,7 +204,10 @@ void Collector::collect_on_schedule(const std::stop_token& stop) {
         last = context_.clock.monotonic();
         auto collection = begin({});
         Result<bool> more = collection.has_value();
-        while (more && *more && !stop.stop_requested()) more = (*collection)->step();
+        while (more && *more && !stop.stop_requested()) {
+            more = (*collection)->step();
+            wake.wait_for(lock, stop, std::chrono::microseconds((*collection)->pause()), [] { return false; });
+        }
         if (!collection || !more) {
             log::warn("collection: {}", (collection ? more.error() : collection.error()).text());
             continue;

@@ -49,12 +49,16 @@ class Collection {
   public:
     // False: it was the last one. After an error the next run goes on.
     Result<bool> step();
+    // How long to wait before the next step, so that pushes have most of the processors and of the database.
+    [[nodiscard]] Micros pause() const { return kPausePerStep * step_took_; }
     [[nodiscard]] const CollectionReport& report() const { return report_; }
 
   private:
     friend class Collector;
+    static constexpr int kPausePerStep = 2;
     enum class Phase { begin, uploads, condemn, unlink, orphans, unlink_orphans, done };
     Collection(Collector& collector, CollectionOptions options);
+    Result<Phase> next_phase();
     Result<Phase> begin();
     Result<Phase> survey();
     Result<Phase> end_uploads();
@@ -67,6 +71,7 @@ class Collection {
     CollectionOptions options_;
     CollectionReport report_;
     Phase phase_ = Phase::begin;
+    Micros step_took_ = 0;
     std::uint64_t seen_ = 0;  // objects of the image store, by this run
 };
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/fault.h"
 #include "registry/test_registry.h"
 
 namespace dtr::registry {
@@ -198,6 +199,27 @@ TEST_F(CollectorTest, CancelledAnywhereTheNextRunEndsTheWork) {
 }
 
 // The law itself: whatever was acknowledged is whole, whatever the collectors do meanwhile.
+TEST_F(CollectorTest, AStepIsFollowedByAPauseAsLongAsItTookTwice) {
+    struct SlowDisk final : FaultInjector {
+        explicit SlowDisk(ManualClock& to_move) : clock(to_move) { set_fault_injector(this); }
+        ~SlowDisk() override { set_fault_injector(nullptr); }
+        Status at(std::string_view point) override {
+            if (point == "gc.unlink") clock.advance(10'000);
+            return {};
+        }
+        ManualClock& clock;
+    };
+    for (int i = 0; i < 3; ++i) must(push("alice/a", layer_of(i)));
+    clock.advance(3 * kSecond);
+    const SlowDisk disk(clock);
+    const auto collection = must(registry->collector().begin({}));
+    std::vector<Micros> pauses;
+    while (must(collection->step()))
+        if (collection->pause() != 0) pauses.push_back(collection->pause());
+    EXPECT_EQ(collection->report().removed, 3U);
+    EXPECT_EQ(pauses, std::vector<Micros>{2 * 3 * 10'000});
+}
+
 TEST_F(CollectorTest, PushersAndCollectorsSideBySide) {
     // In real time, with leases so short that some end under the pushers' feet.
     settings_.lease = 30'000;

@@ -57,7 +57,7 @@ struct Collecting {
     std::unique_ptr<registry::Collection> collection;
 
     Result<bool> step() { return collection->step(); }
-    [[nodiscard]] static Micros pause() { return 0; }
+    [[nodiscard]] Micros pause() const { return collection->pause(); }
     [[nodiscard]] json::object describe() const {
         const registry::CollectionReport& report = collection->report();
         return {{"condemned", report.condemned},
