@@ -112,7 +112,7 @@ Result<std::optional<Secret>> unwrap_x25519(const Stanza& stanza, const AgeKeys&
     const auto share = base64_decode_raw(stanza.arguments[0]);
     if (!share || share->size() != age::kKeyBytes) return malformed("an X25519 share");
     for (const auto& identity : keys.identities) {
-        auto shared = age::x25519(identity.raw(), *share);
+        auto shared = age::X25519Key(identity.raw()).agree(*share);
         if (!shared) return malformed("a share of low order");
         std::string file_key;
         const Secret wrap_key = x25519_wrap_key(*shared, *share, identity.recipient().raw());
@@ -195,9 +195,9 @@ Result<std::unique_ptr<AgeEncryptor>> AgeEncryptor::open(ByteSink& sink, const s
     const Secret file_key(random.bytes(age::kFileKeyBytes));
     std::string header = fmt::format("{}\n", kVersion);
     for (const auto& recipient : recipients) {
-        const Secret ephemeral(random.bytes(age::kKeyBytes));
-        const std::string share = age::x25519_public(ephemeral);
-        DTR_ASSIGN(const Secret shared, age::x25519(ephemeral, recipient.raw()));
+        const age::X25519Key ephemeral(Secret(random.bytes(age::kKeyBytes)));
+        const std::string share = ephemeral.public_half();
+        DTR_ASSIGN(const Secret shared, ephemeral.agree(recipient.raw()));
         const Secret wrap_key = x25519_wrap_key(shared, share, recipient.raw());
         header += fmt::format("-> X25519 {}\n{}\n", base64_encode_raw(share),
                               base64_encode_raw(wrap_file_key(wrap_key, file_key)));

@@ -17,21 +17,9 @@ unsigned char* bytes_of(std::string& text) {
     return reinterpret_cast<unsigned char*>(text.data());
 }
 
-struct FreeKey {
-    void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-};
 struct FreeKeyContext {
     void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
 };
-using Key = std::unique_ptr<EVP_PKEY, FreeKey>;
-
-Key private_key(const Secret& scalar) {
-    DTR_CHECK(scalar.expose().size() == kKeyBytes);
-    Key key(EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, nullptr, bytes_of(scalar.expose()), kKeyBytes));
-    DTR_CHECK(key != nullptr);
-    return key;
-}
-
 constexpr std::string_view kBech32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 
 std::uint32_t polymod(std::string_view values, std::uint32_t sum) {
@@ -78,18 +66,22 @@ Secret hkdf_sha256(const Secret& key, std::string_view salt, std::string_view in
     return out;
 }
 
-std::string x25519_public(const Secret& scalar) {
-    const Key key = private_key(scalar);
+X25519Key::X25519Key(const Secret& scalar)
+    : key_(EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, nullptr, bytes_of(scalar.expose()), scalar.expose().size())) {
+    DTR_CHECK(key_ != nullptr);
+}
+
+std::string X25519Key::public_half() const {
     std::string out(kKeyBytes, '\0');
     std::size_t size = kKeyBytes;
-    DTR_CHECK(EVP_PKEY_get_raw_public_key(key.get(), bytes_of(out), &size) == 1);
+    DTR_CHECK(EVP_PKEY_get_raw_public_key(key_.get(), bytes_of(out), &size) == 1);
     return out;
 }
 
-Result<Secret> x25519(const Secret& scalar, std::string_view share) {
-    const Key ours = private_key(scalar);
-    const Key theirs(EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, nullptr, bytes_of(share), share.size()));
-    std::unique_ptr<EVP_PKEY_CTX, FreeKeyContext> context(EVP_PKEY_CTX_new(ours.get(), nullptr));
+Result<Secret> X25519Key::agree(std::string_view share) const {
+    const std::unique_ptr<EVP_PKEY, Free> theirs(
+        EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, nullptr, bytes_of(share), share.size()));
+    std::unique_ptr<EVP_PKEY_CTX, FreeKeyContext> context(EVP_PKEY_CTX_new(key_.get(), nullptr));
     std::string out(kKeyBytes, '\0');
     std::size_t size = kKeyBytes;
     // OpenSSL itself refuses an all-zero result; this does not depend on it.

@@ -21,10 +21,21 @@ inline constexpr std::size_t kTagBytes = 16;
 std::string hmac_sha256(std::string_view key, std::string_view data);
 Secret hkdf_sha256(const Secret& key, std::string_view salt, std::string_view info);  // 32 bytes
 
-// The public half of a scalar.
-std::string x25519_public(const Secret& scalar);
-// invalid if the share is of low order (the result would be all zero).
-Result<Secret> x25519(const Secret& scalar, std::string_view share);
+// A scalar of X25519, of kKeyBytes.
+class X25519Key {
+  public:
+    explicit X25519Key(const Secret& scalar);
+    [[nodiscard]] std::string public_half() const;
+    // invalid if the share is of low order (the result would be all zero).
+    [[nodiscard]] Result<Secret> agree(std::string_view share) const;
+
+  private:
+    struct Free {
+        void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+    };
+    std::unique_ptr<EVP_PKEY, Free> key_;
+};
+
 // 2^work_factor rounds, r = 8, p = 1.
 Result<Secret> scrypt(const Secret& passphrase, std::string_view salt, int work_factor);
 

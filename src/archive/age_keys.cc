@@ -32,7 +32,7 @@ std::string AgeRecipient::text() const {
 AgeIdentity AgeIdentity::generate(Random& random) {
     AgeIdentity out;
     out.key_ = Secret(random.bytes(age::kKeyBytes));
-    out.recipient_.key_ = age::x25519_public(out.key_);
+    out.recipient_.key_ = age::X25519Key(out.key_).public_half();
     return out;
 }
 
@@ -42,7 +42,7 @@ Result<AgeIdentity> AgeIdentity::parse(const Secret& text) {
         return fail(ErrorCode::invalid, "a line is no age identity", "an identity starts with AGE-SECRET-KEY-1");
     AgeIdentity out;
     out.key_ = Secret(std::move(*raw));
-    out.recipient_.key_ = age::x25519_public(out.key_);
+    out.recipient_.key_ = age::X25519Key(out.key_).public_half();
     return out;
 }
 
