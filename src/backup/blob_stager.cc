@@ -23,12 +23,22 @@ Status BlobStager::start(std::function<Status()> work) {
     return {};
 }
 
+std::string BlobStager::buffer() {
+    MutexLock lock(mutex_);
+    if (spare_.empty()) return {};
+    std::string memory = std::move(spare_.back());
+    spare_.pop_back();
+    return memory;
+}
+
 Status BlobStager::put(const blob::ObjectId& id, const blob::UploadId& upload, std::string bytes) {
-    return start([this, id, upload, bytes = std::move(bytes)]() -> Status {
+    return start([this, id, upload, bytes = std::move(bytes)]() mutable -> Status {
         DTR_ASSIGN(const auto writer, blobs_.begin(upload));
         auto written = writer->append(bytes);
         if (written) written = writer->commit(id);
         if (!written) (void)blobs_.discard(upload);
+        MutexLock lock(mutex_);
+        spare_.push_back(std::move(bytes));
         return written;
     });
 }

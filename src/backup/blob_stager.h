@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/mutex.h"
 #include "blob/blob_store.h"
@@ -22,6 +23,8 @@ class BlobStager {
     explicit BlobStager(blob::BlobStore& blobs) : blobs_(blobs), pool_("stage", kAtOnce, kAtOnce) {}
     ~BlobStager() = default;  // waits for what is on its way
 
+    // Memory for a blob, of any content and size: that of an earlier one if there is any to spare.
+    std::string buffer();
     // Writes a blob of at most kHeldBytes through `upload`, which is discarded if that fails.
     Status put(const blob::ObjectId& id, const blob::UploadId& upload, std::string bytes);
     // Commits one that was appended whole.
@@ -36,6 +39,7 @@ class BlobStager {
     Mutex mutex_;
     CondVar done_;
     std::size_t running_ GUARDED_BY(mutex_) = 0;
+    std::vector<std::string> spare_ GUARDED_BY(mutex_);  // fresh pages for every blob cost as much as hashing it
     std::optional<Error> error_ GUARDED_BY(mutex_);
     WorkerPool pool_;  // last: its threads use the rest
 };

@@ -214,8 +214,9 @@ class Loader final : public ContentVisitor {
     blob::UploadId upload_id() { return staging_.object_generation + random_hex(random_, 8); }
 
     // To the end of the content, which is where a blob is known to be what it claims.
-    static Result<std::string> read_small(archive::ByteSource& content, std::uint64_t size) {
-        std::string bytes(size, '\0');
+    Result<std::string> read_small(archive::ByteSource& content, std::uint64_t size) {
+        std::string bytes = stager_.buffer();
+        bytes.resize(size);
         char beyond = 0;
         DTR_ASSIGN(const std::size_t got, archive::read_full(content, bytes.data(), bytes.size()));
         DTR_ASSIGN(const std::size_t more, content.read(&beyond, 1));
