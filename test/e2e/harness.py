@@ -7,6 +7,7 @@ a fresh directory; only processes started here are ever signalled.
 import json
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -236,7 +237,9 @@ class Workspace:
     """A scratch directory that goes away, with the servers started in it."""
 
     def __init__(self):
-        self.path = tempfile.mkdtemp(prefix="dtr-e2e-")
+        # podman makes an image's name of the path of its layout, and a name has no "-_", which mkdtemp() may give.
+        self.path = os.path.join(tempfile.gettempdir(), f"dtr-e2e-{secrets.token_hex(4)}")
+        os.mkdir(self.path, 0o700)
         self.servers = []
 
     def dir(self, name):
