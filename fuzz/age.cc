@@ -23,10 +23,10 @@ std::string with_header(std::string_view extra, bool before, std::string_view pl
     namespace age = archive::age;
     constexpr std::string_view label = "age-encryption.org/v1/X25519";
     const Secret file_key(std::string(age::kFileKeyBytes, 'k'));
-    const Secret ephemeral(std::string(age::kKeyBytes, 'e'));
-    const std::string share = age::x25519_public(ephemeral);
+    const age::X25519Key ephemeral(Secret(std::string(age::kKeyBytes, 'e')));
+    const std::string share = ephemeral.public_half();
     const std::string& recipient = keys().identity.recipient().raw();
-    const Secret wrap = age::hkdf_sha256(must(age::x25519(ephemeral, recipient)), share + recipient, label);
+    const Secret wrap = age::hkdf_sha256(must(ephemeral.agree(recipient)), share + recipient, label);
     std::string body;
     age::ChunkCipher(wrap).seal(std::string(12, '\0'), file_key.expose(), body);
     const std::string ours = fmt::format("-> X25519 {}\n{}\n", base64_encode_raw(share), base64_encode_raw(body));
