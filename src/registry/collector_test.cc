@@ -198,7 +198,6 @@ TEST_F(CollectorTest, CancelledAnywhereTheNextRunEndsTheWork) {
     }
 }
 
-// The law itself: whatever was acknowledged is whole, whatever the collectors do meanwhile.
 TEST_F(CollectorTest, AStepIsFollowedByAPauseAsLongAsItTookTwice) {
     struct SlowDisk final : FaultInjector {
         explicit SlowDisk(ManualClock& to_move) : clock(to_move) { set_fault_injector(this); }
@@ -220,6 +219,7 @@ TEST_F(CollectorTest, AStepIsFollowedByAPauseAsLongAsItTookTwice) {
     EXPECT_EQ(pauses, std::vector<Micros>{2 * 3 * 10'000});
 }
 
+// The law itself: whatever was acknowledged is whole, whatever the collectors do meanwhile.
 TEST_F(CollectorTest, PushersAndCollectorsSideBySide) {
     // In real time, with leases so short that some end under the pushers' feet.
     settings_.lease = 30'000;

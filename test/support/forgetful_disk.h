@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,8 @@
 
 namespace dtr::test {
 
-// One thread at a time.
+// For any number of threads: a restore stages on several. Recursive, as the power may fail inside an operation (at the
+// fault point of the real disk).
 class ForgetfulDisk final : public Disk {
   public:
     explicit ForgetfulDisk(std::string trash) : trash_(std::move(trash)) {
@@ -27,6 +29,7 @@ class ForgetfulDisk final : public Disk {
 
     // The power fails here. Nothing may be done with the disk afterwards.
     void lose() {
+        const Lock lock(mutex_);
         for (auto it = undo_.rbegin(); it != undo_.rend(); ++it) it->second();
         for (const auto& [path, synced] : synced_) {
             std::error_code error;
@@ -35,8 +38,19 @@ class ForgetfulDisk final : public Disk {
         }
     }
 
-    Result<UniqueFd> open_read(const std::string& path) override { return real_.open_read(path); }
+    // The power fails and the process ends; until then other threads wait for the disk.
+    [[noreturn]] void die(int exit_code) {
+        const Lock lock(mutex_);
+        lose();
+        _exit(exit_code);
+    }
+
+    Result<UniqueFd> open_read(const std::string& path) override {
+        const Lock lock(mutex_);
+        return real_.open_read(path);
+    }
     Result<UniqueFd> create(const std::string& path, bool exclusive, unsigned mode) override {
+        const Lock lock(mutex_);
         const bool is_new = !exists(real_, path);
         auto fd = real_.create(path, exclusive, mode);
         if (fd && is_new) {
@@ -47,23 +61,33 @@ class ForgetfulDisk final : public Disk {
         }
         return fd;
     }
-    Status write_all(int fd, std::string_view bytes) override { return real_.write_all(fd, bytes); }
+    Status write_all(int fd, std::string_view bytes) override {
+        const Lock lock(mutex_);
+        return real_.write_all(fd, bytes);
+    }
     Result<std::size_t> read_at(int fd, char* out, std::size_t count, std::uint64_t offset) override {
+        const Lock lock(mutex_);
         return real_.read_at(fd, out, count, offset);
     }
-    Status truncate(int fd, std::uint64_t size) override { return real_.truncate(fd, size); }
+    Status truncate(int fd, std::uint64_t size) override {
+        const Lock lock(mutex_);
+        return real_.truncate(fd, size);
+    }
     Status sync(int fd) override {
+        const Lock lock(mutex_);
         DTR_TRY(real_.sync(fd));
         const std::string path = std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd));
         synced_[path] = std::filesystem::file_size(path);
         return {};
     }
     Status sync_directory(const std::string& path) override {
+        const Lock lock(mutex_);
         DTR_TRY(real_.sync_directory(path));
         std::erase_if(undo_, [&](const auto& one) { return one.first == path; });
         return {};
     }
     Status rename(const std::string& from, const std::string& to) override {
+        const Lock lock(mutex_);
         const bool replaces = exists(real_, to);
         const std::string old = hidden();
         if (replaces) std::filesystem::copy_file(to, old);
@@ -85,6 +109,7 @@ class ForgetfulDisk final : public Disk {
         return {};
     }
     Status remove(const std::string& path) override {
+        const Lock lock(mutex_);
         std::error_code error;
         if (!std::filesystem::is_regular_file(path, error)) return real_.remove(path);
         const std::string old = hidden();
@@ -97,18 +122,33 @@ class ForgetfulDisk final : public Disk {
         });
         return {};
     }
-    Status make_directory(const std::string& path, unsigned mode) override { return real_.make_directory(path, mode); }
-    Result<FileInfo> stat(const std::string& path) override { return real_.stat(path); }
-    Result<std::vector<std::string>> list(const std::string& path) override { return real_.list(path); }
-    Result<DiskSpace> space(const std::string& path) override { return real_.space(path); }
+    Status make_directory(const std::string& path, unsigned mode) override {
+        const Lock lock(mutex_);
+        return real_.make_directory(path, mode);
+    }
+    Result<FileInfo> stat(const std::string& path) override {
+        const Lock lock(mutex_);
+        return real_.stat(path);
+    }
+    Result<std::vector<std::string>> list(const std::string& path) override {
+        const Lock lock(mutex_);
+        return real_.list(path);
+    }
+    Result<DiskSpace> space(const std::string& path) override {
+        const Lock lock(mutex_);
+        return real_.space(path);
+    }
 
   private:
+    using Lock = std::lock_guard<std::recursive_mutex>;
+
     void changed(const std::string& path, std::function<void()> undo) {
         undo_.emplace_back(parent_directory(path), std::move(undo));
     }
     std::string hidden() { return fmt::format("{}/{}", trash_, ++hidden_); }
 
     Disk& real_ = real_disk();
+    std::recursive_mutex mutex_;
     std::string trash_;
     int hidden_ = 0;
     std::vector<std::pair<std::string, std::function<void()>>> undo_;  // by directory, until it is synced

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <atomic>
+
 #include "sys/disk.h"
 #include "test/support/faults.h"
 
@@ -41,7 +43,7 @@ class TearingDisk final : public Disk {
     Disk& real_ = real_disk();
     int n_;
     bool die_;
-    int writes_ = 0;
+    std::atomic<int> writes_{0};
 };
 
 }  // namespace dtr::test

@@ -21,17 +21,14 @@ class PowerLossAtNth final : public FaultInjector {
   public:
     PowerLossAtNth(ForgetfulDisk& disk, int n) : disk_(disk), n_(n) { set_fault_injector(this); }
     Status at(std::string_view) override {
-        if (++passed_ == n_) {
-            disk_.lose();
-            _exit(kDied);
-        }
+        if (++passed_ == n_) disk_.die(kDied);
         return {};
     }
 
   private:
     ForgetfulDisk& disk_;
     int n_;
-    int passed_ = 0;
+    std::atomic<int> passed_{0};
 };
 
 void copy_directory(const std::string& from, const std::string& to) {
