@@ -50,3 +50,15 @@ function(dtr_test program)
     dtr_compile_quickly(${program})
     gtest_discover_tests(${program} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT})
 endfunction()
+
+# dtr_load_later(<module> <NAME> <library>) has the module load the shared library when it needs it, by DTR_<NAME>_SONAME,
+# instead of linking it (sys/shared_library.h).
+function(dtr_load_later folder name library)
+    execute_process(COMMAND ${CMAKE_OBJDUMP} -p ${library} OUTPUT_VARIABLE headers COMMAND_ERROR_IS_FATAL ANY)
+    if(NOT headers MATCHES "SONAME +([^ \n]+)")
+        message(FATAL_ERROR "${library} has no SONAME")
+    endif()
+    string(REPLACE "/" "_" target ${folder})
+    target_compile_definitions(dtr_${target} PRIVATE DTR_${name}_SONAME="${CMAKE_MATCH_1}")
+    target_link_libraries(dtr_${target} PUBLIC ${CMAKE_DL_LIBS})
+endfunction()

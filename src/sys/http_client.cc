@@ -8,11 +8,36 @@
 
 #include "base/mutex.h"
 #include "sys/certificate_pin.h"
+#include "sys/shared_library.h"
 
 namespace dtr {
 namespace {
 
 constexpr std::size_t kCaBytesMax = 256U << 10;
+
+// Each member is called as the function of its name in curl.h.
+struct CurlLibrary {
+    SharedLibrary library{DTR_CURL_SONAME};
+    DTR_SYMBOL(curl_easy_cleanup);
+    DTR_SYMBOL(curl_easy_getinfo);
+    DTR_SYMBOL(curl_easy_init);
+    DTR_SYMBOL(curl_easy_perform);
+    DTR_SYMBOL(curl_easy_setopt);
+    DTR_SYMBOL(curl_easy_strerror);
+    DTR_SYMBOL(curl_global_init);
+    DTR_SYMBOL(curl_slist_append);
+    DTR_SYMBOL(curl_slist_free_all);
+
+    CurlLibrary() {
+        if (library.usable()) curl_global_init(CURL_GLOBAL_DEFAULT);
+    }
+};
+
+// Loaded for the first call.
+const CurlLibrary& libcurl() {
+    static const CurlLibrary loaded;
+    return loaded;
+}
 
 struct Transfer {
     CURL* handle = nullptr;
@@ -45,7 +70,7 @@ std::size_t on_data(char* data, std::size_t size, std::size_t count, void* user)
     auto& transfer = *static_cast<Transfer*>(user);
     const std::string_view chunk(data, size * count);
     long status = 0;
-    curl_easy_getinfo(transfer.handle, CURLINFO_RESPONSE_CODE, &status);
+    libcurl().curl_easy_getinfo(transfer.handle, CURLINFO_RESPONSE_CODE, &status);
     if (transfer.call->on_body && status >= 200 && status < 300) {
         transfer.refused = !transfer.call->on_body(chunk);
         return transfer.refused ? 0 : chunk.size();
@@ -65,33 +90,33 @@ std::string origin_of(const std::string& url) {
 }
 
 void set_transfer(CURL* curl, const HttpCall& request, Transfer& transfer) {
-    curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_USERAGENT, "dtr");
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_timeout_ms));
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout_ms));
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.idle_timeout_ms / 1000));
-    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
-    curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 512L * 1024);
-    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
-    if (request.method == "HEAD") curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    libcurl().curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
+    libcurl().curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    libcurl().curl_easy_setopt(curl, CURLOPT_USERAGENT, "dtr");
+    libcurl().curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    libcurl().curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_timeout_ms));
+    libcurl().curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout_ms));
+    libcurl().curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    libcurl().curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.idle_timeout_ms / 1000));
+    libcurl().curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
+    libcurl().curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
+    libcurl().curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
+    libcurl().curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+    libcurl().curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 512L * 1024);
+    libcurl().curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+    if (request.method == "HEAD") libcurl().curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     if (!request.body.empty() || request.method == "POST" || request.method == "PUT") {
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request.body.data());
+        libcurl().curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+        libcurl().curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request.body.data());
     }
 }
 
 void set_credentials(CURL* curl, const HttpCall& request) {
     if (!request.basic_username.empty()) {
-        curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-        curl_easy_setopt(curl, CURLOPT_USERNAME, request.basic_username.c_str());
+        libcurl().curl_easy_setopt(curl, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+        libcurl().curl_easy_setopt(curl, CURLOPT_USERNAME, request.basic_username.c_str());
         std::string password(request.basic_password.expose());
-        curl_easy_setopt(curl, CURLOPT_PASSWORD, password.c_str());
+        libcurl().curl_easy_setopt(curl, CURLOPT_PASSWORD, password.c_str());
         wipe(password);
     }
     if (!request.client_certificate_pem.empty()) {
@@ -100,21 +125,21 @@ void set_credentials(CURL* curl, const HttpCall& request) {
         };
         curl_blob certificate = blob(request.client_certificate_pem);
         curl_blob key = blob(request.client_key_pem.expose());
-        curl_easy_setopt(curl, CURLOPT_SSLCERT_BLOB, &certificate);
-        curl_easy_setopt(curl, CURLOPT_SSLKEY_BLOB, &key);
+        libcurl().curl_easy_setopt(curl, CURLOPT_SSLCERT_BLOB, &certificate);
+        libcurl().curl_easy_setopt(curl, CURLOPT_SSLKEY_BLOB, &key);
     }
 }
 
 void trust_anybody(CURL* curl) {
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    libcurl().curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+    libcurl().curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
 }
 
 void trust_only(CURL* curl, const std::string& ca_pem) {
     curl_blob blob{const_cast<char*>(ca_pem.data()), ca_pem.size(), CURL_BLOB_COPY};
-    curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
-    curl_easy_setopt(curl, CURLOPT_CAINFO, nullptr);
-    curl_easy_setopt(curl, CURLOPT_CAPATH, nullptr);
+    libcurl().curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &blob);
+    libcurl().curl_easy_setopt(curl, CURLOPT_CAINFO, nullptr);
+    libcurl().curl_easy_setopt(curl, CURLOPT_CAPATH, nullptr);
 }
 
 // All certificates of the chain that the server showed.
@@ -122,7 +147,7 @@ std::string shown_chain(CURL* curl) {
     constexpr std::string_view kField = "Cert:";
     std::string chain;
     curl_certinfo* info = nullptr;
-    if (curl_easy_getinfo(curl, CURLINFO_CERTINFO, &info) != CURLE_OK || info == nullptr) return chain;
+    if (libcurl().curl_easy_getinfo(curl, CURLINFO_CERTINFO, &info) != CURLE_OK || info == nullptr) return chain;
     for (int i = 0; i < info->num_of_certs; ++i)
         for (const curl_slist* field = info->certinfo[i]; field != nullptr; field = field->next)
             if (const std::string_view text(field->data); text.starts_with(kField)) {
@@ -134,9 +159,8 @@ std::string shown_chain(CURL* curl) {
 
 class CurlHttpClient final : public HttpClient {
   public:
-    CurlHttpClient() { curl_global_init(CURL_GLOBAL_DEFAULT); }
-
     Result<HttpAnswer> call(const HttpCall& request) override {
+        DTR_TRY(libcurl().library.usable());
         if (request.trust.ca_fingerprint.empty()) return perform(request, request.trust.ca_pem, nullptr);
         DTR_ASSIGN(const std::string authority, pinned_authority(request));
         return perform(request, authority, nullptr);
@@ -145,7 +169,7 @@ class CurlHttpClient final : public HttpClient {
   private:
     // Trusts `ca_pem` alone, unless that is empty. With `chain` anybody is trusted, and the chain is told.
     static Result<HttpAnswer> perform(const HttpCall& request, const std::string& ca_pem, std::string* chain) {
-        const std::unique_ptr<CURL, void (*)(CURL*)> handle(curl_easy_init(), curl_easy_cleanup);
+        const std::unique_ptr<CURL, void (*)(CURL*)> handle(libcurl().curl_easy_init(), libcurl().curl_easy_cleanup);
         if (!handle) return fail(ErrorCode::exhausted, "cannot make an HTTP client");
         CURL* curl = handle.get();
         Transfer transfer;
@@ -153,28 +177,28 @@ class CurlHttpClient final : public HttpClient {
         transfer.call = &request;
         curl_slist* raw_headers = nullptr;
         for (const auto& [name, value] : request.headers)
-            raw_headers = curl_slist_append(raw_headers, (name + ": " + value).c_str());
-        const std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(raw_headers, curl_slist_free_all);
+            raw_headers = libcurl().curl_slist_append(raw_headers, (name + ": " + value).c_str());
+        const std::unique_ptr<curl_slist, void (*)(curl_slist*)> headers(raw_headers, libcurl().curl_slist_free_all);
 
         char problem[CURL_ERROR_SIZE] = "";
-        curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, problem);
-        curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
+        libcurl().curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, problem);
+        libcurl().curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
         set_transfer(curl, request, transfer);
         set_credentials(curl, request);
         const bool pinned = !request.trust.ca_fingerprint.empty();
         if (chain != nullptr) {
             trust_anybody(curl);
-            curl_easy_setopt(curl, CURLOPT_CERTINFO, 1L);
+            libcurl().curl_easy_setopt(curl, CURLOPT_CERTINFO, 1L);
         } else if (request.trust.insecure && !pinned) {
             trust_anybody(curl);
         } else if (!ca_pem.empty()) {
             trust_only(curl, ca_pem);
         }
-        const CURLcode code = curl_easy_perform(curl);
+        const CURLcode code = libcurl().curl_easy_perform(curl);
         if (chain != nullptr) *chain = shown_chain(curl);
         if (code != CURLE_OK) return failure(request, transfer, code, problem);
         long status = 0;
-        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+        libcurl().curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
         transfer.answer.status = static_cast<int>(status);
         return std::move(transfer.answer);
     }
@@ -226,7 +250,7 @@ class CurlHttpClient final : public HttpClient {
     static tl::unexpected<Error> failure(const HttpCall& request, const Transfer& transfer, CURLcode code,
                                          const char* problem) {
         const std::string what = fmt::format("{} {}: {}", request.method, request.url,
-                                             *problem != '\0' ? problem : curl_easy_strerror(code));
+                                             *problem != '\0' ? problem : libcurl().curl_easy_strerror(code));
         if (transfer.refused) return fail(ErrorCode::cancelled, what);
         if (transfer.too_large) return fail(ErrorCode::exhausted, what + ": the answer is too large");
         // A server of TLS 1.3 says only in its first answer that it does not accept the client's certificate.

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "identity/ldap/library.h"
+
 namespace dtr::identity {
 namespace {
 
@@ -93,7 +95,7 @@ Result<std::unique_ptr<Channel>> Channel::connect(std::string_view url, millisec
 
 bool Channel::attach(Sockbuf* buffer) {
     static Sockbuf_IO calls{&setup, &nothing, &control, &read, &write, &nothing};
-    return ber_sockbuf_add_io(buffer, &calls, LBER_SBIOD_LEVEL_PROVIDER, this) == 0;
+    return libldap().ber_sockbuf_add_io(buffer, &calls, LBER_SBIOD_LEVEL_PROVIDER, this) == 0;
 }
 
 int Channel::setup(Sockbuf_IO_Desc* description, void* channel) {

@@ -2,7 +2,6 @@
 // the handle, so what it read has no effect. Roots of trust can be given only as a file: they are an anonymous one.
 #include "identity/ldap/connection.h"
 
-#include <openldap.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -44,19 +43,19 @@ std::string printable(const char* text) {
 }
 
 struct FreeControls {
-    void operator()(LDAPControl** controls) const { ldap_controls_free(controls); }
+    void operator()(LDAPControl** controls) const { libldap().ldap_controls_free(controls); }
 };
 struct FreeControl {
-    void operator()(LDAPControl* control) const { ldap_control_free(control); }
+    void operator()(LDAPControl* control) const { libldap().ldap_control_free(control); }
 };
 struct FreeText {
-    void operator()(char* text) const { ldap_memfree(text); }
+    void operator()(char* text) const { libldap().ldap_memfree(text); }
 };
 struct FreeBer {
-    void operator()(BerElement* element) const { ber_free(element, 0); }
+    void operator()(BerElement* element) const { libldap().ber_free(element, 0); }
 };
 struct FreeValues {
-    void operator()(berval** values) const { ldap_value_free_len(values); }
+    void operator()(berval** values) const { libldap().ldap_value_free_len(values); }
 };
 using Text = std::unique_ptr<char, FreeText>;
 
@@ -64,6 +63,7 @@ using Text = std::unique_ptr<char, FreeText>;
 
 Result<Connection> Connection::open(const DirectorySettings& settings, const LdapOptions& options,
                                     std::chrono::milliseconds total) {
+    DTR_TRY(libldap().library.usable());
     const Deadline deadline = std::chrono::steady_clock::now() + total;
     std::string_view rest = settings.server_url;
     for (;;) {
@@ -79,9 +79,10 @@ Result<Connection> Connection::open_one(std::string_view server, const Directory
     DTR_ASSIGN(auto channel, Channel::connect(server, std::chrono::milliseconds(options.connect_timeout_ms), deadline));
     Connection out(std::move(channel), server, options, deadline);
     LDAP* handle = nullptr;
-    const int code = ldap_init_fd(out.channel_->fd(), LDAP_PROTO_EXT, out.server_.c_str(), &handle);
+    const int code = libldap().ldap_init_fd(out.channel_->fd(), LDAP_PROTO_EXT, out.server_.c_str(), &handle);
     if (code != LDAP_SUCCESS)
-        return fail(ErrorCode::invalid, fmt::format("the directory's address {}: {}", server, ldap_err2string(code)));
+        return fail(ErrorCode::invalid,
+                    fmt::format("the directory's address {}: {}", server, libldap().ldap_err2string(code)));
     out.handle_.reset(handle);
     DTR_TRY(out.prepare());
     if (settings.start_tls || server.starts_with("ldaps://")) DTR_TRY(out.begin_tls(settings));
@@ -91,7 +92,7 @@ Result<Connection> Connection::open_one(std::string_view server, const Directory
 
 template <class T>
 Status Connection::set(int option, const T& value, std::string_view what) {
-    if (ldap_set_option(handle_.get(), option, &value) == LDAP_OPT_SUCCESS) return {};
+    if (libldap().ldap_set_option(handle_.get(), option, &value) == LDAP_OPT_SUCCESS) return {};
     return fail(ErrorCode::internal, fmt::format("libldap refuses the option: {}", what));
 }
 
@@ -99,8 +100,8 @@ Status Connection::prepare() {
     LDAP* const handle = handle_.get();
     Sockbuf* buffer = nullptr;
     ber_len_t most = options_.message_bytes_max;
-    if (ldap_get_option(handle, LDAP_OPT_SOCKBUF, &buffer) != LDAP_OPT_SUCCESS || !channel_->attach(buffer) ||
-        ber_sockbuf_ctrl(buffer, LBER_SB_OPT_SET_MAX_INCOMING, &most) < 0)
+    if (libldap().ldap_get_option(handle, LDAP_OPT_SOCKBUF, &buffer) != LDAP_OPT_SUCCESS || !channel_->attach(buffer) ||
+        libldap().ber_sockbuf_ctrl(buffer, LBER_SB_OPT_SET_MAX_INCOMING, &most) < 0)
         return fail(ErrorCode::internal, "libldap refuses the connection");
     DTR_TRY(set(LDAP_OPT_PROTOCOL_VERSION, int{LDAP_VERSION3}, "version 3"));
     DTR_TRY(set(LDAP_OPT_TIMEOUT, to_timeval(std::chrono::milliseconds(options_.answer_timeout_ms)), "answer timeout"));
@@ -108,9 +109,9 @@ Status Connection::prepare() {
     DTR_TRY(set(LDAP_OPT_SIZELIMIT, int{LDAP_NO_LIMIT}, "size limit"));
     DTR_TRY(set(LDAP_OPT_TIMELIMIT, int{LDAP_NO_LIMIT}, "time limit"));
     // A connection that broke must not come back by itself, without TLS or a deadline.
-    if (ldap_set_option(handle, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) != LDAP_OPT_SUCCESS ||
-        ldap_set_option(handle, LDAP_OPT_RESTART, LDAP_OPT_ON) != LDAP_OPT_SUCCESS ||
-        ldap_set_option(handle, LDAP_OPT_URI, "ldapi://%2Fdev%2Fnull") != LDAP_OPT_SUCCESS)
+    if (libldap().ldap_set_option(handle, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) != LDAP_OPT_SUCCESS ||
+        libldap().ldap_set_option(handle, LDAP_OPT_RESTART, libldap().ber_pvt_opt_on) != LDAP_OPT_SUCCESS ||
+        libldap().ldap_set_option(handle, LDAP_OPT_URI, "ldapi://%2Fdev%2Fnull") != LDAP_OPT_SUCCESS)
         return fail(ErrorCode::internal, "libldap refuses the option: referrals");
     return {};
 }
@@ -128,11 +129,11 @@ Status Connection::prepare_tls(const DirectorySettings& settings) {
             return fail(system_error(errno, "keeping the directory's root certificates in memory"));
         roots = fmt::format("/proc/self/fd/{}", file.get());
     }
-    if (ldap_set_option(handle_.get(), LDAP_OPT_X_TLS_CACERTFILE, roots.c_str()) != LDAP_OPT_SUCCESS ||
-        ldap_set_option(handle_.get(), LDAP_OPT_X_TLS_CACERTDIR, nullptr) != LDAP_OPT_SUCCESS)
+    if (libldap().ldap_set_option(handle_.get(), LDAP_OPT_X_TLS_CACERTFILE, roots.c_str()) != LDAP_OPT_SUCCESS ||
+        libldap().ldap_set_option(handle_.get(), LDAP_OPT_X_TLS_CACERTDIR, nullptr) != LDAP_OPT_SUCCESS)
         return fail(ErrorCode::internal, "libldap refuses the option: root certificates");
     const int is_server = 0;
-    if (ldap_set_option(handle_.get(), LDAP_OPT_X_TLS_NEWCTX, &is_server) != LDAP_OPT_SUCCESS)
+    if (libldap().ldap_set_option(handle_.get(), LDAP_OPT_X_TLS_NEWCTX, &is_server) != LDAP_OPT_SUCCESS)
         return fail(ErrorCode::untrusted,
                     fmt::format("the root certificates for the directory {} cannot be used", server_),
                     "rootCerts takes PEM text; without it the system's are used (package ca-certificates)");
@@ -141,16 +142,16 @@ Status Connection::prepare_tls(const DirectorySettings& settings) {
 
 Status Connection::begin_tls(const DirectorySettings& settings) {
     DTR_TRY(prepare_tls(settings));
-    const int code =
-        settings.start_tls ? ldap_start_tls_s(handle_.get(), nullptr, nullptr) : ldap_install_tls(handle_.get());
+    const int code = settings.start_tls ? libldap().ldap_start_tls_s(handle_.get(), nullptr, nullptr)
+                                        : libldap().ldap_install_tls(handle_.get());
     if (code == LDAP_SUCCESS) return require_good_version();
     if (!channel_->trouble().empty() || code == LDAP_TIMEOUT || code == LDAP_SERVER_DOWN)
         return broken(code, "beginning TLS");
     if (code > 0)
-        return fail(
-            ErrorCode::unsupported,
-            fmt::format("the directory {} does not begin TLS: {} {}", server_, ldap_err2string(code), diagnosis()),
-            "try ldaps://, or look whether the server has a certificate");
+        return fail(ErrorCode::unsupported,
+                    fmt::format("the directory {} does not begin TLS: {} {}", server_, libldap().ldap_err2string(code),
+                                diagnosis()),
+                    "try ldaps://, or look whether the server has a certificate");
     return fail(ErrorCode::untrusted,
                 fmt::format("the directory {} shows a certificate that is not accepted: it is not for that name, has "
                             "expired, or is not under the roots we were given",
@@ -164,7 +165,7 @@ Status Connection::begin_tls(const DirectorySettings& settings) {
 // 8 KiB a connection. So it is looked at before anything secret is sent.
 Status Connection::require_good_version() {
     char* text = nullptr;
-    (void)ldap_get_option(handle_.get(), LDAP_OPT_X_TLS_VERSION, &text);
+    (void)libldap().ldap_get_option(handle_.get(), LDAP_OPT_X_TLS_VERSION, &text);
     const Text owner(text);
     const std::string version = printable(text);
     if (version.ends_with("1.2") || version.ends_with("1.3")) return {};
@@ -175,15 +176,15 @@ Status Connection::require_good_version() {
 
 std::string Connection::diagnosis() const {
     char* text = nullptr;
-    if (ldap_get_option(handle_.get(), LDAP_OPT_DIAGNOSTIC_MESSAGE, &text) != LDAP_OPT_SUCCESS) return {};
+    if (libldap().ldap_get_option(handle_.get(), LDAP_OPT_DIAGNOSTIC_MESSAGE, &text) != LDAP_OPT_SUCCESS) return {};
     const Text owner(text);
     return printable(text);
 }
 
 tl::unexpected<Error> Connection::broken(int code, std::string_view what) const {
     const std::string why = diagnosis();
-    const std::string text =
-        fmt::format("the directory {}: {}: {}{}{}", server_, what, ldap_err2string(code), why.empty() ? "" : ": ", why);
+    const std::string text = fmt::format("the directory {}: {}: {}{}{}", server_, what, libldap().ldap_err2string(code),
+                                         why.empty() ? "" : ": ", why);
     if (code == LDAP_TIMEOUT) return fail(ErrorCode::unavailable, text, "it is slow, or something drops what we send");
     if (code == LDAP_FILTER_ERROR || code == LDAP_PARAM_ERROR || code == LDAP_ENCODING_ERROR)
         return fail(ErrorCode::invalid, text, "look at the filters of the directory's settings");
@@ -191,8 +192,9 @@ tl::unexpected<Error> Connection::broken(int code, std::string_view what) const 
 }
 
 tl::unexpected<Error> Connection::refused(const Answer& answer, std::string_view what) const {
-    const std::string text = fmt::format("the directory {}: {}: {}{}{}", server_, what, ldap_err2string(answer.code),
-                                         answer.text.empty() ? "" : ": ", answer.text);
+    const std::string text =
+        fmt::format("the directory {}: {}: {}{}{}", server_, what, libldap().ldap_err2string(answer.code),
+                    answer.text.empty() ? "" : ": ", answer.text);
     switch (answer.code) {
         case LDAP_NO_SUCH_OBJECT:
             return fail(ErrorCode::not_found, text, "is the DN right, and may the search account see it?");
@@ -224,11 +226,11 @@ Result<Connection::Message> Connection::next(int id) {
     const milliseconds wait = std::clamp(left, milliseconds(0), milliseconds(options_.answer_timeout_ms));
     timeval time = to_timeval(wait);
     LDAPMessage* message = nullptr;
-    const int type = ldap_result(handle_.get(), id, LDAP_MSG_ONE, &time, &message);
+    const int type = libldap().ldap_result(handle_.get(), id, LDAP_MSG_ONE, &time, &message);
     if (type > 0) return Message(message);
     if (type == 0) return broken(LDAP_TIMEOUT, "waiting for its answer");
     int code = LDAP_SERVER_DOWN;
-    (void)ldap_get_option(handle_.get(), LDAP_OPT_RESULT_CODE, &code);
+    (void)libldap().ldap_get_option(handle_.get(), LDAP_OPT_RESULT_CODE, &code);
     return broken(code, "waiting for its answer");
 }
 
@@ -236,19 +238,20 @@ Result<Connection::Answer> Connection::finish(LDAPMessage* message) {
     Answer out;
     char* text = nullptr;
     LDAPControl** controls = nullptr;
-    const int code = ldap_parse_result(handle_.get(), message, &out.code, nullptr, &text, nullptr, &controls, 0);
+    const int code =
+        libldap().ldap_parse_result(handle_.get(), message, &out.code, nullptr, &text, nullptr, &controls, 0);
     const Text text_owner(text);
     const std::unique_ptr<LDAPControl*, FreeControls> owner(controls);
     if (code != LDAP_SUCCESS) return broken(code, "reading its answer");
     out.text = printable(text);
-    LDAPControl* const page = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, nullptr);
+    LDAPControl* const page = libldap().ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, nullptr);
     if (page == nullptr) return out;
     ber_int_t estimate = 0;
     berval cookie{};
-    if (ldap_parse_pageresponse_control(handle_.get(), page, &estimate, &cookie) != LDAP_SUCCESS)
+    if (libldap().ldap_parse_pageresponse_control(handle_.get(), page, &estimate, &cookie) != LDAP_SUCCESS)
         return broken(LDAP_DECODING_ERROR, "reading a page's end");
     if (cookie.bv_val != nullptr) out.cookie.assign(cookie.bv_val, cookie.bv_len);
-    ber_memfree(cookie.bv_val);
+    libldap().ber_memfree(cookie.bv_val);
     return out;
 }
 
@@ -257,7 +260,8 @@ Status Connection::bind(const std::string& dn, const Secret& password) {
         return fail(ErrorCode::invalid, "a login at the directory without a password would be anonymous");
     berval credential = to_berval(password.expose());
     int id = 0;
-    const int code = ldap_sasl_bind(handle_.get(), dn.c_str(), LDAP_SASL_SIMPLE, &credential, nullptr, nullptr, &id);
+    const int code =
+        libldap().ldap_sasl_bind(handle_.get(), dn.c_str(), LDAP_SASL_SIMPLE, &credential, nullptr, nullptr, &id);
     if (code != LDAP_SUCCESS) return broken(code, "logging in");
     DTR_ASSIGN(const Message message, next(id));
     DTR_ASSIGN(const Answer answer, finish(message.get()));
@@ -273,7 +277,7 @@ Status Connection::bind(const std::string& dn, const Secret& password) {
             return fail(
                 ErrorCode::unauthenticated,
                 fmt::format("the directory {} does not log in {}: {}{}{}", server_, dn.empty() ? "anonymously" : dn,
-                            ldap_err2string(answer.code), answer.text.empty() ? "" : ": ", answer.text));
+                            libldap().ldap_err2string(answer.code), answer.text.empty() ? "" : ": ", answer.text));
         default:
             return refused(answer, "logging in");
     }
@@ -301,7 +305,7 @@ Result<std::string> Connection::search_page(const LdapSearch& search, const std:
     if (search.paged) {
         berval place = to_berval(cookie);
         LDAPControl* made = nullptr;
-        const int code = ldap_create_page_control(handle_.get(), options_.page_size, &place, 1, &made);
+        const int code = libldap().ldap_create_page_control(handle_.get(), options_.page_size, &place, 1, &made);
         if (code != LDAP_SUCCESS) return broken(code, what);
         page.reset(made);
         controls[0] = made;
@@ -310,16 +314,16 @@ Result<std::string> Connection::search_page(const LdapSearch& search, const std:
                       : search.scope == Scope::one_level ? LDAP_SCOPE_ONELEVEL
                                                          : LDAP_SCOPE_SUBTREE;
     int id = 0;
-    const int code = ldap_search_ext(handle_.get(), search.base.c_str(), scope, search.filter.c_str(),
-                                     attributes.data(), 0, controls, nullptr, nullptr, LDAP_NO_LIMIT, &id);
+    const int code = libldap().ldap_search_ext(handle_.get(), search.base.c_str(), scope, search.filter.c_str(),
+                                               attributes.data(), 0, controls, nullptr, nullptr, LDAP_NO_LIMIT, &id);
     if (code != LDAP_SUCCESS) return broken(code, what);
     for (;;) {
         DTR_ASSIGN(const Message message, next(id));
-        const int type = ldap_msgtype(message.get());
+        const int type = libldap().ldap_msgtype(message.get());
         if (type == LDAP_RES_SEARCH_REFERENCE) continue;
         if (type == LDAP_RES_SEARCH_ENTRY) {
             if (auto taken = callback(read(message.get())); !taken) {
-                (void)ldap_abandon_ext(handle_.get(), id, nullptr, nullptr);
+                (void)libldap().ldap_abandon_ext(handle_.get(), id, nullptr, nullptr);
                 return fail(taken.error());
             }
             continue;
@@ -332,12 +336,13 @@ Result<std::string> Connection::search_page(const LdapSearch& search, const std:
 
 FoundEntry Connection::read(LDAPMessage* message) {
     FoundEntry out;
-    const Text dn(ldap_get_dn(handle_.get(), message));
+    const Text dn(libldap().ldap_get_dn(handle_.get(), message));
     if (dn) out.dn = dn.get();
     BerElement* place = nullptr;
-    for (Text name(ldap_first_attribute(handle_.get(), message, &place)); name;
-         name.reset(ldap_next_attribute(handle_.get(), message, place))) {
-        const std::unique_ptr<berval*, FreeValues> values(ldap_get_values_len(handle_.get(), message, name.get()));
+    for (Text name(libldap().ldap_first_attribute(handle_.get(), message, &place)); name;
+         name.reset(libldap().ldap_next_attribute(handle_.get(), message, place))) {
+        const std::unique_ptr<berval*, FreeValues> values(
+            libldap().ldap_get_values_len(handle_.get(), message, name.get()));
         std::vector<std::string>& list = out.values[lower(name.get())];
         for (berval** value = values.get(); value != nullptr && *value != nullptr; ++value)
             list.emplace_back((*value)->bv_val, (*value)->bv_len);

@@ -4,8 +4,6 @@
 // a directory must not send our passwords elsewhere.
 #pragma once
 
-#include <ldap.h>
-
 #include <chrono>
 #include <functional>
 #include <map>
@@ -19,6 +17,7 @@
 #include "identity/directory_settings.h"
 #include "identity/ldap/channel.h"
 #include "identity/ldap/ldap_directory.h"
+#include "identity/ldap/library.h"
 
 namespace dtr::identity {
 
@@ -53,10 +52,10 @@ class Connection {
 
   private:
     struct Close {
-        void operator()(LDAP* handle) const { ldap_unbind_ext(handle, nullptr, nullptr); }
+        void operator()(LDAP* handle) const { libldap().ldap_unbind_ext(handle, nullptr, nullptr); }
     };
     struct FreeMessage {
-        void operator()(LDAPMessage* message) const { ldap_msgfree(message); }
+        void operator()(LDAPMessage* message) const { libldap().ldap_msgfree(message); }
     };
     struct Answer {
         int code = LDAP_SUCCESS;

@@ -1,13 +1,12 @@
 #include "identity/ldap/names.h"
 
-#include <ldap.h>
-
 #include <algorithm>
 #include <charconv>
 #include <memory>
 #include <vector>
 
 #include "base/encoding.h"
+#include "identity/ldap/library.h"
 
 namespace dtr::identity {
 namespace {
@@ -40,7 +39,7 @@ void append_value(std::string& out, std::string_view value) {
 }
 
 struct FreeDn {
-    void operator()(LDAPRDN* dn) const { ldap_dnfree(dn); }
+    void operator()(LDAPRDN* dn) const { libldap().ldap_dnfree(dn); }
 };
 
 }  // namespace
@@ -60,8 +59,9 @@ std::string escape_filter_value(std::string_view bytes) {
 
 std::string dn_key(std::string_view dn) {
     LDAPDN parsed = nullptr;
-    if (dn.find('\0') != std::string_view::npos ||
-        ldap_str2dn(std::string(dn).c_str(), &parsed, LDAP_DN_FORMAT_LDAPV3) != LDAP_SUCCESS || parsed == nullptr)
+    if (!libldap().library.usable() || dn.find('\0') != std::string_view::npos ||
+        libldap().ldap_str2dn(std::string(dn).c_str(), &parsed, LDAP_DN_FORMAT_LDAPV3) != LDAP_SUCCESS ||
+        parsed == nullptr)
         return "?" + hex_encode(dn);
     const std::unique_ptr<LDAPRDN, FreeDn> owner(parsed);
     std::string out;
