@@ -31,6 +31,7 @@ class Provider:
         client = {"client_id": "dtr", "client_secret": self.secret, "redirect_uris": redirect_uris}
         self.settings = {"port": self.port, "certificate": self.ca_file, "key": space.file("oidc-key.pem"),
                          "accounts": self.accounts_file, "conform": conform, "methods": methods,
+                         "signing": {kind: space.file(f"oidc-signing-{kind}.pem") for kind in ("rsa", "ec")},
                          "clients": clients or [client]}
 
     def set(self, login, **claims):
@@ -50,6 +51,9 @@ class Provider:
         return self
 
     def start(self):
+        """With new signing keys."""
+        tool("openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", self.settings["signing"]["rsa"])
+        tool("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", self.settings["signing"]["ec"])
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(["node", "provider.mjs", json.dumps(self.settings)], cwd=NODE, stdout=log,
                                             stderr=log, stdin=subprocess.DEVNULL, env=clean_env({"NODE_ENV": "test"}))

@@ -1,24 +1,25 @@
 // An OpenID Connect provider for the end-to-end tests: oidc-provider with its own sign-in forms, where any password will do.
-// Settings as JSON in the first argument: {port, certificate, key, accounts, clients, conform, methods}. `accounts` is a file, read again for
-// each claim, of {login: {claim: value}}.
+// Settings as JSON in the first argument: {port, certificate, key, signing: {rsa, ec}, accounts, clients, conform, methods}.
+// `accounts` is a file, read again for each claim, of {login: {claim: value}}.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
-import { generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import Provider from 'oidc-provider';
 
 const settings = JSON.parse(process.argv[2]);
 const issuer = `https://localhost:${settings.port}`;
 
-const jwk = (kind, options, extra) => ({
-  ...generateKeyPairSync(kind, options).privateKey.export({ format: 'jwk' }), use: 'sig', ...extra,
+// Keys are made by openssl: generateKeyPairSync of Node 20 may wait for itself, if garbage is collected during the export.
+const jwk = (kind, extra) => ({
+  ...createPrivateKey(readFileSync(settings.signing[kind])).export({ format: 'jwk' }), use: 'sig', kid: kind, ...extra,
 });
 
 const provider = new Provider(issuer, {
   clients: settings.clients,
   jwks: {
     keys: [
-      jwk('rsa', { modulusLength: 2048 }, { kid: 'rsa', alg: 'RS256' }),
-      jwk('ec', { namedCurve: 'P-256' }, { kid: 'ec', alg: 'ES256' }),
+      jwk('rsa', { alg: 'RS256' }),
+      jwk('ec', { alg: 'ES256' }),
     ],
   },
   cookies: { keys: ['only for tests'] },
