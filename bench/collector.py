@@ -50,8 +50,10 @@ def round_of(server, number, options, collecting):
 def measure(folder, options):
     server = Ours(os.path.join(folder, "collector"), "--set", "gc.lease=2s", "--set", "gc.grace=0s").log_in()
     try:
-        runs = {collecting: [round_of(server, number, options, collecting) for number in range(options.rounds)]
-                for collecting in (False, True)}
+        runs = {False: [], True: []}
+        for number in range(options.rounds):
+            for collecting in sorted(runs, reverse=number % 2 == 1):  # in turns: each round finds a larger registry
+                runs[collecting].append(round_of(server, number, options, collecting))
     finally:
         server.stop()
     alone, beside = ([one[0] for one in runs[collecting]] for collecting in (False, True))

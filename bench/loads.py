@@ -15,6 +15,8 @@ LOADS = [
     ("pull-8", "pull of the same, 8 clients", "pull-small --clients 8", "per_second", "images/s", "6x"),
     ("push-tiny", "push, 4 layers of 10 kB, 16 clients", "push-small --clients 16 --layers 4 --layer-bytes 10000",
      "per_second", "images/s", "5x"),
+    ("push-100", "push of one 100 MB layer", "push-large --large-bytes 100000000", "mb_per_second", "MB/s", "2x"),
+    ("pull-100", "pull of one 100 MB layer", "pull-large --large-bytes 100000000", "mb_per_second", "MB/s", "1.3x"),
     ("push-large", "push of one {large} layer", "push-large --large-bytes {bytes}", "mb_per_second", "MB/s", "2x"),
     ("pull-large", "pull of one {large} layer", "pull-large --large-bytes {bytes}", "mb_per_second", "MB/s", "1.3x"),
     ("pull-raw", "the same, the client does not hash", "pull-large --no-verify --large-bytes {bytes}", "mb_per_second",
@@ -37,8 +39,7 @@ def run(folder, options):
                 for server in servers if number % 2 == 0 else reversed(servers):
                     os.sync()
                     seed = 1 + number * 100 + index
-                    if name.startswith("pull-"):  # the large one: what push-large has just pushed
-                        seed -= {"pull-large": 1, "pull-raw": 2}.get(name, 0)
+                    seed -= {"pull-100": 1, "pull-large": 1, "pull-raw": 2}.get(name, 0)  # what was pushed just before
                     done = drive(server, arguments.format(bytes=options.large_mib << 20), seed, options.seconds)
                     results[name][server.name].append(done)
                     print(f"round {number + 1} {name} {server.name}: {json.dumps(done)}", file=sys.stderr)
