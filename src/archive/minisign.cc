@@ -24,10 +24,10 @@ constexpr std::size_t kIdBytes = 8;
 constexpr std::size_t kCommentMax = 200;
 constexpr std::string_view kTrusted = "trusted comment: ";
 
-const unsigned char* bytes_of(std::string_view text) {
+const unsigned char* unsigned_bytes(std::string_view text) {
     return reinterpret_cast<const unsigned char*>(text.data());
 }
-unsigned char* bytes_of(std::string& text) {
+unsigned char* unsigned_bytes(std::string& text) {
     return reinterpret_cast<unsigned char*>(text.data());
 }
 
@@ -38,7 +38,7 @@ void start_sodium() {
 
 std::string blake2b_512(std::string_view content) {
     std::string out(crypto_generichash_BYTES_MAX, '\0');
-    crypto_generichash(bytes_of(out), out.size(), bytes_of(content), content.size(), nullptr, 0);
+    crypto_generichash(unsigned_bytes(out), out.size(), unsigned_bytes(content), content.size(), nullptr, 0);
     return out;
 }
 
@@ -46,9 +46,10 @@ std::string sign(const Secret& seed, std::string_view message) {
     start_sodium();
     std::array<unsigned char, kKeyBytes> public_key{};
     std::array<unsigned char, crypto_sign_SECRETKEYBYTES> secret_key{};
-    crypto_sign_seed_keypair(public_key.data(), secret_key.data(), bytes_of(seed.expose()));
+    crypto_sign_seed_keypair(public_key.data(), secret_key.data(), unsigned_bytes(seed.expose()));
     std::string signature(kSignatureBytes, '\0');
-    crypto_sign_detached(bytes_of(signature), nullptr, bytes_of(message), message.size(), secret_key.data());
+    crypto_sign_detached(unsigned_bytes(signature), nullptr, unsigned_bytes(message), message.size(),
+                         secret_key.data());
     sodium_memzero(secret_key.data(), secret_key.size());
     return signature;
 }
@@ -56,7 +57,8 @@ std::string sign(const Secret& seed, std::string_view message) {
 bool verify(const std::string& key, std::string_view message, std::string_view signature) {
     start_sodium();
     return key.size() == kKeyBytes && signature.size() == kSignatureBytes &&
-           crypto_sign_verify_detached(bytes_of(signature), bytes_of(message), message.size(), bytes_of(key)) == 0;
+           crypto_sign_verify_detached(unsigned_bytes(signature), unsigned_bytes(message), message.size(),
+                                       unsigned_bytes(key)) == 0;
 }
 
 bool is_comment(std::string_view text) {
@@ -129,7 +131,8 @@ SigningKey SigningKey::generate(Random& random) {
     key.seed_ = Secret(std::move(seed));
     std::array<unsigned char, crypto_sign_SECRETKEYBYTES> secret_key{};
     key.public_key_.key_.resize(kKeyBytes);
-    crypto_sign_seed_keypair(bytes_of(key.public_key_.key_), secret_key.data(), bytes_of(key.seed_.expose()));
+    crypto_sign_seed_keypair(unsigned_bytes(key.public_key_.key_), secret_key.data(),
+                             unsigned_bytes(key.seed_.expose()));
     sodium_memzero(secret_key.data(), secret_key.size());
     key.public_key_.id_ = blake2b_512(key.public_key_.key_).substr(0, kIdBytes);
     return key;
@@ -146,7 +149,8 @@ Result<SigningKey> SigningKey::parse(const Secret& text) {
     wipe(*raw);
     std::array<unsigned char, crypto_sign_SECRETKEYBYTES> secret_key{};
     key.public_key_.key_.resize(kKeyBytes);
-    crypto_sign_seed_keypair(bytes_of(key.public_key_.key_), secret_key.data(), bytes_of(key.seed_.expose()));
+    crypto_sign_seed_keypair(unsigned_bytes(key.public_key_.key_), secret_key.data(),
+                             unsigned_bytes(key.seed_.expose()));
     sodium_memzero(secret_key.data(), secret_key.size());
     return key;
 }

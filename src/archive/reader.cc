@@ -43,7 +43,7 @@ struct Archive {
     std::string checkpoint;
 };
 
-constexpr std::size_t kPrefixBytes = 37;
+constexpr std::size_t kDirectoryBytes = 37;
 
 }  // namespace
 
@@ -138,7 +138,7 @@ Result<bool> ArchiveReader::State::step(Archive& in) {
     DTR_ASSIGN(auto entry, tar.next());
     if (!entry) return false;
     if (in.prefix.empty()) {
-        const std::string_view prefix = std::string_view(entry->path).substr(0, kPrefixBytes);
+        const std::string_view prefix = std::string_view(entry->path).substr(0, kDirectoryBytes);
         if (!is_prefix_directory(prefix))
             return fail(ErrorCode::corrupt, "the first entry is not below a directory dtr-backup-…",
                         "this is no archive of dtr");
@@ -147,7 +147,7 @@ Result<bool> ArchiveReader::State::step(Archive& in) {
     }
     if (!entry->path.starts_with(in.prefix))
         return fail(ErrorCode::corrupt, fmt::format("an entry is not below {}", in.prefix));
-    DTR_ASSIGN(name, parse_entry_name(std::string_view(entry->path).substr(kPrefixBytes)));
+    DTR_ASSIGN(name, parse_entry_name(std::string_view(entry->path).substr(kDirectoryBytes)));
     if (entry->mtime_s != in.mtime_s) return fail(ErrorCode::corrupt, "its time is not the time of the cut");
     size = entry->size;
     DTR_TRY(check_place(in));

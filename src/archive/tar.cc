@@ -19,8 +19,8 @@
 namespace dtr::archive {
 namespace {
 
-constexpr std::size_t kNameBytes = 100;
-constexpr std::size_t kPrefixBytes = 155;
+constexpr std::size_t kNameFieldBytes = 100;
+constexpr std::size_t kPrefixFieldBytes = 155;
 constexpr std::uint64_t kTarSizeMax = std::uint64_t{1} << 52;
 
 void put_octal(std::string& header, std::size_t at, std::size_t digits, std::uint64_t value) {
@@ -64,11 +64,11 @@ struct SplitPath {
 };
 
 SplitPath split_path(std::string_view path) {
-    if (path.size() <= kNameBytes) return {{}, path, false};
+    if (path.size() <= kNameFieldBytes) return {{}, path, false};
     const std::size_t slash = path.rfind('/');
-    DTR_CHECK(slash != std::string_view::npos && slash <= kPrefixBytes);
+    DTR_CHECK(slash != std::string_view::npos && slash <= kPrefixFieldBytes);
     const std::string_view last = path.substr(slash + 1);
-    return {path.substr(0, slash), last.substr(0, kNameBytes), last.size() > kNameBytes};
+    return {path.substr(0, slash), last.substr(0, kNameFieldBytes), last.size() > kNameFieldBytes};
 }
 
 Result<std::uint64_t> parse_octal(std::string_view field) {
@@ -98,8 +98,8 @@ std::string_view field(const char* block, std::size_t at, std::size_t size) {
 
 Result<TarEntry> parse_ustar(const char* block) {
     TarEntry entry;
-    const std::string_view prefix = field(block, 345, kPrefixBytes);
-    const std::string_view name = field(block, 0, kNameBytes);
+    const std::string_view prefix = field(block, 345, kPrefixFieldBytes);
+    const std::string_view name = field(block, 0, kNameFieldBytes);
     entry.path = prefix.empty() ? std::string(name) : fmt::format("{}/{}", prefix, name);
     DTR_ASSIGN(entry.size, parse_octal({block + 124, 12}));
     DTR_ASSIGN(const std::uint64_t mtime, parse_octal({block + 136, 12}));
@@ -110,9 +110,9 @@ Result<TarEntry> parse_ustar(const char* block) {
 // A path that came from outside and would trip split_path() is no path of ours.
 bool can_be_built(std::string_view path) {
     if (path.empty() || path.size() > 400) return false;
-    if (path.size() <= kNameBytes) return true;
+    if (path.size() <= kNameFieldBytes) return true;
     const std::size_t slash = path.rfind('/');
-    return slash != std::string_view::npos && slash != 0 && slash <= kPrefixBytes && slash + 1 < path.size();
+    return slash != std::string_view::npos && slash != 0 && slash <= kPrefixFieldBytes && slash + 1 < path.size();
 }
 
 bool all_zero(const char* bytes, std::size_t size) {
@@ -158,7 +158,7 @@ std::string tar_header(std::string_view path, std::uint64_t size, std::int64_t m
         if (large) records += pax_record("size", std::to_string(size));
         DTR_CHECK(records.size() <= kTarBlock);
         const std::string name = fmt::format("{}PaxHeaders/entry", path.substr(0, path.find('/') + 1));
-        DTR_CHECK(name.size() <= kNameBytes);
+        DTR_CHECK(name.size() <= kNameFieldBytes);
         out = raw_header({}, name, records.size(), mtime_s, 'x') + records;
         out.resize(2 * kTarBlock, '\0');
     }

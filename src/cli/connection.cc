@@ -83,7 +83,7 @@ Result<UniqueFd> open_terminal() {
     return terminal;
 }
 
-Result<std::string> ask(int terminal, const std::string& question) {
+Result<std::string> ask_terminal(int terminal, const std::string& question) {
     std::string line;
     bool ended = ::write(terminal, question.data(), question.size()) < 0;
     for (char c = 0; !ended && line.size() < 4096;) {
@@ -103,7 +103,7 @@ Result<Secret> prompt_password(const std::string& question) {
                     "use --ucp-password-file FILE or UCP_PASSWORD");
     const Silence silence(terminal->get());
     if (!silence.silent()) return fail(system_error(errno, "cannot use the terminal"));
-    auto line = ask(terminal->get(), question);
+    auto line = ask_terminal(terminal->get(), question);
     const bool told = ::write(terminal->get(), "\n", 1) == 1;
     if (!line || !told) return fail(ErrorCode::invalid, "no password was typed");
     Secret typed(*line);
@@ -113,7 +113,7 @@ Result<Secret> prompt_password(const std::string& question) {
 
 Result<std::string> prompt_text(const std::string& question) {
     DTR_ASSIGN(const UniqueFd terminal, open_terminal());
-    return ask(terminal.get(), question);
+    return ask_terminal(terminal.get(), question);
 }
 
 Result<Secret> prompt_new_password(const std::string& question) {

@@ -10,7 +10,7 @@ namespace {
 
 constexpr auto kLookEvery = std::chrono::hours(24);
 
-Result<std::string> text_of(config::ConfigStore& config, const char* key) {
+Result<std::string> text_or_nothing(config::ConfigStore& config, const char* key) {
     const auto entry = config.get(key);
     if (entry) return std::string(entry->value.expose());
     if (entry.error().code == ErrorCode::not_found) return std::string();
@@ -57,7 +57,7 @@ Result<identity::KeyAndCertificate> issued_certificate(config::ConfigStore& conf
 
 Result<std::string> shown_authorities(config::ConfigStore& config) {
     DTR_ASSIGN(const Rotation now, rotation(config));
-    DTR_ASSIGN(const std::string given, text_of(config, kOwnAuthority));
+    DTR_ASSIGN(const std::string given, text_or_nothing(config, kOwnAuthority));
     return now.shown() + with_line_end(given);
 }
 
@@ -83,10 +83,10 @@ Result<std::unique_ptr<Certificates>> Certificates::open(config::ConfigStore& co
 }
 
 Result<std::optional<OwnCertificate>> Certificates::given() {
-    DTR_ASSIGN(const std::string certificate, text_of(config_, kOwnCertificate));
+    DTR_ASSIGN(const std::string certificate, text_or_nothing(config_, kOwnCertificate));
     if (certificate.empty()) return std::optional<OwnCertificate>();
     DTR_ASSIGN(const config::Entry key, config_.get(kOwnKey));
-    DTR_ASSIGN(std::string authority, text_of(config_, kOwnAuthority));
+    DTR_ASSIGN(std::string authority, text_or_nothing(config_, kOwnAuthority));
     return std::optional(OwnCertificate{{key.value, certificate}, std::move(authority)});
 }
 

@@ -14,7 +14,7 @@
 namespace dtr::cluster {
 namespace {
 
-config::Change put(const char* key, std::string value, bool secret = false) {
+config::Change entry(const char* key, std::string value, bool secret = false) {
     return {key, Secret(std::move(value)), secret, std::nullopt};
 }
 
@@ -34,8 +34,8 @@ Result<Secret> issue_keys(Environment& environment, config::ConfigStore& config,
     const auto signer = archive::SigningKey::generate(environment.random);
     const auto recovery = archive::AgeIdentity::generate(environment.random);
     auto changes = backup::first_seal_keys(signer, epoch, recovery.recipient(), environment.random);
-    changes.push_back(put(kAuthorityKey, std::string(authority.key_pem.expose()), true));
-    changes.push_back(put(kAuthorityCertificate, authority.certificate_pem));
+    changes.push_back(entry(kAuthorityKey, std::string(authority.key_pem.expose()), true));
+    changes.push_back(entry(kAuthorityCertificate, authority.certificate_pem));
     DTR_TRY(config.apply(changes));
     DTR_TRY(issue_server_certificate(config, names, environment.clock, environment.random));
     const Secret file = archive::format_identity_file(
@@ -61,9 +61,9 @@ Result<InstallReport> fill(Environment& environment, const InstallOptions& optio
     DTR_TRY(meta->set_epoch(epoch));
     DTR_ASSIGN(const Secret recovery_key,
                issue_keys(environment, *config, epoch.number, epoch.cluster_id, options.server_names));
-    if (options.role == Role::ucp) DTR_TRY(config->apply({put(kRole, "ucp")}));
-    if (options.https_port != 0) DTR_TRY(config->apply({put(kHttpsPort, std::to_string(options.https_port))}));
-    if (!options.external_url.empty()) DTR_TRY(config->apply({put(kExternalUrl, options.external_url)}));
+    if (options.role == Role::ucp) DTR_TRY(config->apply({entry(kRole, "ucp")}));
+    if (options.https_port != 0) DTR_TRY(config->apply({entry(kHttpsPort, std::to_string(options.https_port))}));
+    if (!options.external_url.empty()) DTR_TRY(config->apply({entry(kExternalUrl, options.external_url)}));
 
     InstallReport report;
     DTR_ASSIGN(const config::Entry certificate, config->get(kAuthorityCertificate));
@@ -112,8 +112,8 @@ Status issue_server_certificate(config::ConfigStore& config, const std::vector<s
     DTR_ASSIGN(const identity::KeyAndCertificate server,
                identity::issue_server_certificate({key.value, std::string(certificate.value.expose())},
                                                   {names.front(), names, 397 * identity::kDay}, clock, random));
-    DTR_TRY(config.apply({put(kServerKey, std::string(server.key_pem.expose()), true),
-                          put(kServerCertificate, server.certificate_pem)}));
+    DTR_TRY(config.apply({entry(kServerKey, std::string(server.key_pem.expose()), true),
+                          entry(kServerCertificate, server.certificate_pem)}));
     return {};
 }
 

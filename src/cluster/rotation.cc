@@ -15,7 +15,7 @@ constexpr const char* kNextCertificate = "ca/next.crt";
 constexpr const char* kOldKey = "ca/old.key";
 constexpr const char* kOldCertificate = "ca/old.crt";
 
-Result<std::optional<config::Entry>> find(config::ConfigStore& config, const char* key) {
+Result<std::optional<config::Entry>> find_entry(config::ConfigStore& config, const char* key) {
     auto entry = config.get(key);
     if (entry) return std::optional(std::move(*entry));
     if (entry.error().code == ErrorCode::not_found) return std::optional<config::Entry>();
@@ -36,8 +36,8 @@ Result<Stored> load(config::ConfigStore& config, const char* key, const char* ce
 
 using Changes = std::vector<config::Change>;
 
-void put(Changes& changes, const char* key, const char* certificate, const identity::KeyAndCertificate& pair,
-         std::optional<std::int64_t> expected = {}) {
+void put_pair(Changes& changes, const char* key, const char* certificate, const identity::KeyAndCertificate& pair,
+              std::optional<std::int64_t> expected = {}) {
     changes.push_back({key, pair.key_pem, true, std::nullopt});
     changes.push_back({certificate, Secret(pair.certificate_pem), false, expected});
 }
@@ -54,7 +54,7 @@ Status put_server_certificate(config::ConfigStore& config, Changes& changes, con
     DTR_ASSIGN(const auto names, identity::certificate_names(now.value.expose()));
     if (names.empty()) return fail(ErrorCode::corrupt, "the server's certificate has no names");
     DTR_ASSIGN(const auto server, identity::issue_server_certificate(under, {names.front(), names}, clock, random));
-    put(changes, kServerKey, kServerCertificate, server, now.modified);
+    put_pair(changes, kServerKey, kServerCertificate, server, now.modified);
     return {};
 }
 
@@ -64,7 +64,7 @@ Status begin(config::ConfigStore& config, std::string_view cluster_id, Clock& cl
         fmt::format("dtr cluster {} {}", cluster_id.substr(0, 8), format_rfc3339(clock.now() / kSecond * kSecond));
     DTR_ASSIGN(const auto next, identity::make_authority(name, clock, random));
     Changes changes;
-    put(changes, kNextKey, kNextCertificate, next, 0);
+    put_pair(changes, kNextKey, kNextCertificate, next, 0);
     DTR_TRY(config.apply(changes));
     return {};
 }
@@ -74,8 +74,8 @@ Status change(config::ConfigStore& config, Clock& clock, Random& random) {
     DTR_ASSIGN(const Stored next, load(config, kNextKey, kNextCertificate));
     DTR_ASSIGN(const Stored root, load(config, kAuthorityKey, kAuthorityCertificate));
     Changes changes;
-    put(changes, kAuthorityKey, kAuthorityCertificate, next.pair, root.modified);
-    put(changes, kOldKey, kOldCertificate, root.pair, 0);
+    put_pair(changes, kAuthorityKey, kAuthorityCertificate, next.pair, root.modified);
+    put_pair(changes, kOldKey, kOldCertificate, root.pair, 0);
     drop(changes, kNextKey, kNextCertificate, next.modified);
     DTR_TRY(put_server_certificate(config, changes, next.pair, clock, random));
     DTR_TRY(config.apply(changes));
@@ -94,7 +94,7 @@ Status go_back(config::ConfigStore& config, Clock& clock, Random& random) {
     DTR_ASSIGN(const Stored old, load(config, kOldKey, kOldCertificate));
     DTR_ASSIGN(const Stored root, load(config, kAuthorityKey, kAuthorityCertificate));
     Changes changes;
-    put(changes, kAuthorityKey, kAuthorityCertificate, old.pair, root.modified);
+    put_pair(changes, kAuthorityKey, kAuthorityCertificate, old.pair, root.modified);
     drop(changes, kOldKey, kOldCertificate, old.modified);
     DTR_TRY(put_server_certificate(config, changes, old.pair, clock, random));
     DTR_TRY(config.apply(changes));
@@ -130,8 +130,8 @@ Result<Rotation> rotation(config::ConfigStore& config) {
     Rotation now;
     DTR_ASSIGN(const config::Entry authority, config.get(kAuthorityCertificate));
     now.authority = authority.value.expose();
-    DTR_ASSIGN(const auto next, find(config, kNextCertificate));
-    DTR_ASSIGN(const auto old, find(config, kOldCertificate));
+    DTR_ASSIGN(const auto next, find_entry(config, kNextCertificate));
+    DTR_ASSIGN(const auto old, find_entry(config, kOldCertificate));
     if (next) {
         now.phase = RotationPhase::begun;
         now.other = next->value.expose();

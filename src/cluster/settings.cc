@@ -101,7 +101,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
     return row.back();
 }
 
-Result<const Setting*> find(std::string_view key) {
+Result<const Setting*> find_setting(std::string_view key) {
     const Setting* nearest = &all().front();
     for (const Setting& setting : all()) {
         if (setting.info.key == key) return &setting;
@@ -124,13 +124,13 @@ std::span<const SettingInfo> known_settings() {
 }
 
 Status set(registry::Settings& settings, std::string_view key, std::string_view value) {
-    DTR_ASSIGN(const Setting* setting, find(key));
+    DTR_ASSIGN(const Setting* setting, find_setting(key));
     if (auto done = setting->set(settings, value); !done) return fail(done.error().in(fmt::format("setting {}", key)));
     return {};
 }
 
 std::string value_of(const registry::Settings& settings, std::string_view key) {
-    const auto setting = find(key);
+    const auto setting = find_setting(key);
     return setting ? (*setting)->show(settings) : std::string();
 }
 
@@ -153,7 +153,7 @@ Result<SettingValues> SettingsService::configured() {
     SettingValues values;
     for (const config::Entry& entry : snapshot.entries) {
         const std::string key = entry.key.substr(kPrefix.size());
-        if (find(key))
+        if (find_setting(key))
             values[key] = entry.value.expose();  // others, as the external URL, are not settings of this kind
     }
     return values;
@@ -174,7 +174,7 @@ Status SettingsService::change(const std::map<std::string, std::optional<std::st
     std::vector<config::Change> transaction;
     registry::Settings scratch;
     for (const auto& [key, value] : changes) {
-        DTR_TRY(find(key));
+        DTR_TRY(find_setting(key));
         if (value) {
             DTR_TRY(set(scratch, key, *value));
             values[key] = *value;

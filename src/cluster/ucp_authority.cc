@@ -36,7 +36,7 @@ std::int64_t number_of(const json::object& fields, std::string_view name) {
     return value != nullptr && value->is_int64() ? value->as_int64() : 0;
 }
 
-Result<json::object> parse(const config::Entry& entry) {
+Result<json::object> parse_entry(const config::Entry& entry) {
     boost::system::error_code error;
     json::value document = json::parse(entry.value.expose(), error);
     if (error || !document.is_object())
@@ -45,13 +45,13 @@ Result<json::object> parse(const config::Entry& entry) {
 }
 
 Result<Service> service_of(const config::Entry& entry) {
-    DTR_ASSIGN(const json::object fields, parse(entry));
+    DTR_ASSIGN(const json::object fields, parse_entry(entry));
     return Service{entry.key.substr(std::string_view(kServices).size()), text_of(fields, "name"),
                    text_of(fields, "clusterId"), number_of(fields, "registeredAt")};
 }
 
 Result<ReplicaRecord> replica_of(const config::Entry& entry) {
-    DTR_ASSIGN(const json::object fields, parse(entry));
+    DTR_ASSIGN(const json::object fields, parse_entry(entry));
     return ReplicaRecord{entry.key.substr(std::string_view(kReplicas).size()),
                          text_of(fields, "service"),
                          text_of(fields, "address"),
@@ -60,7 +60,7 @@ Result<ReplicaRecord> replica_of(const config::Entry& entry) {
                          number_of(fields, "lastSeen")};
 }
 
-config::Change put(std::string key, const json::object& fields) {
+config::Change entry_of(std::string key, const json::object& fields) {
     return {std::move(key), Secret(json::serialize(fields)), false, std::nullopt};
 }
 
@@ -95,9 +95,9 @@ Result<Registration> UcpAuthority::register_service(std::string_view name, std::
                     "remove those that are no more");
     DTR_ASSIGN(Registration made, certify({"service-" + random_hex(random_, 8), std::string(name),
                                            std::string(cluster_id), clock_.now()}));
-    DTR_TRY(config_.apply({put(kServices + made.service.id, {{"name", made.service.name},
-                                                             {"clusterId", made.service.cluster_id},
-                                                             {"registeredAt", made.service.registered_at}})}));
+    DTR_TRY(config_.apply({entry_of(kServices + made.service.id, {{"name", made.service.name},
+                                                                  {"clusterId", made.service.cluster_id},
+                                                                  {"registeredAt", made.service.registered_at}})}));
     return made;
 }
 
@@ -178,11 +178,11 @@ Status UcpAuthority::record_replica(ReplicaRecord replica) {
         DTR_ASSIGN(const auto all, config_.list(kReplicas));
         if (all.entries.size() >= kRecordsMax) return fail(ErrorCode::exhausted, "too many replicas are registered");
     }
-    DTR_TRY(config_.apply({put(key, {{"service", replica.service_id},
-                                     {"address", replica.address},
-                                     {"ca", replica.ca_pem},
-                                     {"version", replica.version},
-                                     {"lastSeen", now}})}));
+    DTR_TRY(config_.apply({entry_of(key, {{"service", replica.service_id},
+                                          {"address", replica.address},
+                                          {"ca", replica.ca_pem},
+                                          {"version", replica.version},
+                                          {"lastSeen", now}})}));
     return {};
 }
 

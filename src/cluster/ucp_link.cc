@@ -34,7 +34,7 @@ bool flag_of(const json::object& fields, std::string_view name) {
     return value != nullptr && value->is_bool() && value->as_bool();
 }
 
-Result<json::object> parse(const std::string& body) {
+Result<json::object> parse_answer(const std::string& body) {
     boost::system::error_code error;
     json::value document = json::parse(body, error);
     if (error || !document.is_object()) return fail(ErrorCode::corrupt, "the answer of UCP cannot be read");
@@ -64,7 +64,7 @@ Error refusal(const HttpAnswer& answer, std::string_view doing) {
 }
 
 Result<meta::AccountFeed> parse_feed(const std::string& body) {
-    DTR_ASSIGN(const json::object fields, parse(body));
+    DTR_ASSIGN(const json::object fields, parse_answer(body));
     const auto* position = fields.if_contains("position");
     const auto* rows = fields.if_contains("changes");
     if (position == nullptr || !position->is_int64() || rows == nullptr || !rows->is_array())
@@ -138,7 +138,7 @@ Result<UcpAccess> UcpAdministrator::register_cluster(std::string_view name, std:
     DTR_ASSIGN(const HttpAnswer answer, call("POST", "/enzi/v0/services",
                                              json::serialize(json::object{{"name", name}, {"clusterId", cluster_id}}),
                                              "cannot register with UCP"));
-    DTR_ASSIGN(const json::object fields, parse(answer.body));
+    DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
     UcpAccess access;
     access.url = admin_.url;
     access.service_id = string_of(fields, "id");
@@ -161,7 +161,7 @@ Result<Secret> UcpAdministrator::release(std::string_view recipient) {
     DTR_ASSIGN(const HttpAnswer answer,
                call("POST", "/enzi/v0/escrow/release", json::serialize(json::object{{"recipient", recipient}}),
                     "cannot get the recovery key from UCP"));
-    DTR_ASSIGN(const json::object fields, parse(answer.body));
+    DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
     return Secret(string_of(fields, "identity"));
 }
 
@@ -251,7 +251,7 @@ Status UcpLink::report() {
         call("PUT", "/enzi/v0/replicas/" + options_.replica_id,
              json::serialize(json::object{{"address", options_.address}, {"ca", ca}, {"version", options_.version}})));
     if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not take this replica", url_)));
-    DTR_ASSIGN(const json::object fields, parse(answer.body));
+    DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
     return refresh_access(string_of(fields, "ca"), string_of(fields, "issuer"));
 }
 
@@ -271,7 +271,7 @@ Status UcpLink::refresh_access(const std::string& trusted, const std::string& is
         DTR_ASSIGN(const HttpAnswer answer, call("POST", "/enzi/v0/service/renew", ""));
         if (answer.status != 200)
             return fail(refusal(answer, fmt::format("UCP at {} does not renew our certificate", url_)));
-        DTR_ASSIGN(const json::object fields, parse(answer.body));
+        DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
         next.client_certificate_pem = string_of(fields, "certificate");
         next.client_key_pem = Secret(string_of(fields, "key"));
     }
@@ -308,7 +308,7 @@ Result<identity::CheckedAccount> UcpLink::check(const meta::Account*, std::strin
              json::serialize(json::object{{"username", name}, {"password", password.expose()}, {"address", peer}})));
     if (answer.status == 401) return fail(ErrorCode::unauthenticated, "login: the name or the password is wrong");
     if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not log in", url_)));
-    DTR_ASSIGN(const json::object fields, parse(answer.body));
+    DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
     const std::string id = string_of(fields, "id");
     auto account = meta_.accounts().find_by_id(id);
     if (!account && account.error().code == ErrorCode::not_found) {

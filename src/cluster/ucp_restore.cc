@@ -16,7 +16,7 @@ struct Known {
     std::map<std::string, std::string> teams;
 };
 
-std::string text_of(const json::object& row, std::string_view name) {
+std::string column(const json::object& row, std::string_view name) {
     const auto* value = row.if_contains(name);
     return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
 }
@@ -30,10 +30,10 @@ Known known_at(const meta::AccountFeed& feed) {
         if (error || !document.is_object()) continue;
         const json::object& row = document.as_object();
         if (change.table == "accounts") {
-            known.accounts[text_of(row, "name")] = text_of(row, "id");
-            names[text_of(row, "id")] = text_of(row, "name");
+            known.accounts[column(row, "name")] = column(row, "id");
+            names[column(row, "id")] = column(row, "name");
         } else if (change.table == "teams") {
-            known.teams[names[text_of(row, "organization_id")] + "/" + text_of(row, "name")] = text_of(row, "id");
+            known.teams[names[column(row, "organization_id")] + "/" + column(row, "name")] = column(row, "id");
         }
     }
     return known;

@@ -11,12 +11,12 @@ namespace {
 
 using namespace testing;
 
-struct Pair {
+struct TlsPair {
     std::string certificate;
     std::string key;
 };
 
-std::string pem(const std::function<void(BIO*)>& write) {
+std::string pem_text(const std::function<void(BIO*)>& write) {
     BIO* bio = BIO_new(BIO_s_mem());
     write(bio);
     char* data = nullptr;
@@ -26,7 +26,7 @@ std::string pem(const std::function<void(BIO*)>& write) {
     return out;
 }
 
-Pair make_pair(const char* name) {
+TlsPair make_pair(const char* name) {
     EVP_PKEY* key = EVP_EC_gen("P-256");
     X509* x = X509_new();
     X509_set_version(x, 2);
@@ -38,14 +38,14 @@ Pair make_pair(const char* name) {
                                reinterpret_cast<const unsigned char*>(name), -1, -1, 0);
     X509_set_issuer_name(x, X509_get_subject_name(x));
     X509_sign(x, key, EVP_sha256());
-    Pair pair{pem([&](BIO* b) { PEM_write_bio_X509(b, x); }),
-              pem([&](BIO* b) { PEM_write_bio_PrivateKey(b, key, nullptr, nullptr, 0, nullptr, nullptr); })};
+    TlsPair pair{pem_text([&](BIO* b) { PEM_write_bio_X509(b, x); }),
+                 pem_text([&](BIO* b) { PEM_write_bio_PrivateKey(b, key, nullptr, nullptr, 0, nullptr, nullptr); })};
     X509_free(x);
     EVP_PKEY_free(key);
     return pair;
 }
 
-ServerOptions tls_options(const Pair& pair) {
+ServerOptions tls_options(const TlsPair& pair) {
     ServerOptions o = plain_options();
     o.plain_addresses.clear();
     o.tls_addresses = {{"127.0.0.1", 0}};
@@ -85,7 +85,7 @@ struct TlsClient {
 };
 
 TEST(Tls, ServesEverythingPlainDoes) {
-    const Pair pair = make_pair("one");
+    const TlsPair pair = make_pair("one");
     SinkRecord record;
     Service service(tls_options(pair), [&](TestHandler& h) {
         h.work = [&](const Request& r) -> Reply {
@@ -122,7 +122,7 @@ TEST(Tls, ServesEverythingPlainDoes) {
 }
 
 TEST(Tls, SlowReadersLoseNothing) {
-    const Pair pair = make_pair("one");
+    const TlsPair pair = make_pair("one");
     Service service(tls_options(pair), [&](TestHandler& h) {
         h.work = [&](const Request& r) -> Reply {
             if (r.path == "/text") return text(patterned(8U << 20));
@@ -150,7 +150,7 @@ TEST(Tls, ReadsFilesThroughTheirSource) {
         using PatternSource::PatternSource;
         [[nodiscard]] std::optional<FileSlice> file() const override { return FileSlice{-1, 0, 500'000}; }
     };
-    const Pair pair = make_pair("one");
+    const TlsPair pair = make_pair("one");
     Service service(tls_options(pair), [&](TestHandler& h) {
         h.work = [&](const Request&) {
             Response a;
@@ -166,7 +166,7 @@ TEST(Tls, ReadsFilesThroughTheirSource) {
 }
 
 TEST(Tls, ResumesSessions) {
-    const Pair pair = make_pair("one");
+    const TlsPair pair = make_pair("one");
     Service service(tls_options(pair));
     for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
         const auto set = [&](SSL* ssl) { SSL_set_max_proto_version(ssl, version); };
@@ -183,7 +183,7 @@ TEST(Tls, ResumesSessions) {
 }
 
 TEST(Tls, NegotiatesNothingOld) {
-    const Pair pair = make_pair("one");
+    const TlsPair pair = make_pair("one");
     Service service(tls_options(pair));
     TlsClient old(*service.server, pair.certificate, nullptr, [](SSL* ssl) {
         SSL_set_security_level(ssl, 0);
@@ -212,8 +212,8 @@ TEST(Tls, NegotiatesNothingOld) {
 }
 
 TEST(Tls, ChangesItsCertificateForNewConnections) {
-    const Pair one = make_pair("one");
-    const Pair two = make_pair("two");
+    const TlsPair one = make_pair("one");
+    const TlsPair two = make_pair("two");
     Service service(tls_options(one));
     TlsClient before(*service.server, one.certificate);
     ASSERT_TRUE(before.connected);
@@ -238,7 +238,7 @@ TEST(Tls, ChangesItsCertificateForNewConnections) {
 }
 
 TEST(Tls, AnswersPlainHttpInPlain) {
-    const Pair pair = make_pair("one");
+    const TlsPair pair = make_pair("one");
     Service service(tls_options(pair));
     Client client(*service.server);
     const Answer a = client.get("/");
@@ -248,7 +248,7 @@ TEST(Tls, AnswersPlainHttpInPlain) {
 }
 
 TEST(Tls, BoundsTheHandshake) {
-    const Pair pair = make_pair("one");
+    const TlsPair pair = make_pair("one");
     ServerOptions o = tls_options(pair);
     o.header_timeout = 100 * kMillisecond;
     Service service(o);

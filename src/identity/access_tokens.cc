@@ -7,14 +7,14 @@
 namespace dtr::identity {
 namespace {
 
-constexpr std::string_view kPrefix = "dtr_";
+constexpr std::string_view kTokenPrefix = "dtr_";
 constexpr std::size_t kLetters = 40;
 constexpr std::string_view kAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 constexpr std::size_t kTokensMax = 1000;
 
 Secret random_token(Random& random) {
-    std::string text(kPrefix);
-    while (text.size() < kPrefix.size() + kLetters) {
+    std::string text(kTokenPrefix);
+    while (text.size() < kTokenPrefix.size() + kLetters) {
         const std::size_t pick = static_cast<unsigned char>(random.bytes(1)[0]) & 63U;
         if (pick < kAlphabet.size()) text.push_back(kAlphabet[pick]);  // else once more: every letter is as likely
     }
@@ -32,8 +32,8 @@ Status check_label(std::string_view label) {
 }  // namespace
 
 bool looks_like_access_token(std::string_view text) {
-    return text.size() == kPrefix.size() + kLetters && text.starts_with(kPrefix) &&
-           text.find_first_not_of(kAlphabet, kPrefix.size()) == std::string_view::npos;
+    return text.size() == kTokenPrefix.size() + kLetters && text.starts_with(kTokenPrefix) &&
+           text.find_first_not_of(kAlphabet, kTokenPrefix.size()) == std::string_view::npos;
 }
 
 std::string access_token_hash(const Secret& token) {

@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kAccountNameBytesMax = 64;
 constexpr std::size_t kFullNameBytesMax = 256;
 constexpr std::size_t kPasswordBytesMin = 8;
-constexpr std::size_t kPasswordBytesMax = 1024;
+constexpr std::size_t kNewPasswordBytesMax = 1024;
 constexpr std::size_t kPage = 500;
 
 bool has_control(std::string_view text) {
@@ -48,7 +48,7 @@ Status check_password(std::string_view account_name, const Secret& password) {
         return fail(ErrorCode::invalid, fmt::format("the new password {}", why), "use 8 to 1024 bytes of text");
     };
     if (text.size() < kPasswordBytesMin) return bad("is too short");
-    if (text.size() > kPasswordBytesMax) return bad("is too long");
+    if (text.size() > kNewPasswordBytesMax) return bad("is too long");
     if (!is_valid_utf8(text)) return bad("is not UTF-8");
     if (has_control(text)) return bad("holds control characters");
     if (text == account_name) return bad("is the name of the account");

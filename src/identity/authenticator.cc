@@ -17,15 +17,15 @@ namespace dtr::identity {
 namespace {
 
 constexpr std::size_t kUsernameBytesMax = 256;
-constexpr std::size_t kPasswordBytesMax = 4096;
+constexpr std::size_t kGivenPasswordBytesMax = 4096;
 
-tl::unexpected<Error> wrong() {
+tl::unexpected<Error> wrong_credentials() {
     return fail(ErrorCode::unauthenticated, "login: the name or the password is wrong");
 }
 
 Result<Principal> admitted(const CheckedAccount& checked) {
     const meta::Account& account = checked.account;
-    if (!account.is_active || account.kind != meta::AccountKind::user) return wrong();
+    if (!account.is_active || account.kind != meta::AccountKind::user) return wrong_credentials();
     Principal principal{account.id, account.name, account.is_admin, false, checked.by_token};
     principal.backup_only = checked.backup_only;
     return principal;
@@ -72,8 +72,8 @@ Authenticator::Authenticator(meta::AccountStore& store, AccountVersion& version,
 
 Result<Principal> Authenticator::authenticate(std::string_view username, const Secret& password,
                                               std::string_view peer) {
-    if (username.empty() || username.size() > kUsernameBytesMax || password.expose().size() > kPasswordBytesMax)
-        return wrong();
+    if (username.empty() || username.size() > kUsernameBytesMax || password.expose().size() > kGivenPasswordBytesMax)
+        return wrong_credentials();
     DTR_ASSIGN(const std::int64_t version, version_.current());
     const std::string key = credential_key(username, password);
     if (auto known = recall(key, version)) return *std::move(known);
@@ -122,19 +122,19 @@ Result<Principal> Authenticator::by_password(std::string_view username, const Se
             passwords_.verify(turn, password, ours ? *hash : std::string(Passwords::unmatchable_hash()));
         if (hash) wipe(*hash);
         if (ours || sources_.empty()) {
-            auto principal = matches && account ? admitted(*account) : wrong();
+            auto principal = matches && account ? admitted(*account) : wrong_credentials();
             // Before the next one's turn, who may be the same client.
             if (principal) remember(key, *principal, version);
             return principal;
         }
     }
-    if (password.empty()) return wrong();
+    if (password.empty()) return wrong_credentials();
     for (PasswordSource* one : sources_) {
         const auto checked = one->check(account ? &*account : nullptr, username, password, peer);
         if (checked) return admitted(*checked);
         if (checked.error().code != ErrorCode::unauthenticated) return fail(checked.error());
     }
-    return wrong();
+    return wrong_credentials();
 }
 
 Result<Principal> Authenticator::by_delegate(std::string_view username, const Secret& password, std::string_view peer,
@@ -152,10 +152,10 @@ Result<Principal> Authenticator::by_token(std::string_view username, const Secre
     if (!account && account.error().code != ErrorCode::not_found) return fail(account.error().in("login"));
     if (!known || !known->is_active || !account || known->account_id != account->id || !account->is_active ||
         account->kind != meta::AccountKind::user)
-        return wrong();
+        return wrong_credentials();
     Principal principal{account->id, account->name, account->is_admin, false, true};
     principal.backup_only = !known->scope.empty();
-    if (principal.backup_only && !account->is_admin) return wrong();
+    if (principal.backup_only && !account->is_admin) return wrong_credentials();
     // Once for as long as it is remembered, so about once a minute. That it cannot be noted keeps nobody out.
     if (const auto noted = tokens_->note_use(known->id, clock_.now()); !noted) log::debug("{}", noted.error().text());
     return principal;

@@ -14,13 +14,13 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kTextBytesMax = 4096;
+constexpr std::size_t kFieldBytesMax = 4096;
 constexpr std::size_t kCertificatesBytesMax = 256 * 1024;
 constexpr std::size_t kSearchesMax = 32;
 constexpr std::size_t kServersMax = 8;
 constexpr std::string_view kDefaultMemberAttribute = "member";
 
-tl::unexpected<Error> wrong(std::string_view field, std::string_view why, std::string hint = {}) {
+tl::unexpected<Error> wrong_field(std::string_view field, std::string_view why, std::string hint = {}) {
     return fail(ErrorCode::invalid, fmt::format("directory settings: {} {}", field, why), std::move(hint));
 }
 
@@ -38,29 +38,30 @@ Result<json::value> parse_json(std::string_view text) {
 class Fields {
   public:
     static Result<Fields> of(const json::value& value, std::string path) {
-        if (!value.is_object()) return wrong(path.empty() ? "the document" : path, "is not an object");
+        if (!value.is_object()) return wrong_field(path.empty() ? "the document" : path, "is not an object");
         return Fields(value.get_object(), std::move(path));
     }
 
     Result<bool> toggle(std::string_view name, bool otherwise) {
         const json::value* value = take(name);
         if (value == nullptr) return otherwise;
-        if (!value->is_bool()) return wrong(named(name), "is neither true nor false");
+        if (!value->is_bool()) return wrong_field(named(name), "is neither true nor false");
         return value->get_bool();
     }
 
     Result<std::string> text(std::string_view name, std::string_view otherwise = {},
-                             std::size_t bytes_max = kTextBytesMax) {
+                             std::size_t bytes_max = kFieldBytesMax) {
         const json::value* value = take(name);
         if (value == nullptr) return std::string(otherwise);
-        if (!value->is_string()) return wrong(named(name), "is not a text");
+        if (!value->is_string()) return wrong_field(named(name), "is not a text");
         const std::string_view found = value->get_string();
-        if (found.size() > bytes_max) return wrong(named(name), fmt::format("is longer than {} bytes", bytes_max));
-        const bool lines = bytes_max > kTextBytesMax;  // certificates
+        if (found.size() > bytes_max)
+            return wrong_field(named(name), fmt::format("is longer than {} bytes", bytes_max));
+        const bool lines = bytes_max > kFieldBytesMax;  // certificates
         if (!is_valid_utf8(found) || std::any_of(found.begin(), found.end(), [&](unsigned char c) {
                 return (c < 0x20 && !(lines && (c == '\n' || c == '\r' || c == '\t'))) || c == 0x7f;
             }))
-            return wrong(named(name), "holds characters that are no text");
+            return wrong_field(named(name), "holds characters that are no text");
         return std::string(found);
     }
 
@@ -74,8 +75,8 @@ class Fields {
     [[nodiscard]] Status nothing_left() const {
         for (const auto& field : *object_)
             if (std::find(taken_.begin(), taken_.end(), std::string_view(field.key())) == taken_.end())
-                return wrong(named(std::string_view(field.key()).substr(0, 64)), "is not known",
-                             "docs/operating/identity.md lists the fields");
+                return wrong_field(named(std::string_view(field.key()).substr(0, 64)), "is not known",
+                                   "docs/operating/identity.md lists the fields");
         return {};
     }
 
@@ -100,7 +101,7 @@ Status check_filter(const std::string& field, std::string_view filter) {
         if (depth < 0) break;
     }
     if (filter.front() != '(' || filter.back() != ')' || depth != 0)
-        return wrong(field, "is not one filter in parentheses", "as in (objectClass=inetOrgPerson)");
+        return wrong_field(field, "is not one filter in parentheses", "as in (objectClass=inetOrgPerson)");
     return {};
 }
 
@@ -109,20 +110,21 @@ Status check_attribute(const std::string& field, std::string_view name) {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
     };
     if (name.empty() || name.size() > 128 || !std::all_of(name.begin(), name.end(), good))
-        return wrong(field, "is not the name of an attribute", "as in uid, sAMAccountName, cn, member");
+        return wrong_field(field, "is not the name of an attribute", "as in uid, sAMAccountName, cn, member");
     return {};
 }
 
 Status check_dn(const std::string& field, std::string_view dn) {
     if (dn.find('=') == std::string_view::npos)
-        return wrong(field, "is not a distinguished name", "as in ou=people,dc=example,dc=org");
+        return wrong_field(field, "is not a distinguished name", "as in ou=people,dc=example,dc=org");
     return {};
 }
 
 Status check_server(std::string_view url) {
     const bool tls = url.starts_with("ldaps://");
     if (!tls && !url.starts_with("ldap://"))
-        return wrong("serverURL", fmt::format("'{}' begins with neither ldap:// nor ldaps://", url.substr(0, 80)));
+        return wrong_field("serverURL",
+                           fmt::format("'{}' begins with neither ldap:// nor ldaps://", url.substr(0, 80)));
     std::string_view rest = url.substr(tls ? 8 : 7);
     if (rest.ends_with('/')) rest.remove_suffix(1);
     std::string_view port;
@@ -147,8 +149,8 @@ Status check_server(std::string_view url) {
                            (!port.empty() && port.size() <= 5 && std::all_of(port.begin(), port.end(), digit) &&
                             std::stoi(std::string(port)) >= 1 && std::stoi(std::string(port)) <= 65535);
     if (host.empty() || !std::all_of(host.begin(), host.end(), in_host) || !port_good)
-        return wrong("serverURL", fmt::format("'{}' is not a host, with or without a port", url.substr(0, 80)),
-                     "as in ldaps://directory.example.org:636");
+        return wrong_field("serverURL", fmt::format("'{}' is not a host, with or without a port", url.substr(0, 80)),
+                           "as in ldaps://directory.example.org:636");
     return {};
 }
 
@@ -160,8 +162,9 @@ Status check_servers(const DirectorySettings& settings) {
         const std::string_view url = rest.substr(0, space);
         DTR_TRY(check_server(url));
         if (settings.start_tls && url.starts_with("ldaps://"))
-            return wrong("startTLS", "with ldaps:// would begin TLS twice", "say one of the two");
-        if (++count > kServersMax) return wrong("serverURL", fmt::format("has more than {} servers", kServersMax));
+            return wrong_field("startTLS", "with ldaps:// would begin TLS twice", "say one of the two");
+        if (++count > kServersMax)
+            return wrong_field("serverURL", fmt::format("has more than {} servers", kServersMax));
         rest.remove_prefix(std::min(space + 1, rest.size()));
     }
     return {};
@@ -220,16 +223,17 @@ Result<MemberSelection> parse_selection(const json::value& value, std::string pa
 Result<Secret> reader_password(Fields& fields, const DirectorySettings& now, const DirectorySettings* before) {
     const json::value* given = fields.take("readerPassword");
     if (given != nullptr) {
-        if (!given->is_string()) return wrong("readerPassword", "is not a text");
-        if (given->get_string().size() > kTextBytesMax) return wrong("readerPassword", "is too long");
+        if (!given->is_string()) return wrong_field("readerPassword", "is not a text");
+        if (given->get_string().size() > kFieldBytesMax) return wrong_field("readerPassword", "is too long");
         return Secret(std::string(given->get_string()));
     }
     if (now.reader_dn.empty() || before == nullptr || before->reader_password.empty()) return Secret();
     if (now.server_url != before->server_url || now.reader_dn != before->reader_dn ||
         now.skip_verify != before->skip_verify || now.start_tls != before->start_tls ||
         now.root_certificates != before->root_certificates)
-        return wrong("readerPassword", "is missing, and the one that is kept was given for another server or account",
-                     "give it together with the change");
+        return wrong_field("readerPassword",
+                           "is missing, and the one that is kept was given for another server or account",
+                           "give it together with the change");
     return before->reader_password;
 }
 
@@ -255,7 +259,7 @@ Result<DirectorySettings> parse_directory_settings(std::string_view text, const 
     DTR_ASSIGN(out.reader_password, reader_password(fields, out, before));
     if (const json::value* searches = fields.take("userSearchConfigs"); searches != nullptr) {
         if (!searches->is_array() || searches->get_array().size() > kSearchesMax)
-            return wrong("userSearchConfigs", fmt::format("is not a list of at most {} searches", kSearchesMax));
+            return wrong_field("userSearchConfigs", fmt::format("is not a list of at most {} searches", kSearchesMax));
         for (const json::value& one : searches->get_array()) {
             DTR_ASSIGN(UserSearch search, parse_search(one, fmt::format("userSearchConfigs[{}]", out.searches.size())));
             out.searches.push_back(std::move(search));
@@ -270,15 +274,15 @@ Result<DirectorySettings> parse_directory_settings(std::string_view text, const 
 
     if (!out.sync_schedule.empty())
         if (auto schedule = Schedule::parse(out.sync_schedule); !schedule)
-            return wrong("syncSchedule", "cannot be used: " + schedule.error().message, schedule.error().hint);
+            return wrong_field("syncSchedule", "cannot be used: " + schedule.error().message, schedule.error().hint);
     DTR_TRY(check_servers(out));
     if (!out.root_certificates.empty() && !fingerprint(out.root_certificates))
-        return wrong("rootCerts", "holds no certificate", "PEM text: -----BEGIN CERTIFICATE-----");
+        return wrong_field("rootCerts", "holds no certificate", "PEM text: -----BEGIN CERTIFICATE-----");
     if (!out.reader_dn.empty() && out.reader_password.empty())
-        return wrong(
+        return wrong_field(
             "readerPassword", "is empty",
             "directories take a name without a password for anonymous; leave out readerDN to search as nobody");
-    if (out.searches.empty()) return wrong("userSearchConfigs", "is empty: nobody could be found");
+    if (out.searches.empty()) return wrong_field("userSearchConfigs", "is empty: nobody could be found");
     return out;
 }
 

@@ -6,13 +6,13 @@
 namespace dtr::identity {
 namespace {
 
-constexpr std::size_t kTextBytesMax = 1024;
+constexpr std::size_t kDescriptionBytesMax = 1024;
 
 Status check_text(std::string_view what, std::string_view text) {
     for (const char c : text)
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
             return fail(ErrorCode::invalid, fmt::format("the {} holds control characters", what));
-    if (text.size() <= kTextBytesMax && is_valid_utf8(text)) return {};
+    if (text.size() <= kDescriptionBytesMax && is_valid_utf8(text)) return {};
     return fail(ErrorCode::invalid, fmt::format("the {} cannot be used", what), "use at most 1024 bytes of text");
 }
 

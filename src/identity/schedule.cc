@@ -16,7 +16,7 @@ constexpr Micros kDayMicros = 86'400 * kSecond;
 constexpr int kDaysAhead = 366 * 8 + 1;  // the 29th of February comes within eight years
 constexpr Micros kEveryMin = 10 * kSecond;
 
-tl::unexpected<Error> wrong(std::string_view text, std::string_view why) {
+tl::unexpected<Error> wrong_schedule(std::string_view text, std::string_view why) {
     return fail(ErrorCode::invalid, fmt::format("the schedule '{}' {}", text.substr(0, 80), why),
                 "as in @hourly, @every 30m, or six fields in UTC: 0 30 2 * * *");
 }
@@ -79,8 +79,8 @@ Result<Schedule> Schedule::parse(std::string_view text) {
     constexpr std::string_view every = "@every ";
     if (text.starts_with(every)) {
         const auto interval = parse_duration(text.substr(every.size()));
-        if (!interval) return wrong(text, "has no duration");
-        if (*interval < kEveryMin) return wrong(text, "is more often than every 10 s");
+        if (!interval) return wrong_schedule(text, "has no duration");
+        if (*interval < kEveryMin) return wrong_schedule(text, "is more often than every 10 s");
         out.every_ = *interval;
         return out;
     }
@@ -89,11 +89,11 @@ Result<Schedule> Schedule::parse(std::string_view text) {
     if (text == "@daily" || text == "@midnight") fields = "0 0 0 * * *";
     if (text == "@weekly") fields = "0 0 0 * * 0";
     const auto parts = split(fields, ' ');
-    if (parts.size() != 6) return wrong(text, "has not six fields");
+    if (parts.size() != 6) return wrong_schedule(text, "has not six fields");
     if (!read_field(parts[0], 0, 59, out.seconds_) || !read_field(parts[1], 0, 59, out.minutes_) ||
         !read_field(parts[2], 0, 23, out.hours_) || !read_field(parts[3], 1, 31, out.days_) ||
         !read_field(parts[4], 1, 12, out.months_) || !read_field(parts[5], 0, 7, out.weekdays_))
-        return wrong(text, "has a field that is none");
+        return wrong_schedule(text, "has a field that is none");
     if (out.weekdays_.test(7)) out.weekdays_.set(0);
     out.any_day_ = parts[3] == "*";
     out.any_weekday_ = parts[5] == "*";

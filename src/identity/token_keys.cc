@@ -30,9 +30,9 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::string_view kPrefix = "ca/token/";
+constexpr std::string_view kKeyPrefix = "ca/token/";
 constexpr std::string_view kListKey = "ca/token/keys.json";
-constexpr std::string_view kSuffix = ".key";
+constexpr std::string_view kKeySuffix = ".key";
 constexpr std::size_t kCoordinateBytes = 32;
 constexpr int kAttempts = 5;
 constexpr Micros kFarFuture = INT64_MAX / 4;  // sums of two stay in range
@@ -72,7 +72,7 @@ std::string write_list(const KeyList& list) {
 }
 
 std::string config_key(std::string_view kid) {
-    return fmt::format("{}{}{}", kPrefix, kid, kSuffix);
+    return fmt::format("{}{}{}", kKeyPrefix, kid, kKeySuffix);
 }
 
 Result<std::string> kid_of(EVP_PKEY& key) {
@@ -135,7 +135,7 @@ struct Loaded {
 };
 
 Result<Loaded> load(config::ConfigStore& config) {
-    DTR_ASSIGN(const config::Snapshot snapshot, config.list(kPrefix));
+    DTR_ASSIGN(const config::Snapshot snapshot, config.list(kKeyPrefix));
     Loaded out;
     for (const config::Entry& entry : snapshot.entries) {
         if (entry.key != kListKey) continue;
@@ -143,8 +143,9 @@ Result<Loaded> load(config::ConfigStore& config) {
         out.list_modified = entry.modified;
     }
     for (const config::Entry& entry : snapshot.entries) {
-        if (!entry.key.ends_with(kSuffix)) continue;
-        const std::string kid = entry.key.substr(kPrefix.size(), entry.key.size() - kPrefix.size() - kSuffix.size());
+        if (!entry.key.ends_with(kKeySuffix)) continue;
+        const std::string kid =
+            entry.key.substr(kKeyPrefix.size(), entry.key.size() - kKeyPrefix.size() - kKeySuffix.size());
         out.stored.push_back(kid);
         const auto retired = out.list.retired.find(kid);
         if (kid != out.list.current && retired == out.list.retired.end()) continue;

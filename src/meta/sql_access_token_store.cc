@@ -18,8 +18,8 @@ Sql tokens_where(const char* doing, const std::string& condition) {
                    condition);
 }
 
-const Sql kFind = tokens_where("find the access token", "t.token_hash = ?1");
-const Sql kList = tokens_where("list access tokens", "t.account_id = ?1 ORDER BY t.id");
+const Sql kFindToken = tokens_where("find the access token", "t.token_hash = ?1");
+const Sql kListTokens = tokens_where("list access tokens", "t.account_id = ?1 ORDER BY t.id");
 const Sql kOwn("look for the access token",
                "SELECT token_hash, created_at FROM access_tokens WHERE id = ?1 AND account_id = ?2");
 const Sql kMade("read who made the access token",
@@ -27,7 +27,7 @@ const Sql kMade("read who made the access token",
 const Sql kUse("note a use of the access token",
                "INSERT INTO access_token_uses (token_id, last_used_at) SELECT id, ?2 FROM access_tokens WHERE id = ?1"
                " ON CONFLICT (token_id) DO UPDATE SET last_used_at = excluded.last_used_at");
-const Sql kForget("forget the uses of the access token", "DELETE FROM access_token_uses WHERE token_id = ?1");
+const Sql kForgetUses("forget the uses of the access token", "DELETE FROM access_token_uses WHERE token_id = ?1");
 
 Result<AccessToken> token_at(const sql::Rows& rows) {
     AccessToken token{rows.string(0), rows.string(1), rows.string(2), rows.integer(3), rows.string(4)};
@@ -61,7 +61,7 @@ Status save_details(ChangeRecorder& recorder, const AccessToken& token) {
 Status erase_access_token(ChangeRecorder& recorder, std::string_view id) {
     DTR_TRY(recorder.erase(TableId::access_token_scopes, {id}));
     DTR_TRY(recorder.erase(TableId::access_token_details, {id}));
-    DTR_TRY(recorder.transaction().execute(kForget, {id}));
+    DTR_TRY(recorder.transaction().execute(kForgetUses, {id}));
     DTR_TRY(recorder.erase(TableId::access_tokens, {id}));
     return {};
 }
@@ -81,7 +81,7 @@ Status SqlAccessTokenStore::create(const AccessToken& token, std::string_view ha
 
 Result<AccessToken> SqlAccessTokenStore::find(std::string_view hash) {
     return read<AccessToken>(parts_.database, [&](sql::Connection& connection) -> Result<AccessToken> {
-        DTR_ASSIGN(auto found, first<AccessToken>(connection.query(kFind, {hash}), token_at));
+        DTR_ASSIGN(auto found, first<AccessToken>(connection.query(kFindToken, {hash}), token_at));
         if (!found) return fail(ErrorCode::not_found, "there is no such access token");
         return std::move(*found);
     });
@@ -89,7 +89,7 @@ Result<AccessToken> SqlAccessTokenStore::find(std::string_view hash) {
 
 Result<std::vector<AccessToken>> SqlAccessTokenStore::list(std::string_view account_id) {
     return read<std::vector<AccessToken>>(parts_.database, [&](sql::Connection& connection) {
-        return collect<AccessToken>(connection.query(kList, {account_id}), token_at);
+        return collect<AccessToken>(connection.query(kListTokens, {account_id}), token_at);
     });
 }
 

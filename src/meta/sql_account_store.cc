@@ -11,13 +11,14 @@ namespace {
 
 using sql::Sql;
 
-const Sql kFind("find the account",
-                "SELECT id, name, full_name, kind, is_admin, is_active, created_at FROM accounts WHERE name = ?1");
+const Sql kFindAccount(
+    "find the account",
+    "SELECT id, name, full_name, kind, is_admin, is_active, created_at FROM accounts WHERE name = ?1");
 const Sql kFindById("find the account by its id",
                     "SELECT id, name, full_name, kind, is_admin, is_active, created_at FROM accounts WHERE id = ?1");
-const Sql kList("list accounts",
-                "SELECT id, name, full_name, kind, is_admin, is_active, created_at FROM accounts"
-                " WHERE name > ?1 ORDER BY name LIMIT ?2");
+const Sql kListAccounts("list accounts",
+                        "SELECT id, name, full_name, kind, is_admin, is_active, created_at FROM accounts"
+                        " WHERE name > ?1 ORDER BY name LIMIT ?2");
 const Sql kTaken("look for an account of that name or id", "SELECT 1 FROM accounts WHERE name = ?1 OR id = ?2");
 const Sql kHash("read the password hash", "SELECT password_hash FROM account_secrets WHERE account_id = ?1");
 const Sql kVersion("read the version of the accounts",
@@ -43,7 +44,7 @@ Result<Account> account_at(const sql::Rows& rows) {
     return account;
 }
 
-Result<Account> find_in(sql::Connection& connection, const Sql& sql, std::string_view key) {
+Result<Account> find_account(sql::Connection& connection, const Sql& sql, std::string_view key) {
     DTR_ASSIGN(auto found, first<Account>(connection.query(sql, {key}), account_at));
     if (!found) return fail(ErrorCode::not_found, fmt::format("there is no account {}", key));
     return std::move(*found);
@@ -63,12 +64,12 @@ Status erase_account_secrets(ChangeRecorder& recorder, std::string_view account_
 
 Result<Account> SqlAccountStore::find(std::string_view name) {
     return read<Account>(parts_.database,
-                         [&](sql::Connection& connection) { return find_in(connection, kFind, name); });
+                         [&](sql::Connection& connection) { return find_account(connection, kFindAccount, name); });
 }
 
 Result<Account> SqlAccountStore::find_by_id(std::string_view id) {
     return read<Account>(parts_.database,
-                         [&](sql::Connection& connection) { return find_in(connection, kFindById, id); });
+                         [&](sql::Connection& connection) { return find_account(connection, kFindById, id); });
 }
 
 Status SqlAccountStore::create(const Account& account, std::string_view password_hash, Actor actor) {
@@ -101,7 +102,7 @@ Status SqlAccountStore::create_external(const Account& account, AccountOrigin or
 
 Status SqlAccountStore::update(const Account& account, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
-        DTR_ASSIGN(const Account found, find_in(recorder.transaction(), kFindById, account.id));
+        DTR_ASSIGN(const Account found, find_account(recorder.transaction(), kFindById, account.id));
         DTR_TRY(
             recorder.upsert(TableId::accounts, {found.id, found.name, account.full_name, static_cast<int>(found.kind),
                                                 account.is_admin, account.is_active, found.created_at}));
@@ -121,7 +122,7 @@ Result<AccountOrigin> SqlAccountStore::origin(std::string_view account_id) {
 Status SqlAccountStore::set_origin(std::string_view account_id, AccountOrigin origin, std::string_view external_id,
                                    Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
-        DTR_TRY(find_in(recorder.transaction(), kFindById, account_id));
+        DTR_TRY(find_account(recorder.transaction(), kFindById, account_id));
         const int number = static_cast<int>(origin);
         DTR_ASSIGN(const auto other,
                    first<Account>(recorder.transaction().query(kExternal, {number, external_id}), account_at));
@@ -147,7 +148,7 @@ Result<Account> SqlAccountStore::find_external(AccountOrigin origin, std::string
 
 Status SqlAccountStore::remove(std::string_view name, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
-        DTR_ASSIGN(const Account found, find_in(recorder.transaction(), kFind, name));
+        DTR_ASSIGN(const Account found, find_account(recorder.transaction(), kFindAccount, name));
         DTR_TRY(erase_account_secrets(recorder, found.id));
         DTR_TRY(erase_belongings(recorder, found.id));
         DTR_TRY(recorder.erase(TableId::accounts, {found.id}));
@@ -157,7 +158,7 @@ Status SqlAccountStore::remove(std::string_view name, Actor actor) {
 
 Result<std::vector<Account>> SqlAccountStore::list(std::string_view after, std::size_t limit) {
     return read<std::vector<Account>>(parts_.database, [&](sql::Connection& connection) {
-        return collect<Account>(connection.query(kList, {after, limit_of(limit)}), account_at);
+        return collect<Account>(connection.query(kListAccounts, {after, limit_of(limit)}), account_at);
     });
 }
 
@@ -172,7 +173,7 @@ Result<std::string> SqlAccountStore::password_hash(std::string_view account_id) 
 
 Status SqlAccountStore::set_password_hash(std::string_view account_id, std::string_view hash, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
-        DTR_TRY(find_in(recorder.transaction(), kFindById, account_id));
+        DTR_TRY(find_account(recorder.transaction(), kFindById, account_id));
         DTR_TRY(recorder.upsert(TableId::account_secrets, {account_id, hash}));
         return count_accounts_up(recorder);
     });

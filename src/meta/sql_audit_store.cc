@@ -10,9 +10,9 @@ namespace {
 using sql::Sql;
 
 const Sql kNewest("find the newest audit event", "SELECT sequence FROM audit_events ORDER BY sequence DESC LIMIT 1");
-const Sql kList("list audit events",
-                "SELECT sequence, happened_at, actor, address, action, subject, detail FROM audit_events"
-                " WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2");
+const Sql kListEvents("list audit events",
+                      "SELECT sequence, happened_at, actor, address, action, subject, detail FROM audit_events"
+                      " WHERE sequence < ?1 ORDER BY sequence DESC LIMIT ?2");
 const Sql kTooOld("find audit events over the limit",
                   "SELECT sequence FROM audit_events WHERE sequence <= ?1 ORDER BY sequence LIMIT 100");
 const Sql kEscrowed("find the escrowed key",
@@ -45,7 +45,7 @@ Status SqlAuditStore::add(const AuditEvent& event) {
 Result<std::vector<AuditEvent>> SqlAuditStore::list(std::int64_t before, std::size_t limit) {
     return read<std::vector<AuditEvent>>(parts_.database, [&](sql::Connection& connection) {
         const std::int64_t end = before > 0 ? before : std::numeric_limits<std::int64_t>::max();
-        return collect<AuditEvent>(connection.query(kList, {end, limit_of(limit)}), event_at);
+        return collect<AuditEvent>(connection.query(kListEvents, {end, limit_of(limit)}), event_at);
     });
 }
 

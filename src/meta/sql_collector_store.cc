@@ -49,7 +49,7 @@ const Sql kReviveLeased(
 const Sql kCondemned("list condemned objects",
                      "SELECT digest, generation, size FROM blobs WHERE state = 1 AND condemned_at < ?1"
                      " ORDER BY condemned_at, digest LIMIT ?2");
-const Sql kForget("take the object's row away", "DELETE FROM blobs WHERE digest = ?1 AND generation = ?2");
+const Sql kForgetBlob("take the object's row away", "DELETE FROM blobs WHERE digest = ?1 AND generation = ?2");
 const Sql kDue("list due removals",
                "SELECT digest, generation, size FROM removals ORDER BY digest, generation LIMIT ?1");
 const Sql kRemoved("settle the removal", "DELETE FROM removals WHERE digest = ?1 AND generation = ?2");
@@ -151,7 +151,7 @@ Result<RetireStep> SqlCollectorStore::retire(Micros condemned_before, std::size_
                                                   [](const sql::Rows& rows) { return object_at(rows, 0); }));
         for (const Object& object : step.removals) {
             const std::string digest = object.digest.to_string();
-            DTR_TRY(transaction.execute(kForget, {digest, object.generation}));
+            DTR_TRY(transaction.execute(kForgetBlob, {digest, object.generation}));
             DTR_TRY(transaction.execute(kDropLease, {digest}));
             DTR_TRY(transaction.execute(upsert_statement(TableId::removals),
                                         {digest, object.generation, object.size, now}));

@@ -7,12 +7,12 @@ namespace {
 
 using sql::Sql;
 
-const Sql kList(
+const Sql kListExternal(
     "list accounts known elsewhere",
     "SELECT a.id, a.name, a.full_name, a.kind, a.is_admin, a.is_active, a.created_at, o.origin, o.external_id"
     " FROM account_origins o JOIN accounts a ON a.id = o.account_id"
     " WHERE o.origin = ?1 AND o.account_id > ?2 ORDER BY o.account_id LIMIT ?3");
-const Sql kFind(
+const Sql kFindExternal(
     "find the account's origin",
     "SELECT a.id, a.name, a.full_name, a.kind, a.is_admin, a.is_active, a.created_at, o.origin, o.external_id"
     " FROM account_origins o JOIN accounts a ON a.id = o.account_id WHERE o.account_id = ?1");
@@ -77,14 +77,14 @@ Status put_one(ChangeRecorder& recorder, const ExternalAccount& external) {
 Result<std::vector<ExternalAccount>> SqlExternalAccountStore::list(AccountOrigin origin, std::string_view after,
                                                                    std::size_t limit) {
     return read<std::vector<ExternalAccount>>(parts_.database, [&](sql::Connection& connection) {
-        return collect<ExternalAccount>(connection.query(kList, {static_cast<int>(origin), after, limit_of(limit)}),
-                                        external_at);
+        return collect<ExternalAccount>(
+            connection.query(kListExternal, {static_cast<int>(origin), after, limit_of(limit)}), external_at);
     });
 }
 
 Result<ExternalAccount> SqlExternalAccountStore::find(std::string_view account_id) {
     return read<ExternalAccount>(parts_.database, [&](sql::Connection& connection) -> Result<ExternalAccount> {
-        DTR_ASSIGN(auto found, first<ExternalAccount>(connection.query(kFind, {account_id}), external_at));
+        DTR_ASSIGN(auto found, first<ExternalAccount>(connection.query(kFindExternal, {account_id}), external_at));
         if (!found) return fail(ErrorCode::not_found, fmt::format("account {} is not known elsewhere", account_id));
         return std::move(*found);
     });

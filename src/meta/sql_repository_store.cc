@@ -12,8 +12,8 @@ namespace {
 
 using sql::Sql;
 
-const Sql kFind("find the repository",
-                "SELECT id, name, namespace_name, is_public, created_at FROM repositories WHERE name = ?1");
+const Sql kFindRepository("find the repository",
+                          "SELECT id, name, namespace_name, is_public, created_at FROM repositories WHERE name = ?1");
 const Sql kListAll("list repositories",
                    "SELECT id, name, namespace_name, is_public, created_at FROM repositories"
                    " WHERE name > ?1 ORDER BY name LIMIT ?2");
@@ -37,8 +37,8 @@ Result<Repository> repository_at(const sql::Rows& rows) {
     return Repository{rows.integer(0), rows.string(1), rows.string(2), rows.integer(3) != 0, rows.integer(4)};
 }
 
-Result<Repository> find_in(sql::Connection& connection, std::string_view name) {
-    DTR_ASSIGN(auto found, first<Repository>(connection.query(kFind, {name}), repository_at));
+Result<Repository> find_repository(sql::Connection& connection, std::string_view name) {
+    DTR_ASSIGN(auto found, first<Repository>(connection.query(kFindRepository, {name}), repository_at));
     if (!found) return fail(ErrorCode::not_found, fmt::format("repository {} does not exist", name));
     return std::move(*found);
 }
@@ -58,7 +58,7 @@ Result<std::vector<Repository>> merged(sql::Connection& connection, const Reposi
     }
     for (const std::string& name : visible.repositories) {
         if (name <= after) continue;
-        DTR_ASSIGN(auto one, first<Repository>(connection.query(kFind, {name}), repository_at));
+        DTR_ASSIGN(auto one, first<Repository>(connection.query(kFindRepository, {name}), repository_at));
         if (one) all.push_back(std::move(*one));
     }
     std::sort(all.begin(), all.end(), [](const Repository& a, const Repository& b) { return a.name < b.name; });
@@ -72,7 +72,8 @@ Result<std::vector<Repository>> merged(sql::Connection& connection, const Reposi
 }  // namespace
 
 Result<Repository> SqlRepositoryStore::find(std::string_view name) {
-    return read<Repository>(parts_.database, [&](sql::Connection& connection) { return find_in(connection, name); });
+    return read<Repository>(parts_.database,
+                            [&](sql::Connection& connection) { return find_repository(connection, name); });
 }
 
 Result<Repository> SqlRepositoryStore::create(std::string_view name, bool is_public, Actor actor) {
@@ -85,7 +86,7 @@ Result<Repository> SqlRepositoryStore::create(std::string_view name, bool is_pub
 
 Status SqlRepositoryStore::set_public(std::string_view name, bool is_public, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
-        DTR_ASSIGN(const Repository found, find_in(recorder.transaction(), name));
+        DTR_ASSIGN(const Repository found, find_repository(recorder.transaction(), name));
         if (found.is_public == is_public) return {};
         return recorder.upsert(TableId::repositories,
                                {found.id, found.name, found.namespace_name, is_public, found.created_at});

@@ -12,13 +12,13 @@
 namespace dtr::blob {
 namespace {
 
-struct Medium {
+struct BlobMedium {
     std::string name;
     std::function<std::unique_ptr<BlobStore>(const std::string& root)> open;
     bool survives_reopen;
 };
 
-class BlobStoreContract : public testing::TestWithParam<Medium> {
+class BlobStoreContract : public testing::TestWithParam<BlobMedium> {
   protected:
     BlobStoreContract() : store(GetParam().open(dir.path())) {}
 
@@ -180,15 +180,15 @@ TEST_P(BlobStoreContract, EveryFailureOfACommitLeavesNothingOrAll) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Media, BlobStoreContract,
-                         testing::Values(Medium{"fs",
-                                                [](const std::string& root) {
-                                                    return open_fs_blob_store(real_disk(), root + "/registry").value();
-                                                },
-                                                true},
-                                         Medium{"mem", [](const std::string&) { return make_mem_blob_store(); },
-                                                false}),
-                         [](const auto& instance) { return instance.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Media, BlobStoreContract,
+    testing::Values(BlobMedium{"fs",
+                               [](const std::string& root) {
+                                   return open_fs_blob_store(real_disk(), root + "/registry").value();
+                               },
+                               true},
+                    BlobMedium{"mem", [](const std::string&) { return make_mem_blob_store(); }, false}),
+    [](const auto& instance) { return instance.param.name; });
 
 }  // namespace
 }  // namespace dtr::blob

@@ -10,12 +10,12 @@
 namespace dtr::config {
 namespace {
 
-struct Medium {
+struct ConfigMedium {
     std::string name;
     std::function<std::unique_ptr<ConfigStore>(const std::string& root)> open;
 };
 
-class ConfigStoreContract : public testing::TestWithParam<Medium> {
+class ConfigStoreContract : public testing::TestWithParam<ConfigMedium> {
   protected:
     ConfigStoreContract() : store(GetParam().open(dir.path())) {}
     void reopen() { store = GetParam().open(dir.path()); }
@@ -99,10 +99,11 @@ TEST_P(ConfigStoreContract, EveryFailureLeavesTheOldOrTheNew) {
 
 INSTANTIATE_TEST_SUITE_P(
     Media, ConfigStoreContract,
-    testing::Values(Medium{"file",
-                           [](const std::string& root) {
-                               return open_file_config_store(real_disk(), {root + "/config/g", root + "/ca/g"}).value();
-                           }}),
+    testing::Values(ConfigMedium{
+        "file",
+        [](const std::string& root) {
+            return open_file_config_store(real_disk(), {root + "/config/g", root + "/ca/g"}).value();
+        }}),
     [](const auto& instance) { return instance.param.name; });
 
 }  // namespace

@@ -41,8 +41,7 @@ class DryRun : public testing::Test {
         options.rewind = true;
     }
     void go_live_and_on() {
-        std::filesystem::copy(source.dir.path(), path,
-                              std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+        copy_directory(source.dir.path(), path);
         const Site site = must(open_replica(path));
         must(push_image(*site, "team/later", "1", {{71, 2000}}));
         must(push_image(*site, "team/app", "2", {{72, 500}}));  // moves the tag
@@ -76,8 +75,7 @@ TEST_F(DryRun, WithoutAnyDirectory) {
 }
 
 TEST_F(DryRun, OverTheSameStateNothingChanges) {
-    std::filesystem::copy(source.dir.path(), path,
-                          std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+    copy_directory(source.dir.path(), path);
     const auto report = must(rehearse(path, source.archive, options));
     EXPECT_TRUE(report.over_live);
     for (const backup::Changes* one :
@@ -112,8 +110,7 @@ TEST_F(DryRun, NamesWhatWouldChange) {
 }
 
 TEST_F(DryRun, ListsAreBounded) {
-    std::filesystem::copy(source.dir.path(), path,
-                          std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
+    copy_directory(source.dir.path(), path);
     {
         const Site site = must(open_replica(path));
         for (int i = 0; i < 150; ++i)

@@ -10,11 +10,6 @@ namespace {
 
 using testing::HasSubstr;
 
-void copy_directory(const std::string& from, const std::string& to) {
-    std::filesystem::copy(from, to,
-                          std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
-}
-
 // A copy of the source cluster that has gone on: something pushed, something deleted, an account, a setting.
 class Rewind : public testing::Test {
   protected:

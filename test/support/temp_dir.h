@@ -35,4 +35,11 @@ class TempDir {
     std::string path_;
 };
 
+// With everything in it; links stay links.
+inline void copy_directory(const std::string& from, const std::string& to) {
+    std::filesystem::copy(from, to,
+                          std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks |
+                              std::filesystem::copy_options::overwrite_existing);
+}
+
 }  // namespace dtr::test

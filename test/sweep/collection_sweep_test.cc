@@ -12,9 +12,6 @@
 namespace dtr::test {
 namespace {
 
-constexpr int kFinished = 0;
-constexpr int kFailed = 3;
-constexpr int kStepsMax = 1000;
 const char* const kDoomed = "team/doomed";
 const char* const kKept = "team/kept";
 const std::string kRotten = random_text(5, 700);  // of both repositories
@@ -48,12 +45,6 @@ struct Littered {
 const Littered& littered() {
     static const Littered one;
     return one;
-}
-
-void copy_directory(const std::string& from, const std::string& to) {
-    std::filesystem::copy(from, to,
-                          std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks |
-                              std::filesystem::copy_options::overwrite_existing);
 }
 
 Status delete_and_collect(cluster::Replica& replica) {

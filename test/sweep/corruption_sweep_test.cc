@@ -34,7 +34,7 @@ bool is_refusal(ErrorCode code) {
 // Under a sanitizer each try costs ten times as much: every n-th is tried then.
 constexpr std::size_t kStep = kSanitized ? 11 : 1;
 
-class Tally {
+class Verdicts {
   public:
     void note(const Result<backup::VerifyReport>& verified, const std::string& what) {
         ++tried_;
@@ -107,7 +107,7 @@ TEST(CorruptionSweep, TheSampleIsSound) {
 
 TEST(CorruptionSweep, EveryByteFlipped) {
     const std::string& good = small().archive;
-    Tally tally;
+    Verdicts tally;
     for_all(
         good.size(),
         [&](std::size_t i) {
@@ -121,7 +121,7 @@ TEST(CorruptionSweep, EveryByteFlipped) {
 
 TEST(CorruptionSweep, EveryLengthCut) {
     const std::string& good = small().archive;
-    Tally tally;
+    Verdicts tally;
     for_all(
         good.size(),
         [&](std::size_t length) {
@@ -139,7 +139,7 @@ TEST(CorruptionSweep, EveryLengthCut) {
 TEST(CorruptionSweep, EntriesRearranged) {
     const auto all = pieces(small().archive);
     const auto foreign = pieces(small().second);  // of the same replica, and by the same signer
-    Tally tally;
+    Verdicts tally;
     const auto refuse = [&](const std::vector<std::string>& changed, std::string_view what, std::size_t i,
                             std::size_t j) {
         const std::string bytes = join(changed);
@@ -203,7 +203,7 @@ TEST(CorruptionSweep, SealRemovedOrOfAnotherBackup) {
 
 TEST(CorruptionSweep, BytesAppended) {
     const std::string& good = small().archive;
-    Tally tally;
+    Verdicts tally;
     for (std::size_t size = 1; size <= 3072; size += kStep)
         for (const char fill : {'\0', 'x'})
             tally.note(verify(good + std::string(size, fill)), fmt::format("{} of {}", size, int{fill}));

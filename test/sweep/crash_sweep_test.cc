@@ -12,10 +12,6 @@
 namespace dtr::test {
 namespace {
 
-constexpr int kFinished = 0;
-constexpr int kFailed = 3;
-constexpr int kStepsMax = 2000;  // a sweep that does not end is a bug of its own
-
 class Stopwatch {
   public:
     [[nodiscard]] double seconds() const {

@@ -14,16 +14,6 @@
 namespace dtr::test {
 namespace {
 
-constexpr int kFinished = 0;
-constexpr int kFailed = 3;
-constexpr int kStepsMax = 1000;
-
-void copy_directory(const std::string& from, const std::string& to) {
-    std::filesystem::copy(from, to,
-                          std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks |
-                              std::filesystem::copy_options::overwrite_existing);
-}
-
 class Sweep : public testing::Test {
   protected:
     void SetUp() override { (void)sample(); }  // before any fault is injected
@@ -125,13 +115,13 @@ const Push& push() {
 }
 
 // What the client was told, in shared memory: it outlives the process that told it.
-struct Told {
+struct ToldObjects {
     int steps = 0;
     char upload[33] = "";
 };
 
 // 1 half the layer (202), 2 the layer (201), 3 the configuration, 4 the manifest with its tag, 5 the tag moved.
-Status push_telling(cluster::Replica& replica, Told& told) {
+Status push_telling(cluster::Replica& replica, ToldObjects& told) {
     registry::Uploads& uploads = replica.registry().uploads();
     DTR_ASSIGN(const meta::Upload begun, uploads.begin({kRepository, "", "admin"}));
     {
@@ -185,7 +175,7 @@ void go_on_with_upload(cluster::Replica& replica, const std::string& id) {
 }
 
 // Acknowledged is there; what is visible is whole; and the client can go on or begin again.
-void check_pushed(cluster::Replica& replica, const Told& told) {
+void check_pushed(cluster::Replica& replica, const ToldObjects& told) {
     const auto whole = check_whole(replica);
     EXPECT_TRUE(whole) << whole.error().text();
     if (told.steps >= 2) {
@@ -203,7 +193,7 @@ void check_pushed(cluster::Replica& replica, const Told& told) {
         EXPECT_EQ(*tagged->bytes, push().other);
     }
     if (told.steps == 1) go_on_with_upload(replica, std::string(told.upload, 32));
-    Told again;
+    ToldObjects again;
     const auto repeated = push_telling(replica, again);
     EXPECT_TRUE(repeated) << repeated.error().text();
     const auto after = check_whole(replica);
@@ -229,14 +219,15 @@ class PushSweep : public testing::Test {
 };
 
 TEST_F(PushSweep, DyingAtEveryStep) {
-    void* const shared = ::mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* const shared =
+        ::mmap(nullptr, sizeof(ToldObjects), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT_NE(shared, MAP_FAILED);
     int points = 0;
     std::map<int, int> told_at_death;
     for (int n = 1;; ++n) {
         const TempDir dir(quick_directory());
         copy_directory(installed(), dir.path());
-        Told* const told = new (shared) Told;
+        ToldObjects* const told = new (shared) ToldObjects;
         const int ended = in_child([&] {
             const auto site = open_replica(dir.path());
             if (!site) return 1;
@@ -254,7 +245,7 @@ TEST_F(PushSweep, DyingAtEveryStep) {
         ++told_at_death[told->steps];
         ASSERT_LT(n, kStepsMax);
     }
-    ::munmap(shared, sizeof(Told));
+    ::munmap(shared, sizeof(ToldObjects));
     std::printf("push, dying: %d points tried\n", points);
     for (int steps = 0; steps < 5; ++steps) EXPECT_GT(told_at_death[steps], 0) << steps;
 }
@@ -265,7 +256,7 @@ TEST_F(PushSweep, FailingAtEveryStep) {
         const TempDir dir(quick_directory());
         copy_directory(installed(), dir.path());
         const Site site = must(open_replica(dir.path()));
-        Told told;
+        ToldObjects told;
         bool hit = false;
         {
             const FailNth fault(n);

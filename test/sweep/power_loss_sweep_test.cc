@@ -12,10 +12,6 @@
 namespace dtr::test {
 namespace {
 
-constexpr int kFinished = 0;
-constexpr int kFailed = 3;
-constexpr int kStepsMax = 2000;
-
 // At the n-th point the disk forgets and the process ends.
 class PowerLossAtNth final : public FaultInjector {
   public:
@@ -30,11 +26,6 @@ class PowerLossAtNth final : public FaultInjector {
     int n_;
     std::atomic<int> passed_{0};
 };
-
-void copy_directory(const std::string& from, const std::string& to) {
-    std::filesystem::copy(from, to,
-                          std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
-}
 
 // Calls `work` in a child whose power fails at step n = 1, 2, ... on a fresh copy of `from`, and `check` on what is left,
 // until it runs to its end. Answers how many steps there were.
@@ -96,14 +87,14 @@ class PowerLossSweep : public testing::Test {
 };
 
 // What the client was told, in memory that outlives the process.
-struct Told {
+struct ToldImages {
     std::atomic<int> images = 0;
 };
 
 TEST_F(PowerLossSweep, WhatAPushWasToldIsThere) {
-    void* const shared = ::mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* const shared = ::mmap(nullptr, sizeof(ToldImages), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT_NE(shared, MAP_FAILED);
-    auto* const told = new (shared) Told;
+    auto* const told = new (shared) ToldImages;
     std::map<int, int> at_loss;
     const auto push = [&](const std::string& path, ForgetfulDisk& disk) {
         const auto site = open_replica(path, disk);
@@ -123,7 +114,7 @@ TEST_F(PowerLossSweep, WhatAPushWasToldIsThere) {
         ++at_loss[told->images];
         told->images = 0;
     });
-    ::munmap(shared, sizeof(Told));
+    ::munmap(shared, sizeof(ToldImages));
     std::printf("push, losing power: %d points tried\n", points);
     for (int images = 0; images < 2; ++images) EXPECT_GT(at_loss[images], 0) << images;
 }

@@ -12,10 +12,6 @@
 namespace dtr::test {
 namespace {
 
-constexpr int kFinished = 0;
-constexpr int kFailed = 3;
-constexpr int kStepsMax = 300;
-
 void carry_away(const std::string& path) {
     std::filesystem::remove(path + "/recovery-key");
     std::filesystem::remove(path + "/config/recovery-key");
@@ -46,9 +42,7 @@ const Source& source() {
 }
 
 void copy_source(const std::string& to) {
-    std::filesystem::copy(source().dir.path(), to,
-                          std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks |
-                              std::filesystem::copy_options::overwrite_existing);
+    copy_directory(source().dir.path(), to);
 }
 
 // Keys of the file the operator gets, if it is there.
@@ -69,7 +63,7 @@ bool opens(const std::string& archive, const backup::RestoreOptions& keys) {
 }
 
 // Whatever happened, a backup opens with a key that somebody holds; answers whether that is the new one.
-bool check_state(const std::string& path, const std::string& file) {
+bool new_key_in_force(const std::string& path, const std::string& file) {
     const Site site = must(open_replica(path));
     const std::string archive = must(back_up(*site));
     const auto keys = new_key(file);
@@ -88,7 +82,7 @@ void finish(const std::string& path, const std::string& output, const std::strin
         EXPECT_THAT(again.error().message, testing::HasSubstr("the key that is in force"));
     } else {
         ASSERT_TRUE(again) << again.error().text();
-        EXPECT_TRUE(check_state(path, file));
+        EXPECT_TRUE(new_key_in_force(path, file));
     }
     EXPECT_EQ(std::filesystem::status(file).permissions(),
               std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
@@ -118,7 +112,7 @@ TEST_P(RekeySweep, DyingAtEveryStep) {
             return rekey(dir.path(), output(dir)) ? kFinished : kFailed;
         });
         ASSERT_TRUE(ended == kDied || ended == kFinished) << ended;
-        const bool in_force = check_state(dir.path(), file(dir));
+        const bool in_force = new_key_in_force(dir.path(), file(dir));
         finish(dir.path(), output(dir), file(dir), in_force);
         if (HasFailure()) FAIL() << "after dying at step " << n;
         if (ended == kFinished) {
@@ -147,7 +141,7 @@ TEST_P(RekeySweep, FailingAtEveryStep) {
         }
         if (!hit) break;
         ++points;
-        finish(dir.path(), output(dir), file(dir), check_state(dir.path(), file(dir)));
+        finish(dir.path(), output(dir), file(dir), new_key_in_force(dir.path(), file(dir)));
         if (HasFailure()) FAIL() << "after failing at step " << n;
         ASSERT_LT(n, kStepsMax);
     }

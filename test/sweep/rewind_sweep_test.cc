@@ -15,16 +15,6 @@
 namespace dtr::test {
 namespace {
 
-constexpr int kFinished = 0;
-constexpr int kFailed = 3;
-constexpr int kStepsMax = 2000;
-
-void copy_directory(const std::string& from, const std::string& to) {
-    std::filesystem::copy(from, to,
-                          std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks |
-                              std::filesystem::copy_options::overwrite_existing);
-}
-
 // A registry that has gone on since the sample's backup, and has an undo state already; and the same after one more
 // restore of that backup.
 struct Systems {
@@ -136,7 +126,7 @@ bool inspect_live(const Action& action, const std::string& path, bool* staged) {
     return is_new;
 }
 
-struct Tally {
+struct Rewinds {
     int points = 0;
     int old_found = 0;
     int new_found = 0;
@@ -148,7 +138,7 @@ struct Tally {
     }
 };
 
-void check_and_finish(const Action& action, const std::string& path, std::int64_t old_epoch, Tally& tally) {
+void check_and_finish_rewind(const Action& action, const std::string& path, std::int64_t old_epoch, Rewinds& tally) {
     bool staged = false;
     inspect_live(action, path, &staged);
     const auto epoch = must(must(open_site(path)).directory->current())->epoch;
@@ -168,7 +158,7 @@ void check_and_finish(const Action& action, const std::string& path, std::int64_
 }
 
 void sweep_dying(const Action& action) {
-    Tally tally;
+    Rewinds tally;
     const std::int64_t old_epoch = must(must(open_site(action.start.path())).directory->current())->epoch;
     for (int n = 1;; ++n) {
         const TempDir dir(quick_directory());
@@ -178,7 +168,7 @@ void sweep_dying(const Action& action) {
             return action.run(dir.path(), real_disk()) ? kFinished : kFailed;
         });
         ASSERT_TRUE(ended == kDied || ended == kFinished) << ended;
-        check_and_finish(action, dir.path(), old_epoch, tally);
+        check_and_finish_rewind(action, dir.path(), old_epoch, tally);
         if (testing::Test::HasFailure()) FAIL() << "after dying at step " << n;
         if (ended == kFinished) break;
         ++tally.points;
@@ -193,7 +183,7 @@ void sweep_dying(const Action& action) {
 }
 
 void sweep_failing(const Action& action) {
-    Tally tally;
+    Rewinds tally;
     const std::int64_t old_epoch = must(must(open_site(action.start.path())).directory->current())->epoch;
     for (int n = 1;; ++n) {
         const TempDir dir(quick_directory());
@@ -206,7 +196,7 @@ void sweep_failing(const Action& action) {
             hit = fault.hit();
         }
         const int new_before = tally.new_found;
-        check_and_finish(action, dir.path(), old_epoch, tally);
+        check_and_finish_rewind(action, dir.path(), old_epoch, tally);
         // Who is told of a failure may rely on it that nothing is live, unless told otherwise.
         if (!action.repeatable) {
             const auto in_place = testing::AnyOf("good", testing::HasSubstr("in place, but the disk did not confirm"));
@@ -227,7 +217,7 @@ void sweep_failing(const Action& action) {
 void sweep_tearing(const Action& action) {
     const std::int64_t old_epoch = must(must(open_site(action.start.path())).directory->current())->epoch;
     for (const bool die : {false, true}) {
-        Tally tally;
+        Rewinds tally;
         for (int n = 1;; ++n) {
             const TempDir dir(quick_directory());
             copy_directory(action.start.path(), dir.path());
@@ -239,7 +229,7 @@ void sweep_tearing(const Action& action) {
             if (ended == kFinished) break;
             ASSERT_EQ(ended, die ? kDied : kFailed);
             ++tally.points;
-            check_and_finish(action, dir.path(), old_epoch, tally);
+            check_and_finish_rewind(action, dir.path(), old_epoch, tally);
             if (testing::Test::HasFailure()) FAIL() << "after tearing write " << n;
             ASSERT_LT(n, kStepsMax);
         }

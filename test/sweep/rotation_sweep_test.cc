@@ -13,10 +13,6 @@ namespace {
 using cluster::RotationPhase;
 using cluster::RotationStep;
 
-constexpr int kFinished = 0;
-constexpr int kFailed = 3;
-constexpr int kStepsMax = 300;
-
 Status step(cluster::Replica& replica, RotationStep which) {
     return cluster::rotate(replica.config(), which, replica.current().cluster_id, system_clock(), system_random());
 }

@@ -10,6 +10,10 @@
 
 namespace dtr::test {
 
+constexpr int kFinished = 0;  // exit codes of a child that did not die
+constexpr int kFailed = 3;
+constexpr int kStepsMax = 2000;  // a sweep that does not end is a bug of its own
+
 struct Sample {
     explicit Sample(std::size_t layer_bytes) : dir(quick_directory()) {
         must(install(dir.path()));

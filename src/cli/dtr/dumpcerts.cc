@@ -40,7 +40,7 @@ Status check_name(const std::string& name) {
     return {};
 }
 
-Result<Files> ask(DumpCommand& command) {
+Result<Files> ask_for_files(DumpCommand& command) {
     DTR_TRY(require_replica(command.connection, command.replica_id));
     DTR_ASSIGN(HttpCall call, command.connection.call("POST", "/api/v0/certificates/dump"));
     DTR_ASSIGN(HttpAnswer answer, curl_http_client().call(call));
@@ -78,7 +78,7 @@ Result<Files> read(const DumpCommand& command, const backup::StoreOpeners& opene
 Status dump(DumpCommand& command, const backup::StoreOpeners& openers) {
     // Before anything is asked for: it refuses a terminal.
     DTR_ASSIGN(auto sink, OutputSink::open(command.output));
-    DTR_ASSIGN(const Files files, command.offline ? read(command, openers) : ask(command));
+    DTR_ASSIGN(const Files files, command.offline ? read(command, openers) : ask_for_files(command));
     const std::int64_t now = system_clock().now() / kSecond;
     for (const auto& [name, content] : files) {
         DTR_TRY(check_name(name));

@@ -20,7 +20,7 @@ struct GcCommand {
     bool json_output = false;
 };
 
-void describe(const boost::json::object& line, bool dry_run) {
+void describe_run(const boost::json::object& line, bool dry_run) {
     const std::string freed = human_bytes(number_in(line, "bytes"));
     if (dry_run) {
         say(fmt::format("{} objects would go, {}", number_in(line, "removed"), freed));
@@ -50,7 +50,7 @@ int run_gc(GcCommand& command) {
                                   [](const boost::json::object&) {});
     if (!last) return report(last.error());
     if (command.json_output) std::printf("%s\n", boost::json::serialize(*last).c_str());
-    describe(*last, command.dry_run);
+    describe_run(*last, command.dry_run);
     const std::string held = text_in(*last, "held");
     if (held.empty()) return kGood;
     if (held.starts_with("a backup")) {

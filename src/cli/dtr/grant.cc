@@ -48,7 +48,7 @@ Result<TeamName> own_team(const GrantCommand& command) {
     return team;
 }
 
-Status set(GrantCommand& command) {
+Status set_grant(GrantCommand& command) {
     DTR_ASSIGN(const TeamName team, own_team(command));
     DTR_TRY(send(command.connection, "PUT", place_path(command) + "/" + percent_encode(team.team),
                  {{"accessLevel", command.level}}, "cannot set the grant"));
@@ -56,7 +56,7 @@ Status set(GrantCommand& command) {
     return {};
 }
 
-Status remove(GrantCommand& command) {
+Status remove_grant(GrantCommand& command) {
     DTR_ASSIGN(const TeamName team, own_team(command));
     DTR_TRY(send(command.connection, "DELETE", place_path(command) + "/" + percent_encode(team.team), {},
                  "cannot remove the grant"));
@@ -83,7 +83,7 @@ Status list_team(GrantCommand& command) {
     return {};
 }
 
-Status list(GrantCommand& command) {
+Status list_grants(GrantCommand& command) {
     if (!command.team.empty()) {
         if (!command.repository.empty() || !command.name_space.empty())
             return fail(ErrorCode::invalid, "a team or a place, not both");
@@ -110,17 +110,17 @@ void add_grant(Program& program) {
                               "All repositories of an organization, also later ones: acme");
         return added;
     };
-    const auto setting = add("set", "Give a team access to a repository or a namespace", set);
+    const auto setting = add("set", "Give a team access to a repository or a namespace", set_grant);
     setting.app->add_option("LEVEL", setting.command->level, "read-only, read-write or admin")
         ->required()
         ->check(CLI::IsMember({"read-only", "read-write", "admin"}));
     setting.app->footer(
         "Examples:\n  dtr grant set acme/builders read-write --repository acme/app\n"
         "  dtr grant set acme/auditors read-only --namespace acme");
-    add("remove", "Take a team's access to a repository or a namespace away", remove);
+    add("remove", "Take a team's access to a repository or a namespace away", remove_grant);
     add("list",
         "List what a team was given (what, TAB, name, TAB, level), or who has access to a place (team, TAB, level)",
-        list);
+        list_grants);
 }
 
 }  // namespace dtr::cli

@@ -32,8 +32,8 @@ struct LdapCommand {
     bool no_wait = false;
 };
 
-Result<json::object> ask(LdapCommand& command, std::string method, const std::string& path, const json::object* body,
-                         std::string_view doing) {
+Result<json::object> call_ldap(LdapCommand& command, std::string method, const std::string& path,
+                               const json::object* body, std::string_view doing) {
     DTR_ASSIGN(HttpCall call, command.connection.call(std::move(method), path));
     if (body != nullptr) {
         call.headers.emplace_back("Content-Type", "application/json");
@@ -66,25 +66,25 @@ Result<json::object> read_settings(const LdapCommand& command) {
     return settings;
 }
 
-Status set(LdapCommand& command) {
+Status set_ldap(LdapCommand& command) {
     DTR_ASSIGN(const json::object settings, read_settings(command));
     if (!command.no_test) {
         const json::object trial{{"settings", settings}};
-        DTR_TRY(ask(command, "POST", std::string(kSettings) + "/tryLogin", &trial, "these settings do not work"));
+        DTR_TRY(call_ldap(command, "POST", std::string(kSettings) + "/tryLogin", &trial, "these settings do not work"));
     }
-    DTR_TRY(ask(command, "PUT", kSettings, &settings, "cannot save the settings"));
+    DTR_TRY(call_ldap(command, "PUT", kSettings, &settings, "cannot save the settings"));
     say("the directory is set up; a synchronisation begins");
     return {};
 }
 
-Status show(LdapCommand& command) {
-    DTR_ASSIGN(const json::object settings, ask(command, "GET", kSettings, nullptr, "cannot read the settings"));
+Status show_ldap(LdapCommand& command) {
+    DTR_ASSIGN(const json::object settings, call_ldap(command, "GET", kSettings, nullptr, "cannot read the settings"));
     std::printf("%s\n", json::serialize(settings).c_str());
     return {};
 }
 
 Status turn_off(LdapCommand& command) {
-    DTR_TRY(ask(command, "DELETE", kSettings, nullptr, "cannot remove the settings"));
+    DTR_TRY(call_ldap(command, "DELETE", kSettings, nullptr, "cannot remove the settings"));
     say("no directory is asked any more; its accounts stay, and cannot log in");
     return {};
 }
@@ -102,7 +102,7 @@ Status test(LdapCommand& command) {
         body["password"] = password.expose();
     }
     DTR_ASSIGN(const json::object answer,
-               ask(command, "POST", std::string(kSettings) + "/tryLogin", &body, "the directory does not work"));
+               call_ldap(command, "POST", std::string(kSettings) + "/tryLogin", &body, "the directory does not work"));
     say("the directory answers");
     if (!command.login.empty())
         std::printf("%s\t%s\t%s\n", text_in(answer, "accountName").c_str(), text_in(answer, "dn").c_str(),
@@ -114,11 +114,12 @@ Status test(LdapCommand& command) {
 
 Status sync(LdapCommand& command) {
     const std::string path = std::string(kSettings) + "/sync";
-    DTR_ASSIGN(json::object state, ask(command, "POST", path, nullptr, "cannot synchronise"));
+    DTR_ASSIGN(json::object state, call_ldap(command, "POST", path, nullptr, "cannot synchronise"));
     const std::string id = text_in(state, "id");
     while (!command.no_wait) {
         std::this_thread::sleep_for(std::chrono::milliseconds(300));
-        DTR_ASSIGN(state, ask(command, "GET", "/enzi/v0/jobs/" + id, nullptr, "cannot follow the synchronisation"));
+        DTR_ASSIGN(state,
+                   call_ldap(command, "GET", "/enzi/v0/jobs/" + id, nullptr, "cannot follow the synchronisation"));
         const std::string status = text_in(state, "status");
         if (status != "waiting" && status != "running") break;
     }
@@ -145,7 +146,8 @@ Status fill_team(LdapCommand& command) {
                       {"searchBaseDN", command.base},
                       {"searchFilter", command.filter}};
     if (!command.member_attribute.empty()) body["memberAttr"] = command.member_attribute;
-    DTR_TRY(ask(command, "PUT", team.path() + "/memberSyncConfig", &body, "cannot change how the team is filled"));
+    DTR_TRY(
+        call_ldap(command, "PUT", team.path() + "/memberSyncConfig", &body, "cannot change how the team is filled"));
     return {};
 }
 
@@ -154,14 +156,14 @@ Status fill_team(LdapCommand& command) {
 void add_ldap(Program& program) {
     auto* group = program.app.add_subcommand("ldap", "The directory of people: set, show, test, sync, team, off");
     group->require_subcommand(1);
-    auto [set_app, set_command] =
-        add_action<LdapCommand>(program, *group, "set", "Settings from a JSON file, tried before they are kept", set);
+    auto [set_app, set_command] = add_action<LdapCommand>(
+        program, *group, "set", "Settings from a JSON file, tried before they are kept", set_ldap);
     set_app->add_option("FILE", set_command->file, "docs/operating/identity.md lists the fields")->required();
     set_app->add_option("--reader-password-file", set_command->reader_password_file,
                         "File with the search account's password; else readerPassword, or the one that is kept");
     set_app->add_option("--root-certs-file", set_command->roots_file, "PEM file of the directory's CA");
     set_app->add_flag("--no-test", set_command->no_test, "Keep them untried");
-    add_action<LdapCommand>(program, *group, "show", "Print the settings, without the password", show);
+    add_action<LdapCommand>(program, *group, "show", "Print the settings, without the password", show_ldap);
     add_action<LdapCommand>(program, *group, "off", "Ask no directory any more", turn_off);
     auto [test_app, test_command] =
         add_action<LdapCommand>(program, *group, "test", "Does it answer, and may somebody log in?", test);

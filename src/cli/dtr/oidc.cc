@@ -29,7 +29,8 @@ struct OidcCommand {
     bool disable = false;
 };
 
-Result<json::object> ask(OidcCommand& command, std::string method, const json::object& body, std::string_view doing) {
+Result<json::object> call_oidc(OidcCommand& command, std::string method, const json::object& body,
+                               std::string_view doing) {
     DTR_ASSIGN(HttpCall call, command.connection.call(std::move(method), kPath));
     if (!body.empty()) {
         call.headers.emplace_back("Content-Type", "application/json");
@@ -43,7 +44,7 @@ Result<json::object> ask(OidcCommand& command, std::string method, const json::o
     return std::move(settings.get_object());
 }
 
-void print(const json::object& settings) {
+void print_oidc(const json::object& settings) {
     for (const auto& [key, value] : settings) {
         std::string text;
         if (value.is_array()) {
@@ -92,21 +93,21 @@ Status apply_flags(const OidcCommand& command, json::object& settings) {
     return {};
 }
 
-Status show(OidcCommand& command) {
-    DTR_ASSIGN(const json::object settings, ask(command, "GET", {}, "cannot show the OIDC settings"));
-    print(settings);
+Status show_oidc(OidcCommand& command) {
+    DTR_ASSIGN(const json::object settings, call_oidc(command, "GET", {}, "cannot show the OIDC settings"));
+    print_oidc(settings);
     return {};
 }
 
 // What is not named stays as it is.
-Status set(OidcCommand& command) {
-    DTR_ASSIGN(json::object settings, ask(command, "GET", {}, "cannot read the OIDC settings"));
+Status set_oidc(OidcCommand& command) {
+    DTR_ASSIGN(json::object settings, call_oidc(command, "GET", {}, "cannot read the OIDC settings"));
     const auto* issuer = settings.if_contains("issuer");
     const bool first = issuer == nullptr || !issuer->is_string() || issuer->get_string().empty();
     if (first) settings["enabled"] = true;
     DTR_TRY(apply_flags(command, settings));
-    DTR_ASSIGN(const json::object now, ask(command, "PUT", settings, "cannot change the OIDC settings"));
-    print(now);
+    DTR_ASSIGN(const json::object now, call_oidc(command, "PUT", settings, "cannot change the OIDC settings"));
+    print_oidc(now);
     if (command.insecure) say("warning: the provider's certificate is not checked: anybody on the way can be it");
     return {};
 }
@@ -128,8 +129,8 @@ void add_oidc(Program& program) {
         });
         return std::pair(sub, command);
     };
-    add("show", "Show the settings: name, TAB, value; the client's secret is not among them", show);
-    auto added = add("set", "Change the settings that are given; the others stay", set);
+    add("show", "Show the settings: name, TAB, value; the client's secret is not among them", show_oidc);
+    auto added = add("set", "Change the settings that are given; the others stay", set_oidc);
     CLI::App* change = added.first;  // no structured binding: clang 14 lets no lambda name one
     const auto changing = added.second;
     const auto text = [change, command = changing](const char* flag, const char* member, const char* about) {

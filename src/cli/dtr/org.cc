@@ -24,7 +24,7 @@ std::string member_path(const OrgCommand& command) {
     return account_path(command.name) + "/members/" + percent_encode(command.user);
 }
 
-Status create(OrgCommand& command) {
+Status create_org(OrgCommand& command) {
     json::object body{{"name", command.name}, {"fullName", command.full_name}, {"isOrg", true}};
     if (!command.user.empty()) body["owner"] = command.user;
     DTR_TRY(send(command.connection, "POST", "/enzi/v0/accounts", body, "cannot create the organization"));
@@ -32,7 +32,7 @@ Status create(OrgCommand& command) {
     return {};
 }
 
-Status list(OrgCommand& command) {
+Status list_orgs(OrgCommand& command) {
     return print_list(command.connection, "/enzi/v0/accounts?filter=orgs", "accounts", [](const json::object& row) {
         const std::string full_name = text_of(row, "fullName");
         return text_of(row, "name") + (full_name.empty() ? "" : '\t' + full_name);
@@ -40,7 +40,7 @@ Status list(OrgCommand& command) {
 }
 
 // The route removes any account: make sure that it is an organisation, so that a slip costs nobody their account.
-Status remove(OrgCommand& command) {
+Status remove_org(OrgCommand& command) {
     DTR_ASSIGN(const json::object account,
                get_object(command.connection, account_path(command.name), "cannot remove the organization"));
     if (!is_true(account, "isOrg"))
@@ -52,21 +52,21 @@ Status remove(OrgCommand& command) {
     return {};
 }
 
-Status members(OrgCommand& command) {
+Status list_org_members(OrgCommand& command) {
     return print_list(command.connection, account_path(command.name) + "/members", "members",
                       [](const json::object& row) {
                           return text_of(object_of(row, "member"), "name") + (is_true(row, "isAdmin") ? "\towner" : "");
                       });
 }
 
-Status add_member(OrgCommand& command) {
+Status add_org_member(OrgCommand& command) {
     DTR_TRY(send(command.connection, "PUT", member_path(command),
                  {{"isAdmin", command.owner}, {"isPublic", command.is_public}}, "cannot add the member"));
     say(fmt::format("{} is {} of {}", command.user, command.owner ? "an owner" : "a member", command.name));
     return {};
 }
 
-Status remove_member(OrgCommand& command) {
+Status remove_org_member(OrgCommand& command) {
     DTR_TRY(send(command.connection, "DELETE", member_path(command), {}, "cannot remove the member"));
     say(fmt::format("{} is no member of {} and its teams any more", command.user, command.name));
     return {};
@@ -84,20 +84,20 @@ void add_org(Program& program) {
             added.app->add_option("ORG", added.command->name, "The organization's name")->required();
         return added;
     };
-    const auto made = add("create", "Create an organization", create);
+    const auto made = add("create", "Create an organization", create_org);
     made.app->add_option("--full-name", made.command->full_name, "What people call it");
     made.app->add_option("--owner", made.command->user, "A user who owns it from the start");
-    add("list", "List organizations: name, TAB, full name", list);
-    const auto removed = add("remove", "Remove an organization with its teams; repositories stay", remove);
+    add("list", "List organizations: name, TAB, full name", list_orgs);
+    const auto removed = add("remove", "Remove an organization with its teams; repositories stay", remove_org);
     if (program.name == "dtr")  // UCP has none
         removed.app->add_flag("--with-repositories", removed.command->with_repositories,
                               "All repositories of its namespace go, too");
-    add("members", "List members: name, TAB owner", members);
-    const auto adding = add("add-member", "Add a member, or change whether one is an owner", add_member);
+    add("members", "List members: name, TAB owner", list_org_members);
+    const auto adding = add("add-member", "Add a member, or change whether one is an owner", add_org_member);
     adding.app->add_option("USER", adding.command->user, "The user's name")->required();
     adding.app->add_flag("--owner", adding.command->owner, "May do everything in the organization and its namespace");
     adding.app->add_flag("--public", adding.command->is_public, "Seen by people outside");
-    const auto leaving = add("remove-member", "Remove a member, from its teams too", remove_member);
+    const auto leaving = add("remove-member", "Remove a member, from its teams too", remove_org_member);
     leaving.app->add_option("USER", leaving.command->user, "The user's name")->required();
 }
 

@@ -25,7 +25,7 @@ std::string text_of(const json::object& fields, std::string_view name) {
     return value == nullptr || !value->is_string() ? std::string() : std::string(value->as_string());
 }
 
-Result<backup::RecoveryState> ask(Connection& connection) {
+Result<backup::RecoveryState> recovery_state(Connection& connection) {
     DTR_ASSIGN(const HttpCall call, connection.call("GET", "/api/v0/recovery-key"));
     DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
     if (answer.status != 200) return fail(answer_error(answer, "cannot read what backups are sealed to"));
@@ -55,7 +55,7 @@ Status tell(Connection& connection, const archive::AgeRecipient& from, const arc
 Result<archive::AgeRecipient> rekey_online(RekeyCommand& command) {
     if (command.output.empty())
         return fail(ErrorCode::invalid, "nothing says where the new key is to go", "use --output FILE");
-    DTR_ASSIGN(const backup::RecoveryState state, ask(command.connection));
+    DTR_ASSIGN(const backup::RecoveryState state, recovery_state(command.connection));
     return backup::rekey(
         state, backup::file_place(real_disk(), command.output),
         [&](const archive::AgeRecipient& from, const archive::AgeRecipient& to) {

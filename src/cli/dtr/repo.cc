@@ -21,24 +21,24 @@ struct RepoCommand {
     bool is_public = false;
 };
 
-std::string path_of(const RepoCommand& command) {
+std::string repo_path(const RepoCommand& command) {
     return "/api/v0/repositories/" + command.name;
 }
 
-Status list(RepoCommand& command) {
+Status list_repos(RepoCommand& command) {
     return print_list(
         command.connection, "/api/v0/repositories?pageSize=1000", "repositories",
         [](const json::object& row) { return text_of(row, "fullName") + '\t' + text_of(row, "visibility"); });
 }
 
 // Names of one component have no namespace to post to.
-Status create(RepoCommand& command) {
+Status create_repo(RepoCommand& command) {
     DTR_TRY(oci::check_repository_name(command.name));
     json::object body{{"visibility", command.is_public ? "public" : "private"}};
     if (command.short_description) body["shortDescription"] = *command.short_description;
     const std::size_t slash = command.name.find('/');
     std::string method = "PUT";
-    std::string path = path_of(command);
+    std::string path = repo_path(command);
     if (slash != std::string::npos) {
         method = "POST";
         path = "/api/v0/repositories/" + command.name.substr(0, slash);
@@ -49,9 +49,10 @@ Status create(RepoCommand& command) {
     return {};
 }
 
-Status show(RepoCommand& command) {
+Status show_repo(RepoCommand& command) {
     DTR_TRY(oci::check_repository_name(command.name));
-    DTR_ASSIGN(const json::object row, get_object(command.connection, path_of(command), "cannot show the repository"));
+    DTR_ASSIGN(const json::object row,
+               get_object(command.connection, repo_path(command), "cannot show the repository"));
     std::printf("name\t%s\nvisibility\t%s\nimmutable tags\t%s\n", text_of(row, "fullName").c_str(),
                 text_of(row, "visibility").c_str(), is_true(row, "immutableTags") ? "on" : "off");
     for (const char* const field : {"shortDescription", "longDescription"})
@@ -63,11 +64,11 @@ Status show(RepoCommand& command) {
 
 Status change(RepoCommand& command, const json::object& body) {
     DTR_TRY(oci::check_repository_name(command.name));
-    DTR_TRY(send(command.connection, "PATCH", path_of(command), body, "cannot change the repository"));
+    DTR_TRY(send(command.connection, "PATCH", repo_path(command), body, "cannot change the repository"));
     return {};
 }
 
-Status describe(RepoCommand& command) {
+Status describe_repo(RepoCommand& command) {
     json::object body;
     if (command.short_description) body["shortDescription"] = *command.short_description;
     if (command.long_description) body["longDescription"] = *command.long_description;
@@ -86,15 +87,15 @@ Status set_immutable(RepoCommand& command) {
 
 Status set_visibility(RepoCommand& command, const char* visibility) {
     DTR_TRY(oci::check_repository_name(command.name));
-    DTR_TRY(send(command.connection, "PUT", path_of(command), {{"visibility", visibility}},
+    DTR_TRY(send(command.connection, "PUT", repo_path(command), {{"visibility", visibility}},
                  "cannot change the repository"));
     say(fmt::format("repository {} is {}", command.name, visibility));
     return {};
 }
 
-Status remove(RepoCommand& command) {
+Status remove_repo(RepoCommand& command) {
     DTR_TRY(oci::check_repository_name(command.name));
-    DTR_TRY(send(command.connection, "DELETE", path_of(command), {}, "cannot remove the repository"));
+    DTR_TRY(send(command.connection, "DELETE", repo_path(command), {}, "cannot remove the repository"));
     say(fmt::format("repository {} removed", command.name));
     return {};
 }
@@ -111,12 +112,12 @@ void add_repo(Program& program) {
             added.app->add_option("NAME", added.command->name, "The repository, with its namespace")->required();
         return added;
     };
-    add("list", "List repositories and their visibility", list);
-    const auto made = add("create", "Create a repository, private unless said otherwise", create);
+    add("list", "List repositories and their visibility", list_repos);
+    const auto made = add("create", "Create a repository, private unless said otherwise", create_repo);
     made.app->add_flag("--public", made.command->is_public, "Anybody may pull");
     made.app->add_option("--short", made.command->short_description, "What it is, in at most 256 bytes");
-    add("show", "Show one: a name and a value each line, with a TAB between", show);
-    const auto about = add("describe", "Say what it is", describe);
+    add("show", "Show one: a name and a value each line, with a TAB between", show_repo);
+    const auto about = add("describe", "Say what it is", describe_repo);
     about.app->add_option("--short", about.command->short_description, "At most 256 bytes; '' takes it away");
     about.app->add_option("--long", about.command->long_description, "At most 32 KiB; '' takes it away");
     add("publish", "Let anybody pull; makes the repository if need be",
@@ -125,7 +126,7 @@ void add_repo(Program& program) {
         [](RepoCommand& command) { return set_visibility(command, "private"); });
     const auto fixed = add("immutable", "Whether tags that exist may be moved or deleted", set_immutable);
     fixed.app->add_option("ON_OFF", fixed.command->on_off, "on or off")->required();
-    add("remove", "Remove a repository with all its tags", remove);
+    add("remove", "Remove a repository with all its tags", remove_repo);
 }
 
 }  // namespace dtr::cli

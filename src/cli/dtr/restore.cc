@@ -150,7 +150,7 @@ Result<Given> read_what_is_given(RestoreCommand& command) {
     return given;
 }
 
-void print(const cluster::UcpRestoreReport& accounts) {
+void print_report(const cluster::UcpRestoreReport& accounts) {
     if (accounts.ignored) say("--ucp-url is ignored: the backup brings accounts of its own");
     if (accounts.ucp_url.empty()) return;
     say(fmt::format("accounts are those of UCP at {}; {} have another id there", accounts.ucp_url, accounts.mapped));
@@ -158,7 +158,7 @@ void print(const cluster::UcpRestoreReport& accounts) {
         say(fmt::format("warning: {} is not known to UCP: what it owned belongs to administrators", orphan));
 }
 
-Result<backup::RestoreReport> run(RestoreCommand& command, const backup::StoreOpeners& openers) {
+Result<backup::RestoreReport> run_restore(RestoreCommand& command, const backup::StoreOpeners& openers) {
     DTR_ASSIGN(const Given given, read_what_is_given(command));
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, true));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
@@ -173,7 +173,7 @@ Result<backup::RestoreReport> run(RestoreCommand& command, const backup::StoreOp
         accounts);
     DTR_ASSIGN(auto restored, backup::restore(*given.source, *directory, openers, given.options, hooks, real_disk(),
                                               system_clock(), system_random()));
-    print(accounts);
+    print_report(accounts);
     return restored;
 }
 
@@ -203,7 +203,7 @@ void print_what_is_kept(const RestoreCommand& command, const backup::RestoreRepo
             report.left_behind, human_bytes(report.left_behind_bytes)));
 }
 
-void print(const RestoreCommand& command, const backup::RestoreReport& report) {
+void print_report(const RestoreCommand& command, const backup::RestoreReport& report) {
     if (command.json_output) {
         std::printf("%s\n", json::serialize(json::object{{"backup", report.backup_id},
                                                          {"cutAt", format_rfc3339(report.cut_at)},
@@ -276,7 +276,7 @@ void print_json(const backup::DryRunReport& report) {
     std::printf("%s\n", json::serialize(out).c_str());
 }
 
-void print(const RestoreCommand& command, const backup::DryRunReport& report) {
+void print_report(const RestoreCommand& command, const backup::DryRunReport& report) {
     if (command.json_output) return print_json(report);
     std::printf("backup %s of %s is good: %llu rows, %llu blobs\n", report.verified.backup_id.c_str(),
                 format_rfc3339(report.verified.cut_at).c_str(), static_cast<unsigned long long>(report.verified.rows),
@@ -384,12 +384,12 @@ void add_restore(Program& program) {
             if (command->dry_run) {
                 const auto rehearsed = rehearse(*command, program.openers);
                 if (!rehearsed) return failed(rehearsed.error());
-                print(*command, *rehearsed);
+                print_report(*command, *rehearsed);
                 return missed(rehearsed->verified.missing);
             }
-            const auto restored = run(*command, program.openers);
+            const auto restored = run_restore(*command, program.openers);
             if (!restored) return failed(restored.error());
-            print(*command, *restored);
+            print_report(*command, *restored);
             return missed(restored->missing);
         };
     });

@@ -11,7 +11,7 @@ namespace {
 
 namespace json = boost::json;
 
-Status show(Connection& connection) {
+Status show_status(Connection& connection) {
     DTR_ASSIGN(HttpCall call, connection.call("GET", "/api/v0/meta/cluster_status"));
     DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
     if (answer.status != 200) return fail(answer_error(answer, "cannot read the status"));
@@ -27,7 +27,7 @@ void add_status(Program& program) {
     connection->add_options(*app);
     app->callback([&program, connection] {
         program.run = [connection] {
-            const auto shown = show(*connection);
+            const auto shown = show_status(*connection);
             return shown ? static_cast<int>(kGood) : report(shown.error());
         };
     });

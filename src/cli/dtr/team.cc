@@ -19,7 +19,7 @@ struct TeamCommand {
     bool is_public = false;
 };
 
-Status create(TeamCommand& command) {
+Status create_team(TeamCommand& command) {
     DTR_ASSIGN(const TeamName team, parse_team(command.name));
     DTR_TRY(send(command.connection, "POST", account_path(team.organization) + "/teams",
                  {{"name", team.team}, {"description", command.description}}, "cannot create the team"));
@@ -27,28 +27,28 @@ Status create(TeamCommand& command) {
     return {};
 }
 
-Status list(TeamCommand& command) {
+Status list_teams(TeamCommand& command) {
     return print_list(command.connection, account_path(command.name) + "/teams", "teams", [](const json::object& row) {
         const std::string description = text_of(row, "description");
         return text_of(row, "name") + (description.empty() ? "" : '\t' + description);
     });
 }
 
-Status remove(TeamCommand& command) {
+Status remove_team(TeamCommand& command) {
     DTR_ASSIGN(const TeamName team, parse_team(command.name));
     DTR_TRY(send(command.connection, "DELETE", team.path(), {}, "cannot remove the team"));
     say(fmt::format("team {} removed, with what it was granted", command.name));
     return {};
 }
 
-Status members(TeamCommand& command) {
+Status list_team_members(TeamCommand& command) {
     DTR_ASSIGN(const TeamName team, parse_team(command.name));
     return print_list(command.connection, team.path() + "/members", "members", [](const json::object& row) {
         return text_of(object_of(row, "member"), "name") + (is_true(row, "isAdmin") ? "\tadmin" : "");
     });
 }
 
-Status add_member(TeamCommand& command) {
+Status add_team_member(TeamCommand& command) {
     DTR_ASSIGN(const TeamName team, parse_team(command.name));
     DTR_TRY(send(command.connection, "PUT", team.path() + "/members/" + percent_encode(command.user),
                  {{"isAdmin", command.admin}, {"isPublic", command.is_public}}, "cannot add the member"));
@@ -56,7 +56,7 @@ Status add_member(TeamCommand& command) {
     return {};
 }
 
-Status remove_member(TeamCommand& command) {
+Status remove_team_member(TeamCommand& command) {
     DTR_ASSIGN(const TeamName team, parse_team(command.name));
     DTR_TRY(send(command.connection, "DELETE", team.path() + "/members/" + percent_encode(command.user), {},
                  "cannot remove the member"));
@@ -78,17 +78,18 @@ void add_team(Program& program) {
             ->required();
         return added;
     };
-    const auto made = add("create", "Create a team in an organization", create);
+    const auto made = add("create", "Create a team in an organization", create_team);
     made.app->add_option("--description", made.command->description, "What it is for");
-    add("list", "List an organization's teams: name, TAB, description", list);
-    add("remove", "Remove a team with what it was granted", remove);
-    add("members", "List members of a team: name, TAB admin", members);
-    const auto adding = add(
-        "add-member", "Add a member, who joins the organization too, or change whether one is an admin", add_member);
+    add("list", "List an organization's teams: name, TAB, description", list_teams);
+    add("remove", "Remove a team with what it was granted", remove_team);
+    add("members", "List members of a team: name, TAB admin", list_team_members);
+    const auto adding =
+        add("add-member", "Add a member, who joins the organization too, or change whether one is an admin",
+            add_team_member);
     adding.app->add_option("USER", adding.command->user, "The user's name")->required();
     adding.app->add_flag("--admin", adding.command->admin, "May add and remove members of the team");
     adding.app->add_flag("--public", adding.command->is_public, "Seen by people outside");
-    const auto leaving = add("remove-member", "Remove a member; stays in the organization", remove_member);
+    const auto leaving = add("remove-member", "Remove a member; stays in the organization", remove_team_member);
     leaving.app->add_option("USER", leaving.command->user, "The user's name")->required();
 }
 

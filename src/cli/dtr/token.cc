@@ -18,16 +18,16 @@ struct TokenCommand {
     std::string id;
 };
 
-std::string path_of(const TokenCommand& command, const std::string& more = {}) {
+std::string token_path(const TokenCommand& command, const std::string& more = {}) {
     const std::string path = "/api/v0/api_tokens" + more;
     return command.account.empty() ? path : path + "?account=" + percent_encode(command.account);
 }
 
-Status create(TokenCommand& command) {
+Status create_token(TokenCommand& command) {
     json::object body{{"tokenLabel", command.label}};
     if (!command.scope.empty()) body["scope"] = command.scope;
     DTR_ASSIGN(const HttpAnswer made,
-               send(command.connection, "POST", path_of(command), body, "cannot make the access token"));
+               send(command.connection, "POST", token_path(command), body, "cannot make the access token"));
     boost::system::error_code error;
     const json::value answer = json::parse(made.body, error);
     if (error || !answer.is_object()) return fail(ErrorCode::unavailable, "the server's answer is no access token");
@@ -38,9 +38,9 @@ Status create(TokenCommand& command) {
     return {};
 }
 
-Status list(TokenCommand& command) {
+Status list_tokens(TokenCommand& command) {
     DTR_ASSIGN(const HttpAnswer listed,
-               send(command.connection, "GET", path_of(command), {}, "cannot list the access tokens"));
+               send(command.connection, "GET", token_path(command), {}, "cannot list the access tokens"));
     boost::system::error_code error;
     const json::value answer = json::parse(listed.body, error);
     if (error || !answer.is_array()) return fail(ErrorCode::unavailable, "the server's answer is no list");
@@ -60,14 +60,14 @@ Status list(TokenCommand& command) {
 }
 
 Status revoke(TokenCommand& command) {
-    DTR_TRY(send(command.connection, "DELETE", path_of(command, "/" + percent_encode(command.id)), {},
+    DTR_TRY(send(command.connection, "DELETE", token_path(command, "/" + percent_encode(command.id)), {},
                  "cannot revoke the access token"));
     say(fmt::format("access token {} is revoked", command.id));
     return {};
 }
 
-Status set_active(TokenCommand& command, bool active) {
-    DTR_TRY(send(command.connection, "PATCH", path_of(command, "/" + percent_encode(command.id)),
+Status set_token_active(TokenCommand& command, bool active) {
+    DTR_TRY(send(command.connection, "PATCH", token_path(command, "/" + percent_encode(command.id)),
                  {{"isActive", active}}, "cannot change the access token"));
     say(fmt::format("access token {} is {}", command.id, active ? "active" : "inactive"));
     return {};
@@ -84,20 +84,20 @@ void add_token(Program& program) {
         added.app->add_option("--account", added.command->account, "Account instead of one's own (administrators)");
         return added;
     };
-    const auto made = add("create", "Make one; it is printed once", create);
+    const auto made = add("create", "Make one; it is printed once", create_token);
     made.app->add_option("--label", made.command->label, "What it is for")->required();
     made.app->add_option("--scope", made.command->scope, "backup: to read backups, nothing else (of administrators)")
         ->check(CLI::IsMember({"backup"}));
     add("list", "List them: id, when made, when used last, label, scope and whether it is inactive, with TABs between",
-        list);
+        list_tokens);
     const auto add_for_one = [&](const char* name, const char* help, std::function<Status(TokenCommand&)> action) {
         const auto added = add(name, help, std::move(action));
         added.app->add_option("ID", added.command->id, "Its id, as listed")->required();
     };
     add_for_one("revoke", "Revoke one; it opens nothing from then on", revoke);
     add_for_one("deactivate", "It opens nothing until it is activated again",
-                [](TokenCommand& command) { return set_active(command, false); });
-    add_for_one("activate", "Undo a deactivate", [](TokenCommand& command) { return set_active(command, true); });
+                [](TokenCommand& command) { return set_token_active(command, false); });
+    add_for_one("activate", "Undo a deactivate", [](TokenCommand& command) { return set_token_active(command, true); });
 }
 
 }  // namespace dtr::cli

@@ -29,7 +29,7 @@ Result<std::string> new_password(const UserCommand& command) {
     return std::string(typed.expose());
 }
 
-Status create(UserCommand& command) {
+Status create_user(UserCommand& command) {
     DTR_ASSIGN(const std::string password, new_password(command));
     DTR_TRY(send(
         command.connection, "POST", "/enzi/v0/accounts",
@@ -51,14 +51,14 @@ Status change_password(UserCommand& command) {
     return {};
 }
 
-Status remove(UserCommand& command) {
+Status remove_user(UserCommand& command) {
     DTR_TRY(send(command.connection, "DELETE", removal_path(command.name, command.with_repositories), {},
                  "cannot remove the user"));
     say(fmt::format("user {} removed{}", command.name, command.with_repositories ? ", with all repositories" : ""));
     return {};
 }
 
-Status set_active(UserCommand& command, bool is_active) {
+Status set_user_active(UserCommand& command, bool is_active) {
     DTR_TRY(send(command.connection, "PATCH", account_path(command.name), {{"isActive", is_active}},
                  "cannot change the user"));
     say(fmt::format("user {} is {}", command.name, is_active ? "active" : "inactive: nothing opens for it any more"));
@@ -73,7 +73,7 @@ Status set_admin(UserCommand& command) {
     return {};
 }
 
-Status list(UserCommand& command) {
+Status list_users(UserCommand& command) {
     return print_list(command.connection, "/enzi/v0/accounts?filter=users", "accounts", [](const json::object& row) {
         std::string text = text_of(row, "name");
         if (is_true(row, "isAdmin")) text += "\tadmin";
@@ -98,19 +98,20 @@ void add_user(Program& program) {
         added.app->add_option("--password-file", added.command->password_file,
                               "File with the new password; else you are asked");
     };
-    const auto made = add("create", "Create a user", create);
+    const auto made = add("create", "Create a user", create_user);
     made.app->add_option("--full-name", made.command->full_name, "What people call them");
     made.app->add_flag("--admin", made.command->admin, "An administrator");
     add_password(made);
-    add("list", "List users: name, TAB admin, TAB inactive", list);
-    const auto removed = add("remove", "Remove a user; repositories stay", remove);
+    add("list", "List users: name, TAB admin, TAB inactive", list_users);
+    const auto removed = add("remove", "Remove a user; repositories stay", remove_user);
     if (program.name == "dtr")  // UCP has none
         removed.app->add_flag("--with-repositories", removed.command->with_repositories,
                               "All repositories of the user's namespace go, too");
     add_password(add("passwd", "Change a password", change_password));
-    add("activate", "Let a deactivated user in again", [](UserCommand& command) { return set_active(command, true); });
+    add("activate", "Let a deactivated user in again",
+        [](UserCommand& command) { return set_user_active(command, true); });
     add("deactivate", "Keep a user out, with tokens and all; nothing is removed",
-        [](UserCommand& command) { return set_active(command, false); });
+        [](UserCommand& command) { return set_user_active(command, false); });
     const auto admin = add("admin", "Make a user an administrator, or no longer one", set_admin);
     admin.app->add_option("ON_OFF", admin.command->on_off, "on or off")->required();
 }

@@ -21,7 +21,7 @@ struct VerifyCommand {
     bool json_output = false;
 };
 
-Result<backup::VerifyReport> run(const VerifyCommand& command) {
+Result<backup::VerifyReport> run_verify(const VerifyCommand& command) {
     DTR_ASSIGN(ArchiveKeys keys, read_keys(command.keys));
     backup::VerifyOptions options;
     const bool has_key = keys.opens_something();
@@ -35,7 +35,7 @@ Result<backup::VerifyReport> run(const VerifyCommand& command) {
     return backup::verify(*source, options);
 }
 
-void print(const backup::VerifyReport& report, bool as_json) {
+void print_verified(const backup::VerifyReport& report, bool as_json) {
     const bool verified = report.trust == archive::SignerTrust::verified;
     if (as_json) {
         std::printf("%s\n", json::serialize(json::object{{"backup", report.backup_id},
@@ -87,9 +87,9 @@ void add_verify(Program& program) {
     app->add_option("FILE", command->files, "Archive, its increments after it; - or nothing: stdin");
     app->callback([&program, command] {
         program.run = [command] {
-            const auto report_or = run(*command);
+            const auto report_or = run_verify(*command);
             if (!report_or) return report(report_or.error());
-            print(*report_or, command->json_output);
+            print_verified(*report_or, command->json_output);
             if (report_or->level < 3 || report_or->missing_blobs == 0) return static_cast<int>(kGood);
             print_missing(texts(report_or->missing.digests), report_or->missing.sufferers);
             return static_cast<int>(kDegraded);

@@ -18,7 +18,7 @@ constexpr std::size_t kValuePiecesMax = 1'000;
 
 using Keys = std::unordered_set<std::string>;
 
-std::string lower(std::string_view text) {
+std::string lower_case(std::string_view text) {
     std::string out(text);
     for (char& c : out)
         if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
@@ -26,7 +26,7 @@ std::string lower(std::string_view text) {
 }
 
 std::string first_value(const FoundEntry& found, std::string_view attribute) {
-    const auto at = found.values.find(lower(attribute));
+    const auto at = found.values.find(lower_case(attribute));
     return at == found.values.end() || at->second.empty() ? std::string() : at->second.front();
 }
 
@@ -193,7 +193,7 @@ class LdapDirectory final : public UserDirectory {
             std::vector<DirectoryEntry> entries;
             DTR_TRY(connection.search(search_for(search, is_named), [&](const FoundEntry& found) -> Status {
                 DirectoryEntry entry = to_entry(found, search);
-                if (lower(entry.name) != lower(name) || (out && out->key == entry.key)) return {};
+                if (lower_case(entry.name) != lower_case(name) || (out && out->key == entry.key)) return {};
                 entries.push_back(std::move(entry));
                 if (entries.size() > 1) return ambiguous(name);
                 return {};
@@ -259,7 +259,8 @@ class LdapDirectory final : public UserDirectory {
                 seen = true;
                 for (const auto& [name, values] : found.values) {
                     const auto range = parse_value_range(name);
-                    if (name != lower(attribute) && !(range && name.starts_with(lower(attribute) + ";"))) continue;
+                    if (name != lower_case(attribute) && !(range && name.starts_with(lower_case(attribute) + ";")))
+                        continue;
                     for (const std::string& value : values) keys.insert(dn_key(value));
                     if (range && range->last) wanted = fmt::format("{};range={}-*", attribute, *range->last + 1);
                 }

@@ -11,7 +11,7 @@
 namespace dtr::identity {
 namespace {
 
-char lower(char c) {
+char lower_letter(char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
@@ -34,7 +34,7 @@ void append_value(std::string& out, std::string_view value) {
         if (c == ',' || c == '+' || c == '=' || c == '\\')
             out += '\\' + hex_encode({&c, 1});
         else
-            out += lower(c);
+            out += lower_letter(c);
     }
 }
 
@@ -69,7 +69,7 @@ std::string dn_key(std::string_view dn) {
         std::vector<std::string> pairs;
         for (LDAPAVA** pair = *part; *pair != nullptr; ++pair) {
             std::string text;
-            for (const char c : view((*pair)->la_attr)) text += lower(c);
+            for (const char c : view((*pair)->la_attr)) text += lower_letter(c);
             text += ((*pair)->la_flags & LDAP_AVA_BINARY) != 0 ? "=#" : "=";
             append_value(text, view((*pair)->la_value));
             pairs.push_back(std::move(text));
@@ -86,7 +86,7 @@ std::string dn_key(std::string_view dn) {
 
 std::optional<ValueRange> parse_value_range(std::string_view description) {
     std::string folded;
-    for (const char c : description) folded += lower(c);
+    for (const char c : description) folded += lower_letter(c);
     constexpr std::string_view option = ";range=";
     const std::size_t at = folded.find(option);
     if (at == std::string::npos) return std::nullopt;

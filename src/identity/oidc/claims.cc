@@ -18,7 +18,7 @@ constexpr std::size_t kPayloadBytesMax = 64U << 10;
 constexpr std::size_t kSubjectBytesMax = 255;
 constexpr std::size_t kNameBytesMax = 256;
 
-tl::unexpected<Error> refused(std::string_view why) {
+tl::unexpected<Error> refused_claims(std::string_view why) {
     return fail(ErrorCode::unauthenticated, fmt::format("the ID token {}", why));
 }
 
@@ -36,30 +36,32 @@ std::optional<Micros> time_of(const json::object& claims, std::string_view key) 
 
 Status check_audience(const json::object& claims, std::string_view client_id) {
     const json::value* audience = claims.if_contains("aud");
-    if (audience == nullptr) return refused("is for nobody");
+    if (audience == nullptr) return refused_claims("is for nobody");
     bool ours = is_text(*audience, client_id);
     bool others = false;
     if (audience->is_array())
         for (const json::value& one : audience->get_array()) (is_text(one, client_id) ? ours : others) = true;
-    if (!ours) return refused("is for another client");
+    if (!ours) return refused_claims("is for another client");
     const json::value* party = claims.if_contains("azp");
-    if (party == nullptr && others) return refused("is for several clients and does not say who asked for it");
-    if (party != nullptr && !is_text(*party, client_id)) return refused("was asked for by another client");
+    if (party == nullptr && others) return refused_claims("is for several clients and does not say who asked for it");
+    if (party != nullptr && !is_text(*party, client_id)) return refused_claims("was asked for by another client");
     return {};
 }
 
 Status check_times(const json::object& claims, const Expected& expected) {
     const auto expires = time_of(claims, "exp");
     const auto issued = time_of(claims, "iat");
-    if (!expires || !issued) return refused("has impossible dates");
+    if (!expires || !issued) return refused_claims("has impossible dates");
     if (claims.contains("nbf")) {
         const auto begins = time_of(claims, "nbf");
-        if (!begins) return refused("has impossible dates");
-        if (expected.now + kSkew < *begins) return refused("is not valid yet: compare the clocks of both machines");
+        if (!begins) return refused_claims("has impossible dates");
+        if (expected.now + kSkew < *begins)
+            return refused_claims("is not valid yet: compare the clocks of both machines");
     }
-    if (expected.now + kSkew < *issued) return refused("is from the future: compare the clocks of both machines");
-    if (expected.now >= *expires + kSkew) return refused("has expired");
-    if (*issued + kSkew < expected.begun_at) return refused("is older than this sign-in");
+    if (expected.now + kSkew < *issued)
+        return refused_claims("is from the future: compare the clocks of both machines");
+    if (expected.now >= *expires + kSkew) return refused_claims("has expired");
+    if (*issued + kSkew < expected.begun_at) return refused_claims("is older than this sign-in");
     return {};
 }
 
@@ -68,7 +70,7 @@ Status check_access_token_hash(const json::object& claims, std::string_view acce
     if (!claims.contains("at_hash") || access_token.empty()) return {};
     const auto digest = hex_decode(Digest::of(access_token).hex());
     if (!digest || text_of(claims, "at_hash") != base64url_encode(digest->substr(0, 16)))
-        return refused("does not belong to the access token that came with it");
+        return refused_claims("does not belong to the access token that came with it");
     return {};
 }
 
@@ -135,15 +137,15 @@ Result<std::vector<std::string>> groups_of(const json::object& claims, const Set
 
 Result<json::object> check_claims(std::string_view payload, const Expected& expected) {
     auto parsed = parse_object(payload, kPayloadBytesMax);
-    if (!parsed) return refused("has no readable claims");
+    if (!parsed) return refused_claims("has no readable claims");
     const json::object& claims = *parsed;
-    if (text_of(claims, "iss") != expected.issuer) return refused("is of another issuer");
+    if (text_of(claims, "iss") != expected.issuer) return refused_claims("is of another issuer");
     DTR_TRY(check_audience(claims, expected.client_id));
     DTR_TRY(check_times(claims, expected));
     const std::string nonce = text_of(claims, "nonce");
     if (expected.nonce.empty() || !equal_constant_time(nonce, expected.nonce))
-        return refused("was made for another sign-in");
-    if (!is_line(text_of(claims, "sub"), kSubjectBytesMax)) return refused("names nobody");
+        return refused_claims("was made for another sign-in");
+    if (!is_line(text_of(claims, "sub"), kSubjectBytesMax)) return refused_claims("names nobody");
     DTR_TRY(check_access_token_hash(claims, expected.access_token));
     return std::move(*parsed);
 }

@@ -30,12 +30,12 @@ using PkeyContextPtr = std::unique_ptr<EVP_PKEY_CTX, FreeWith<EVP_PKEY_CTX_free>
 using DigestContextPtr = std::unique_ptr<EVP_MD_CTX, FreeWith<EVP_MD_CTX_free>>;
 using EcdsaPtr = std::unique_ptr<ECDSA_SIG, FreeWith<ECDSA_SIG_free>>;
 
-const unsigned char* bytes(std::string_view text) {
+const unsigned char* unsigned_bytes(std::string_view text) {
     return reinterpret_cast<const unsigned char*>(text.data());
 }
 
 BignumPtr to_number(std::string_view big_endian) {
-    return BignumPtr(BN_bin2bn(bytes(big_endian), static_cast<int>(big_endian.size()), nullptr));
+    return BignumPtr(BN_bin2bn(unsigned_bytes(big_endian), static_cast<int>(big_endian.size()), nullptr));
 }
 
 PkeyPtr build(const char* kind, OSSL_PARAM_BLD& builder) {
@@ -103,7 +103,7 @@ std::optional<ProviderKey> read_key(const json::value& value) {
     return out;
 }
 
-tl::unexpected<Error> refused(std::string_view why) {
+tl::unexpected<Error> unreadable_token(std::string_view why) {
     return fail(ErrorCode::unauthenticated, fmt::format("the ID token {}", why));
 }
 
@@ -114,20 +114,21 @@ bool same_no_case(std::string_view a, std::string_view b) {
 
 Status read_header(std::string_view encoded, SignedToken& out) {
     const auto text = base64url_decode(encoded);
-    if (!text) return refused("has no readable header");
+    if (!text) return unreadable_token("has no readable header");
     const auto header = parse_object(*text, kHeaderBytesMax);
-    if (!header) return refused("has no readable header");
+    if (!header) return unreadable_token("has no readable header");
     const std::string algorithm = text_of(*header, "alg");
     if (algorithm != "RS256" && algorithm != "ES256")
-        return refused(fmt::format("is signed by '{}'; only RS256 and ES256 are accepted", quotable(algorithm)));
+        return unreadable_token(
+            fmt::format("is signed by '{}'; only RS256 and ES256 are accepted", quotable(algorithm)));
     out.algorithm = algorithm == "RS256" ? Algorithm::rs256 : Algorithm::es256;
-    if (header->contains("crit")) return refused("asks for extensions that we do not know");
+    if (header->contains("crit")) return unreadable_token("asks for extensions that we do not know");
     if (header->contains("typ") && !same_no_case(text_of(*header, "typ"), "JWT"))
-        return refused("is a token of another type");
+        return unreadable_token("is a token of another type");
     const json::value* kid = header->if_contains("kid");
-    if (kid != nullptr && !kid->is_string()) return refused("names its key by something that is no name");
+    if (kid != nullptr && !kid->is_string()) return unreadable_token("names its key by something that is no name");
     out.kid = text_of(*header, "kid");
-    if (out.kid.size() > kKidBytesMax) return refused("names its key too long");
+    if (out.kid.size() > kKidBytesMax) return unreadable_token("names its key too long");
     return {};
 }
 
@@ -153,8 +154,8 @@ bool is_signed_by(const SignedToken& token, const ProviderKey& key) {
     const DigestContextPtr context(EVP_MD_CTX_new());
     const bool good = !signature.empty() && context &&
                       EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key.key.get()) == 1 &&
-                      EVP_DigestVerify(context.get(), bytes(signature), signature.size(), bytes(token.signed_part),
-                                       token.signed_part.size()) == 1;
+                      EVP_DigestVerify(context.get(), unsigned_bytes(signature), signature.size(),
+                                       unsigned_bytes(token.signed_part), token.signed_part.size()) == 1;
     ERR_clear_error();
     return good;
 }
@@ -174,15 +175,15 @@ Result<KeySet> parse_key_set(std::string_view text) {
 }
 
 Result<SignedToken> parse_signed_token(std::string_view text) {
-    if (text.empty() || text.size() > kTokenBytesMax) return refused("is empty or too long");
+    if (text.empty() || text.size() > kTokenBytesMax) return unreadable_token("is empty or too long");
     const std::size_t first = text.find('.');
     const std::size_t last = text.rfind('.');
-    if (first == std::string_view::npos || first == last) return refused("does not have three parts");
+    if (first == std::string_view::npos || first == last) return unreadable_token("does not have three parts");
     SignedToken out;
     DTR_TRY(read_header(text.substr(0, first), out));
     auto payload = base64url_decode(text.substr(first + 1, last - first - 1));
     auto signature = base64url_decode(text.substr(last + 1));
-    if (!payload || !signature || signature->empty()) return refused("is not encoded as it must be");
+    if (!payload || !signature || signature->empty()) return unreadable_token("is not encoded as it must be");
     out.signed_part = text.substr(0, last);
     out.payload = *std::move(payload);
     out.signature = *std::move(signature);

@@ -19,11 +19,11 @@ constexpr std::size_t kCookieBytesMax = 4000;
 constexpr std::size_t kNonceBytes = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES;
 constexpr std::size_t kTagBytes = crypto_aead_xchacha20poly1305_ietf_ABYTES;
 
-const unsigned char* bytes(std::string_view text) {
+const unsigned char* bytes_of(std::string_view text) {
     return reinterpret_cast<const unsigned char*>(text.data());
 }
 
-tl::unexpected<Error> refused() {
+tl::unexpected<Error> not_begun_here() {
     return fail(ErrorCode::unauthenticated, "this browser did not begin a sign-in here, or it began too long ago",
                 "sign in again; cookies must be allowed");
 }
@@ -41,8 +41,9 @@ Secret seal_pending(const Pending& pending, const Secret& key, Random& random) {
     std::string sealed = random.bytes(kNonceBytes);
     sealed.resize(kNonceBytes + text.size() + kTagBytes);
     auto* out = reinterpret_cast<unsigned char*>(sealed.data());
-    crypto_aead_xchacha20poly1305_ietf_encrypt(out + kNonceBytes, nullptr, bytes(text), text.size(), bytes(kPurpose),
-                                               kPurpose.size(), nullptr, out, bytes(key.expose()));
+    crypto_aead_xchacha20poly1305_ietf_encrypt(out + kNonceBytes, nullptr, bytes_of(text), text.size(),
+                                               bytes_of(kPurpose), kPurpose.size(), nullptr, out,
+                                               bytes_of(key.expose()));
     wipe(text);
     return Secret(base64url_encode(sealed));
 }
@@ -50,19 +51,20 @@ Secret seal_pending(const Pending& pending, const Secret& key, Random& random) {
 Result<Pending> open_pending(std::string_view cookie, const Secret& key) {
     DTR_CHECK(key.expose().size() == crypto_aead_xchacha20poly1305_ietf_KEYBYTES);
     init_sodium();
-    if (cookie.empty() || cookie.size() > kCookieBytesMax) return refused();
+    if (cookie.empty() || cookie.size() > kCookieBytesMax) return not_begun_here();
     const auto sealed = base64url_decode(cookie);
-    if (!sealed || sealed->size() < kNonceBytes + kTagBytes) return refused();
+    if (!sealed || sealed->size() < kNonceBytes + kTagBytes) return not_begun_here();
     std::string text(sealed->size() - kNonceBytes - kTagBytes, '\0');
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(
-            reinterpret_cast<unsigned char*>(text.data()), nullptr, nullptr, bytes(*sealed) + kNonceBytes,
-            sealed->size() - kNonceBytes, bytes(kPurpose), kPurpose.size(), bytes(*sealed), bytes(key.expose())) != 0)
-        return refused();
+    if (crypto_aead_xchacha20poly1305_ietf_decrypt(reinterpret_cast<unsigned char*>(text.data()), nullptr, nullptr,
+                                                   bytes_of(*sealed) + kNonceBytes, sealed->size() - kNonceBytes,
+                                                   bytes_of(kPurpose), kPurpose.size(), bytes_of(*sealed),
+                                                   bytes_of(key.expose())) != 0)
+        return not_begun_here();
     const auto object = parse_object(text, kCookieBytesMax);
     wipe(text);
-    if (!object) return refused();
+    if (!object) return not_begun_here();
     const json::value* begun = object->if_contains("begun");
-    if (begun == nullptr || !begun->is_int64()) return refused();
+    if (begun == nullptr || !begun->is_int64()) return not_begun_here();
     return Pending{text_of(*object, "state"), text_of(*object, "nonce"), text_of(*object, "verifier"),
                    text_of(*object, "redirect"), begun->get_int64()};
 }

@@ -24,7 +24,7 @@ constexpr std::size_t kStatesMax = 4096;
 constexpr std::size_t kRandomBytes = 32;
 constexpr std::size_t kCodeBytesMax = 2048;
 
-tl::unexpected<Error> refused(std::string message) {
+tl::unexpected<Error> refused_sign_in(std::string message) {
     return fail(ErrorCode::unauthenticated, std::move(message), "sign in again");
 }
 
@@ -113,12 +113,12 @@ Result<Begun> ProviderSignIn::begin(const std::string& redirect_uri) {
 Result<Pending> ProviderSignIn::take(const Callback& callback, const Live& live) {
     DTR_ASSIGN(Pending pending, open_pending(callback.cookie, live.cookie_key));
     if (pending.state.empty() || !equal_constant_time(callback.state, pending.state))
-        return refused("the provider's answer belongs to another sign-in than this browser's last one");
+        return refused_sign_in("the provider's answer belongs to another sign-in than this browser's last one");
     const Micros now = clock_.now();
     if (now < pending.begun_at - kSkew || now >= pending.begun_at + kSignInLifetime)
-        return refused("the sign-in took too long");
+        return refused_sign_in("the sign-in took too long");
     const MutexLock lock(mutex_);
-    if (used_.find(pending.state) != nullptr) return refused("this sign-in was finished already");
+    if (used_.find(pending.state) != nullptr) return refused_sign_in("this sign-in was finished already");
     used_.put(pending.state, true);
     return pending;
 }
@@ -131,8 +131,9 @@ Status ProviderSignIn::check_signature(Provider& provider, const SignedToken& to
         verdict = verify(token, *keys);
     }
     if (verdict == Verdict::good) return {};
-    return refused(verdict == Verdict::bad ? "the ID token's signature is wrong"
-                                           : "the ID token is signed by a key that the provider does not publish");
+    return refused_sign_in(verdict == Verdict::bad
+                               ? "the ID token's signature is wrong"
+                               : "the ID token is signed by a key that the provider does not publish");
 }
 
 Result<json::object> ProviderSignIn::claims(Provider& provider, const Pending& pending, std::string_view code) {
@@ -157,12 +158,12 @@ Result<SignedIn> ProviderSignIn::finish(const Callback& callback) {
     DTR_TRY(place.check());
     DTR_ASSIGN(const auto metadata, live.provider->metadata());
     if (callback.issuer ? *callback.issuer != settings.issuer : metadata->issuer_in_answer)
-        return refused("the answer is not of the provider that was asked");
+        return refused_sign_in("the answer is not of the provider that was asked");
     if (!callback.error.empty())
         return fail(ErrorCode::denied,
                     fmt::format("the OIDC provider refused: {}{}{}", quotable(callback.error),
                                 callback.error_description.empty() ? "" : ": ", quotable(callback.error_description)));
-    if (!is_line(callback.code, kCodeBytesMax)) return refused("the provider's answer holds no code");
+    if (!is_line(callback.code, kCodeBytesMax)) return refused_sign_in("the provider's answer holds no code");
     DTR_ASSIGN(const json::object claims, this->claims(*live.provider, pending, callback.code));
     return read_identity(claims, settings);
 }
