@@ -51,6 +51,61 @@ TEST_F(AccessTokensTest, OneOpensItsOwnAccountUntilItIsRevoked) {
     EXPECT_EQ(log_in("alice", Secret("alice's password")), "alice");
 }
 
+TEST_F(AccessTokensTest, TheyAreLookedUpAndNeverHashed) {
+    const NewAccessToken made = must(tokens.create("alice", "ci", "alice"));
+    EXPECT_EQ(authenticator.cost("alice", made.token), Cost::lookup);
+    const auto taken = must(passwords.wait_turn());
+    const auto too = must(passwords.wait_turn());  // nobody else can hash now
+    EXPECT_EQ(log_in("alice", made.token), "alice by token");
+    EXPECT_EQ(authenticator.cost("alice", made.token), Cost::memory);
+    EXPECT_EQ(log_in("bob", Secret("dtr_" + std::string(40, 'x'))), "unauthenticated");
+}
+
+TEST_F(AccessTokensTest, WhoCameByOneIsLookedAtAgain) {
+    const NewAccessToken made = must(tokens.create("alice", "ci", "alice"));
+    const Principal alice = must(authenticator.authenticate("alice", made.token, "192.0.2.1"));
+    EXPECT_EQ(alice.token_id, made.row.id);
+    EXPECT_EQ(must(authenticator.still(alice)).principal.name, "alice");
+    must(tokens.change("alice", made.row.id, {{}, false}, "alice"));
+    EXPECT_EQ(authenticator.still(alice).error().code, ErrorCode::unauthenticated);
+    must(tokens.change("alice", made.row.id, {{}, true}, "alice"));
+    EXPECT_TRUE(authenticator.still(alice));
+    must(tokens.revoke("alice", made.row.id, "alice"));
+    EXPECT_EQ(authenticator.still(alice).error().code, ErrorCode::unauthenticated);
+}
+
+// A UCP that knows one token that this registry does not.
+class FakeUcp final : public PasswordSource {
+  public:
+    Result<CheckedAccount> check(const meta::Account*, std::string_view, const Secret& password,
+                                 std::string_view) override {
+        ++asked;
+        if (password.expose() != "dtr_" + std::string(40, 'u')) return fail(ErrorCode::unauthenticated, "no");
+        CheckedAccount checked(alice);
+        checked.by_token = true;
+        return checked;
+    }
+    meta::Account alice;
+    int asked = 0;
+};
+
+TEST_F(AccessTokensTest, OwnOnesAreNotAskedForAtUcp) {
+    FakeUcp ucp;
+    ucp.alice = must(accounts.find("alice"));
+    authenticator.delegate_to(ucp);
+    const NewAccessToken made = must(tokens.create("alice", "ci", "alice"));
+    EXPECT_EQ(authenticator.cost("alice", made.token), Cost::outside) << "it might be one of UCP's";
+    EXPECT_EQ(log_in("alice", made.token), "alice by token");
+    EXPECT_EQ(ucp.asked, 0);
+    clock.advance(61 * kSecond);
+    EXPECT_EQ(authenticator.cost("alice", made.token), Cost::lookup) << "it was one of ours";
+    must(tokens.revoke("alice", made.row.id, "alice"));
+    EXPECT_EQ(log_in("alice", made.token), "unauthenticated");
+    EXPECT_EQ(ucp.asked, 0);
+    EXPECT_EQ(log_in("alice", Secret("dtr_" + std::string(40, 'u'))), "alice by token");
+    EXPECT_EQ(ucp.asked, 1);
+}
+
 TEST_F(AccessTokensTest, TheyTellWhoMadeThemAndWhenTheyWereUsed) {
     const NewAccessToken made = must(tokens.create("alice", "ci", "root", "", std::string(300, 'u')));
     meta::AccessToken row = must(tokens.find("alice", made.row.id));

@@ -9,6 +9,10 @@ std::optional<std::int64_t> AccountVersion::recent() {
 
 Result<std::int64_t> AccountVersion::current() {
     if (const auto known = recent()) return *known;
+    return ask();
+}
+
+Result<std::int64_t> AccountVersion::ask() {
     std::uint64_t before = 0;
     {
         const MutexLock lock(mutex_);

@@ -26,6 +26,8 @@ class AccountVersion {
 
     [[nodiscard]] std::optional<std::int64_t> recent();
     Result<std::int64_t> current();  // recent(), else asks the store; may block
+    // The store's, whatever is remembered: for who is about to act on it. May block.
+    Result<std::int64_t> ask();
     void invalidate();
 
   private:

@@ -1,29 +1,48 @@
 // Names and passwords to principals.
 //
 // A credential that was verified is remembered for at most 60 s, as a keyed hash under a key of
-// this process, and forgotten when accounts change. Failures are throttled per account and address
-// before any hashing. Unknown, inactive and mistyped are one answer after the same time.
+// this process, and forgotten when accounts change; equal ones that are checked at the same time
+// are checked once. Failures are throttled per account and address before any hashing. Unknown,
+// inactive and mistyped are one answer after the same time.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/lru_cache.h"
 #include "base/mutex.h"
 #include "base/random.h"
 #include "base/result.h"
 #include "base/secret.h"
 #include "identity/account_version.h"
-#include "identity/lru_cache.h"
 #include "identity/password_source.h"
 #include "identity/passwords.h"
 #include "identity/principal.h"
 #include "meta/meta_store.h"
 
 namespace dtr::identity {
+
+// What checking a credential takes, in ascending order.
+enum class Cost {
+    memory,  // it is remembered, or refused without looking
+    lookup,  // the store: access tokens
+    hash,    // argon2id
+    outside  // another system is asked: a UCP, a directory
+};
+
+// A principal as its account is now, and the version of all accounts that says so. What is decided by it holds while
+// AccountStore::version() answers the same.
+struct Standing {
+    Principal principal;
+    std::int64_t account_version = 0;
+};
 
 // Thread-safe.
 class Authenticator {
@@ -40,18 +59,31 @@ class Authenticator {
     Authenticator(meta::AccountStore& store, AccountVersion& version, Passwords& passwords, Clock& clock,
                   Random& random, Limits limits);
 
-    // `peer` is the client's address without port. unauthenticated: wrong; exhausted: too many
-    // failures, or too many logins waiting (the hint says when to come back); unavailable: the
-    // store. May block.
-    Result<Principal> authenticate(std::string_view username, const Secret& password, std::string_view peer);
+    // What authenticate() would take now; with the client's address also whether it is refused at once. Never blocks.
+    Cost cost(std::string_view username, const Secret& secret, std::string_view peer = {});
+    // `peer` is the client's address without port. unauthenticated: wrong; exhausted: too many failures, or too many
+    // logins waiting (the hint says when to come back), or it would take more than `most`; unavailable: the store, or
+    // who else is asked. May block.
+    Result<Principal> authenticate(std::string_view username, const Secret& password, std::string_view peer,
+                                   Cost most = Cost::outside);
+    // From memory alone: nothing if it is not there. Never blocks.
+    std::optional<Principal> try_cached(std::string_view username, const Secret& password);
+
+    // Who was authenticated a while ago, looked at again before they act: the account is there and active, the token by
+    // which they came stands, the password is still theirs; name and administrator's rights as they are now, other
+    // rights not looked up. Not whether a short-lived token has expired since. unauthenticated: no more; unavailable.
+    // May block on the store, asks nobody else.
+    Result<Standing> still(const Principal& principal);
+
+    // How many wait for the answer to an equal credential. For metrics and tests.
+    [[nodiscard]] std::size_t waiting() const { return waiting_; }
+
     // From now on an access token of the account is as good as its password. Before any login.
     void accept_tokens(meta::AccessTokenStore& tokens) { tokens_ = &tokens; }
     // Names without a password of ours are asked for there, one source after the other. Before any login.
     void ask_also(PasswordSource& source) { sources_.push_back(&source); }
     // Every name is asked for there, and nothing is hashed here. Before any login.
     void delegate_to(PasswordSource& source) { delegate_ = &source; }
-    // The same from memory alone: nothing if it is not there. Never blocks.
-    std::optional<Principal> try_cached(std::string_view username, const Secret& password);
 
   private:
     struct Remembered {
@@ -63,14 +95,28 @@ class Authenticator {
         int count = 0;
         Micros window_end = 0;  // monotonic
     };
+    // One credential as it is being checked; `source` is what its failures are counted under.
+    struct Login {
+        std::string_view username;
+        const Secret& password;
+        std::string_view peer;
+        Cost most;
+        std::string key;
+        std::string source;
+    };
+    class Flight;
 
-    Result<Principal> by_password(std::string_view username, const Secret& password, std::string_view peer,
-                                  const std::string& source, const std::string& key);
-    Result<Principal> by_delegate(std::string_view username, const Secret& password, std::string_view peer,
-                                  const std::string& source);
-    Result<Principal> by_token(std::string_view username, const Secret& token);
+    Result<Principal> check(const Login& login);
+    Result<Principal> by_password(const Login& login);
+    Result<Principal> by_source(const Login& login, const meta::Account* known);
+    Result<Principal> by_delegate(const Login& login);
+    Result<Principal> by_token(const Login& login);
+    bool forget_own_token(const std::string& key);  // whether it was one
+    [[nodiscard]] bool is_token(const Secret& secret) const;
+    [[nodiscard]] bool asks_source() const;
     std::string credential_key(std::string_view username, const Secret& password) const;
     std::string failure_key(std::string_view username, std::string_view peer) const;
+    std::string password_mark(std::string_view password_hash) const;
     std::optional<Principal> recall(const std::string& key, std::int64_t version);
     // exhausted if the limit is reached; otherwise adds `failures` to the count.
     Status throttle(const std::string& key, int failures);
@@ -86,9 +132,15 @@ class Authenticator {
     Clock& clock_;
     const Limits limits_;
     const Secret hash_key_;
+    std::atomic<std::size_t> waiting_{0};
     Mutex mutex_;
+    CondVar landed_;
     LruCache<Remembered> remembered_ GUARDED_BY(mutex_);
     LruCache<Failures> failures_ GUARDED_BY(mutex_);
+    // Access tokens that were found in our own store, so that the delegate need not be asked for them: where to look,
+    // not what they open.
+    LruCache<bool> own_tokens_ GUARDED_BY(mutex_);
+    std::map<std::string, std::shared_ptr<Flight>> flights_ GUARDED_BY(mutex_);  // by credential_key
 };
 
 }  // namespace dtr::identity

@@ -175,7 +175,112 @@ TEST_F(AuthenticatorTest, ParallelLoginsOfOneClientAllSucceed) {
             });
     }
     EXPECT_EQ(succeeded, 16);
-    EXPECT_LE(store_.finds, 2 + 2) << "two by the set-up, and one for each that runs at once";
+    EXPECT_EQ(store_.finds, 2 + 1) << "two by the set-up, and one for all of them";
+}
+
+TEST_F(AuthenticatorTest, EqualWrongCredentialsAreHashedOnce) {
+    std::atomic<int> wrong = 0;
+    std::vector<std::jthread> threads;
+    {
+        const auto turn = passwords_.wait_turn();  // two run at once: with both taken, all wait for the first
+        const auto other = passwords_.wait_turn();
+        for (int i = 0; i < 8; ++i)
+            threads.emplace_back([&] {
+                if (code("alice", "mistyped") == ErrorCode::unauthenticated) ++wrong;
+            });
+        while (authenticator_.waiting() < 7) std::this_thread::yield();
+    }
+    threads.clear();
+    EXPECT_EQ(wrong, 8);
+    EXPECT_EQ(store_.finds, 2 + 1);
+}
+
+TEST_F(AuthenticatorTest, SaysWhatALoginCosts) {
+    EXPECT_EQ(authenticator_.cost("alice", Secret("wonderland")), Cost::hash);
+    EXPECT_EQ(authenticator_.cost("nobody", Secret("wonderland")), Cost::hash);
+    EXPECT_EQ(authenticator_.cost("", Secret("x")), Cost::memory);
+    EXPECT_EQ(authenticator_.cost("alice", Secret(std::string(5'000, 'x'))), Cost::memory);
+    ASSERT_TRUE(good("alice", "wonderland"));
+    EXPECT_EQ(authenticator_.cost("alice", Secret("wonderland")), Cost::memory);
+    EXPECT_EQ(authenticator_.cost("alice", Secret("wonderlanD")), Cost::hash);
+    clock_.advance(61 * kSecond);
+    EXPECT_EQ(authenticator_.cost("alice", Secret("wonderland")), Cost::hash);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(code("alice", "wrong"), ErrorCode::unauthenticated);
+    EXPECT_EQ(authenticator_.cost("alice", Secret("wonderland"), kPeer), Cost::memory) << "it is refused at once";
+    EXPECT_EQ(authenticator_.cost("alice", Secret("wonderland"), "198.51.100.9"), Cost::hash);
+}
+
+TEST_F(AuthenticatorTest, TakesNoMoreThanItMay) {
+    const int finds = store_.finds;
+    const auto answer = authenticator_.authenticate("alice", Secret("wonderland"), kPeer, Cost::lookup);
+    ASSERT_FALSE(answer);
+    EXPECT_EQ(answer.error().code, ErrorCode::exhausted);
+    EXPECT_EQ(store_.finds, finds);
+    EXPECT_TRUE(authenticator_.authenticate("alice", Secret("wonderland"), kPeer, Cost::hash));
+    EXPECT_TRUE(authenticator_.authenticate("alice", Secret("wonderland"), kPeer, Cost::memory));
+}
+
+// A directory, or a UCP, as far as the authenticator sees it.
+class FakeSource final : public PasswordSource {
+  public:
+    [[nodiscard]] bool is_there() const override { return there; }
+    Result<CheckedAccount> check(const meta::Account*, std::string_view name, const Secret& password,
+                                 std::string_view) override {
+        ++asked;
+        if (name != "bob" || password.expose() != "elsewhere") return fail(ErrorCode::unauthenticated, "no");
+        meta::Account account;
+        account.id = "id of bob";
+        account.name = "bob";
+        return CheckedAccount(account);
+    }
+    bool there = true;
+    int asked = 0;
+};
+
+TEST_F(AuthenticatorTest, AskingAnotherSystemIsOutside) {
+    FakeSource source;
+    source.there = false;
+    authenticator_.ask_also(source);
+    EXPECT_EQ(authenticator_.cost("bob", Secret("elsewhere")), Cost::hash) << "no directory is set up";
+    source.there = true;
+    EXPECT_EQ(authenticator_.cost("bob", Secret("elsewhere")), Cost::outside);
+    EXPECT_EQ(authenticator_.cost("alice", Secret("wonderland")), Cost::outside) << "or the cost would tell who exists";
+    const auto early = authenticator_.authenticate("bob", Secret("elsewhere"), kPeer, Cost::hash);
+    ASSERT_FALSE(early);
+    EXPECT_EQ(early.error().code, ErrorCode::exhausted);
+    EXPECT_EQ(source.asked, 0);
+    EXPECT_TRUE(good("bob", "elsewhere"));
+    EXPECT_EQ(authenticator_.cost("bob", Secret("elsewhere")), Cost::memory);
+}
+
+TEST_F(AuthenticatorTest, LooksAgainBeforeTheyAct) {
+    const auto root = authenticator_.authenticate("root", Secret("toor toor"), kPeer);
+    ASSERT_TRUE(root);
+    const auto now = authenticator_.still(*root);
+    ASSERT_TRUE(now) << now.error().text();
+    EXPECT_TRUE(now->principal.is_admin);
+    EXPECT_EQ(now->account_version, *store_.version());
+
+    store_.change("root", [](meta::Account& account) { account.is_admin = false; });
+    const auto later = authenticator_.still(*root);
+    ASSERT_TRUE(later);
+    EXPECT_FALSE(later->principal.is_admin);
+    EXPECT_GT(later->account_version, now->account_version);
+
+    store_.change("root", [](meta::Account& account) { account.is_active = false; });
+    EXPECT_EQ(authenticator_.still(*root).error().code, ErrorCode::unauthenticated);
+    store_.change("root", [](meta::Account& account) { account.is_active = true; });
+    EXPECT_TRUE(authenticator_.still(*root));
+    ASSERT_TRUE(accounts_.set_password("root", Secret("another one"), "test"));
+    EXPECT_EQ(authenticator_.still(*root).error().code, ErrorCode::unauthenticated);
+
+    const auto alice = authenticator_.authenticate("alice", Secret("wonderland"), kPeer);
+    ASSERT_TRUE(alice);
+    ASSERT_TRUE(accounts_.remove("alice", "test"));
+    EXPECT_EQ(authenticator_.still(*alice).error().code, ErrorCode::unauthenticated);
+    EXPECT_TRUE(authenticator_.still(anonymous_principal()));
+    store_.broken = true;
+    EXPECT_EQ(authenticator_.still(*root).error().code, ErrorCode::unavailable);
 }
 
 TEST_F(AuthenticatorTest, StoreFailureIsNoFailedLogin) {
@@ -183,26 +288,6 @@ TEST_F(AuthenticatorTest, StoreFailureIsNoFailedLogin) {
     for (int i = 0; i < 5; ++i) EXPECT_EQ(code("alice", "wonderland"), ErrorCode::unavailable);
     store_.broken = false;
     EXPECT_TRUE(good("alice", "wonderland"));
-}
-
-TEST(LruCacheTest, ForgetsTheOldest) {
-    LruCache<int> cache(2);
-    cache.put("a", 1);
-    cache.put("b", 2);
-    ASSERT_NE(cache.find("a"), nullptr);
-    cache.put("c", 3);
-    EXPECT_EQ(cache.find("b"), nullptr);
-    EXPECT_EQ(*cache.find("a"), 1);
-    cache.put("a", 4);
-    EXPECT_EQ(cache.size(), 2U);
-    EXPECT_EQ(*cache.find("a"), 4);
-    cache.erase("a");
-    cache.erase("nothing");
-    EXPECT_EQ(cache.size(), 1U);
-    cache.clear();
-    EXPECT_EQ(cache.find("c"), nullptr);
-    for (int i = 0; i < 1'000; ++i) cache.put(std::to_string(i % 7), i);
-    EXPECT_EQ(cache.size(), 2U);
 }
 
 }  // namespace

@@ -71,7 +71,10 @@ Result<DirectoryService::Loaded> DirectoryService::load() {
     const std::int64_t modified = entry ? entry->modified : 0;
     {
         const MutexLock lock(mutex_);
-        if (loaded_.modified == modified && (modified == 0 || loaded_.directory != nullptr)) return loaded_;
+        if (loaded_.modified == modified && (modified == 0 || loaded_.directory != nullptr)) {
+            there_ = loaded_.directory != nullptr;
+            return loaded_;
+        }
     }
     Loaded fresh;
     fresh.modified = modified;
@@ -82,6 +85,7 @@ Result<DirectoryService::Loaded> DirectoryService::load() {
         DTR_ASSIGN(fresh.directory, open(fresh.settings));
     }
     const MutexLock lock(mutex_);
+    there_ = fresh.directory != nullptr;
     loaded_ = fresh;
     away_until_ = 0;
     return fresh;

@@ -55,6 +55,7 @@ class DirectoryService final : public PasswordSource {
 
     // Who is unknown here gets an account, if his name can be one. At most two wait for the directory at once, and a
     // directory that did not answer is left alone for some seconds: it may not take the threads of everybody.
+    [[nodiscard]] bool is_there() const override { return there_; }
     Result<CheckedAccount> check(const meta::Account* known, std::string_view name, const Secret& password,
                                  std::string_view peer) override;
 
@@ -98,6 +99,7 @@ class DirectoryService final : public PasswordSource {
     SyncState state_ GUARDED_BY(mutex_);
     bool requested_ GUARDED_BY(mutex_) = false;
     bool syncing_ GUARDED_BY(mutex_) = false;
+    std::atomic<bool> there_{true};  // until the settings were read
     std::atomic<bool> stopping_{false};
     std::jthread thread_;
 };

@@ -9,9 +9,9 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/lru_cache.h"
 #include "base/mutex.h"
 #include "identity/account_version.h"
-#include "identity/lru_cache.h"
 #include "identity/principal.h"
 #include "meta/meta_store.h"
 

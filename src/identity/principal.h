@@ -24,8 +24,10 @@ struct Principal {
     std::string name;        // account name; empty if anonymous
     bool is_admin = false;
     bool anonymous = true;
-    bool by_token = false;     // shown by an access token: does not manage accounts
-    bool backup_only = false;  // by a token that may read a backup of an administrator's, and nothing else
+    bool by_token = false;           // shown by an access token: does not manage accounts
+    bool backup_only = false;        // by a token that may read a backup of an administrator's, and nothing else
+    std::string token_id = {};       // of that access token, where it is one of ours
+    std::string password_mark = {};  // stands for the password that was shown, where it is one of ours
     std::shared_ptr<const Rights> rights = {};  // null: none were looked up
 };
 

@@ -3,7 +3,9 @@
 //   {"alg":"ES256","typ":"JWT","kid":"<kid>"}
 //   {"iss":"dtr","sub":"alice","aud":"dtr-registry","iat":s,"nbf":s,"exp":s,"jti":"<32 hex>",
 //    "access":[{"type":"repository","name":"alice/x","actions":["pull"]}],
-//    "dtr":{"id":"<uuid>","admin":false,"epoch":"<id>"}}
+//    "dtr":{"id":"<uuid>","admin":false,"epoch":"<id>","token":"<uuid>"}}
+//
+// `token` is the access token that was shown for it; left out where it was a password.
 //
 // Only we issue tokens, so a header is never read: its encoded bytes must be those that one of our
 // own keys writes, which settles key and algorithm at once. Verified tokens are remembered under a
@@ -16,9 +18,9 @@
 #include <boost/json.hpp>
 #include <optional>
 
+#include "base/lru_cache.h"
 #include "base/mutex.h"
 #include "identity/keyed_hash.h"
-#include "identity/lru_cache.h"
 #include "identity/token_keys.h"
 
 namespace dtr::identity {
@@ -86,6 +88,7 @@ std::string payload(const TokenService::Options& options, const Principal& princ
         granted.push_back(json::object{{"type", entry.type}, {"name", entry.name}, {"actions", std::move(actions)}});
     }
     json::object own{{"id", principal.account_id}, {"admin", principal.is_admin}, {"epoch", options.epoch_id}};
+    if (!principal.token_id.empty()) own["token"] = principal.token_id;
     return json::serialize(json::object{{"iss", options.issuer},
                                         {"sub", principal.anonymous ? std::string() : principal.name},
                                         {"aud", options.service},
@@ -173,6 +176,7 @@ Result<Claims> read_claims(const json::object& body, const Times& times) {
         return refused("lacks what we put into ours");
     claims.principal.anonymous = claims.principal.account_id.empty();
     claims.principal.is_admin = !claims.principal.anonymous && admin->get_bool();
+    claims.principal.by_token = read_string(own, "token", claims.principal.token_id) != nullptr;
     return claims;
 }
 

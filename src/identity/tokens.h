@@ -3,8 +3,8 @@
 // Keys: "ca/token/<kid>.key" (secret, PEM PKCS#8, P-256) in the configuration, and
 // "ca/token/keys.json", which names the one that signs and when the others retired; kid is 32 hex
 // digits of the SHA-256 of the public key. Claims: iss, sub (account name), aud (service), iat,
-// nbf, exp, jti, access, dtr {id, admin, epoch}. A token of another epoch is void, so none survives
-// a restore.
+// nbf, exp, jti, access, dtr {id, admin, epoch, and token: the access token it was given for}. A
+// token of another epoch is void, so none survives a restore.
 #pragma once
 
 #include <cstddef>

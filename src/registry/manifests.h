@@ -9,8 +9,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/lru_cache.h"
 #include "base/mutex.h"
-#include "identity/lru_cache.h"
 #include "registry/context.h"
 
 namespace dtr::registry {
@@ -72,7 +72,7 @@ class RecentManifests {
         std::shared_ptr<const Found> found;
     };
     Mutex mutex_;
-    identity::LruCache<Entry> found_ GUARDED_BY(mutex_);
+    LruCache<Entry> found_ GUARDED_BY(mutex_);
 };
 
 class Manifests {

@@ -7,8 +7,8 @@
 
 #include "base/digest.h"
 #include "base/encoding.h"
+#include "base/lru_cache.h"
 #include "base/mutex.h"
-#include "identity/lru_cache.h"
 #include "identity/oidc/claims.h"
 #include "identity/oidc/documents.h"
 #include "identity/oidc/pending.h"

@@ -9,7 +9,7 @@
 #include <unordered_map>
 #include <utility>
 
-namespace dtr::identity {
+namespace dtr {
 
 template <class Value>
 class LruCache {
@@ -61,4 +61,4 @@ class LruCache {
     std::unordered_map<std::string_view, typename Entries::iterator> index_;  // keys lie in order_
 };
 
-}  // namespace dtr::identity
+}  // namespace dtr
