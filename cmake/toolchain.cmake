@@ -4,7 +4,8 @@ set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
-# No object holds the checkout's path, and ccache sees paths below it as relative: a second checkout finds what the first compiled.
+# No object holds the checkout's path, and ccache sees paths below it as relative: a second checkout finds what the
+# first compiled.
 add_compile_options(-ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
