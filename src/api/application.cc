@@ -1,22 +1,31 @@
 #include "api/application.h"
 
-#include "api/admin/admin.h"
+#include "api/dispatch.h"
 #include "api/errors.h"
-#include "api/health.h"
 #include "api/oci/distribution.h"
-#include "api/token.h"
+#include "api/routes.h"
 #include "http/wire.h"
 #include "sys/log.h"
 
 namespace dtr::api {
 
+Application::Application(Services services) : services_(std::move(services)), metrics_(services_.version) {
+    services_.render_metrics = [this] { return metrics_.render(connection_count_ ? connection_count_() : 0); };
+}
+
 http::Work Application::classify(const http::Request& request) {
-    const bool bytes = request.path.find("/blobs/") != std::string::npos && request.method != "HEAD";
-    const bool work = request.path.starts_with("/api/v0/backup") || request.path == "/api/v0/gc" ||
-                      request.path == "/api/v0/scrub" ||
-                      request.path.starts_with("/enzi/v0/oidc/") ||          // waits for the provider
-                      request.path == "/enzi/v0/config/auth/ldap/tryLogin";  // and for the directory
-    return bytes || work ? http::Work::long_transfer : http::Work::short_lookup;
+    const Found found = find_routes(&services_, request.method, request.path);
+    if (found.matches.empty()) return http::Work::short_lookup;
+    switch (found.matches.front().route->options.pool) {
+        case Pool::transfer:
+        case Pool::outside:
+        case Pool::stream:
+            return http::Work::long_transfer;
+        case Pool::lookup:
+        case Pool::password:
+            break;
+    }
+    return http::Work::short_lookup;
 }
 
 std::optional<http::Response> Application::try_now(const http::Request& request) {
@@ -24,20 +33,7 @@ std::optional<http::Response> Application::try_now(const http::Request& request)
 }
 
 http::Reply Application::handle(http::Request request) {
-    if (services_.is_ucp &&
-        (request.path.starts_with("/v2/") || request.path == "/v2" || request.path == "/auth/token"))
-        return error_response(404, "UNSUPPORTED", "this is UCP, images are elsewhere",
-                              "ask the registry: GET /enzi/v0/replicas says where its replicas are");
-    if (const auto route = oci::parse_route(request.path)) return oci::handle(services_, request, *route);
-    if (request.path == "/auth/token") return handle_token(services_, request);
-    if (auto response = handle_health(services_, request)) return std::move(*response);
-    if (request.path == "/metrics" && (request.method == "GET" || request.method == "HEAD")) {
-        http::Response response;
-        response.set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-        response.body = metrics_.render(connection_count_ ? connection_count_() : 0);
-        return response;
-    }
-    return admin::handle(services_, request);
+    return dispatch(services_, std::move(request));
 }
 
 http::Response Application::refusal(int status, std::string_view detail) {

@@ -11,7 +11,9 @@ namespace dtr::api {
 
 class Application final : public http::Handler {
   public:
-    explicit Application(Services services) : services_(std::move(services)), metrics_(services_.version) {}
+    explicit Application(Services services);
+    Application(const Application&) = delete;
+    Application& operator=(const Application&) = delete;
 
     http::Work classify(const http::Request& request) override;
     std::optional<http::Response> try_now(const http::Request& request) override;

@@ -4,14 +4,11 @@
 #include <string>
 #include <string_view>
 
-#include "api/caller.h"
-#include "api/services.h"
-#include "http/message.h"
+#include "api/asked.h"
 
 namespace dtr::api {
 
 // After the act, so that only what happened is recorded; a failure to record is logged. May block.
-void audit(Services& services, const http::Request& request, const Caller& caller, std::string_view action,
-           std::string subject, std::string detail = {});
+void audit(const Asked& asked, std::string_view action, std::string subject, std::string detail = {});
 
 }  // namespace dtr::api

@@ -29,15 +29,11 @@ Result<Caller> identify_basic(Services& services, const http::Request& request, 
     const Secret password(decoded->substr(colon + 1));
     std::fill(decoded->begin() + static_cast<std::ptrdiff_t>(colon), decoded->end(), '\0');
     decoded->resize(colon);
-    DTR_ASSIGN(identity::Principal principal,
+    Caller caller;
+    DTR_ASSIGN(caller.principal,
                services.authenticator.authenticate(*decoded, password, client_address(services, request)));
-    const bool leads_to_backup = request.path.starts_with("/api/v0/backup") ||
-                                 (request.path.starts_with("/enzi/v0/replicas/") && request.path.ends_with("/token"));
-    if (principal.backup_only && !leads_to_backup)
-        return fail(ErrorCode::denied, "this access token may read a backup, nothing else",
-                    "use the account's password, or a token without scope");
-    DTR_TRY(services.policy.look_up(principal));
-    return Caller{std::move(principal), nullptr};
+    DTR_TRY(services.policy.look_up(caller.principal));
+    return caller;
 }
 
 bool trusted(const Services& services, std::string_view peer) {
@@ -64,7 +60,7 @@ Status require_accounts(const Services& services) {
 
 Result<Caller> identify(Services& services, const http::Request& request) {
     const std::string_view header = request.header("Authorization");
-    if (header.empty()) return Caller{identity::anonymous_principal(), nullptr};
+    if (header.empty()) return Caller{};
     if (starts_with_scheme(header, "bearer")) {
         DTR_ASSIGN(identity::ClaimsPtr claims, services.tokens.verify(after_scheme(header)));
         // Nobody's tokens open what is public, whatever has become of the accounts.
@@ -78,11 +74,20 @@ Result<Caller> identify(Services& services, const http::Request& request) {
 
 std::optional<Caller> identify_now(Services& services, const http::Request& request) {
     const std::string_view header = request.header("Authorization");
-    if (header.empty()) return Caller{identity::anonymous_principal(), nullptr};
+    if (header.empty()) return Caller{};
     if (!starts_with_scheme(header, "bearer")) return std::nullopt;
     identity::ClaimsPtr claims = services.tokens.try_cached(after_scheme(header));
     if (claims == nullptr || (!claims->principal.anonymous && !require_accounts(services))) return std::nullopt;
     return Caller{claims->principal, std::move(claims)};
+}
+
+Status look_again(Services& services, Caller& caller) {
+    if (caller.principal.anonymous) return {};
+    DTR_TRY(require_accounts(services));
+    DTR_ASSIGN(identity::Standing now, services.authenticator.still(caller.principal));
+    caller.principal = std::move(now.principal);
+    caller.account_version = now.account_version;
+    return services.policy.look_up(caller.principal);
 }
 
 Result<identity::Principal> with_rights(Services& services, const Caller& caller) {
@@ -94,8 +99,10 @@ Result<identity::Principal> with_rights(Services& services, const Caller& caller
 bool may(Services& services, const Caller& caller, std::string_view repository, const meta::Repository* existing,
          identity::Action action) {
     if (!caller.claims) return services.policy.allows(caller.principal, repository, existing, action);
-    return caller.claims->grants(repository, action) ||
-           services.policy.allows(identity::anonymous_principal(), repository, existing, action);
+    if (services.policy.allows(identity::anonymous_principal(), repository, existing, action)) return true;
+    // What was granted when the token was made is held against what the account may now.
+    return caller.claims->grants(repository, action) &&
+           (!caller.account_version || services.policy.allows(caller.principal, repository, existing, action));
 }
 
 std::string origin(const Services& services, const http::Request& request) {

@@ -15,8 +15,10 @@
 namespace dtr::api {
 
 struct Caller {
-    identity::Principal principal;
-    identity::ClaimsPtr claims;  // of a Bearer token; null with Basic credentials or none
+    identity::Principal principal = {};
+    identity::ClaimsPtr claims = {};  // of a Bearer token; null with Basic credentials or none
+    // Of all accounts, once look_again() has held the caller against them.
+    std::optional<std::int64_t> account_version = {};
 };
 
 // unavailable, if accounts are of a UCP that has not answered for too long.
@@ -24,6 +26,9 @@ Status require_accounts(const Services& services);
 
 // unauthenticated: credentials were given and are wrong; exhausted: too many tries. No credentials: anonymous.
 Result<Caller> identify(Services& services, const http::Request& request);
+// Once more, when a body has come which may have taken long: account, administrator's right, access token, password and
+// grants as they are now. unauthenticated: no more; unavailable. A registry token that has expired meanwhile stays good.
+Status look_again(Services& services, Caller& caller);
 // From memory alone: nothing if that is not enough. Never blocks.
 std::optional<Caller> identify_now(Services& services, const http::Request& request);
 

@@ -2,6 +2,8 @@
 
 #include <boost/json.hpp>
 
+#include "api/asked.h"
+
 namespace dtr::api {
 namespace {
 
@@ -24,17 +26,15 @@ http::Response ping(Services& services) {
 
 }  // namespace
 
-std::optional<http::Response> handle_health(Services& services, const http::Request& request) {
-    if (request.method != "GET" && request.method != "HEAD") return std::nullopt;
-    if (request.path == "/_ping" || request.path == "/health" || request.path == "/load_balancer_status")
-        return ping(services);
-    if (request.path == "/ca") {
-        http::Response response;
-        response.set("Content-Type", "application/x-pem-file");
-        response.body = services.shown_ca();
-        return response;
-    }
-    return std::nullopt;
+http::Reply handle_health(Asked& asked) {
+    return ping(asked.services);
+}
+
+http::Reply handle_ca(Asked& asked) {
+    http::Response response;
+    response.set("Content-Type", "application/x-pem-file");
+    response.body = asked.services.shown_ca();
+    return response;
 }
 
 }  // namespace dtr::api

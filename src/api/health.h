@@ -1,12 +1,13 @@
-// What load balancers, installers and Prometheus ask, without credentials.
+// What load balancers and installers ask, without credentials.
 #pragma once
 
-#include "api/services.h"
 #include "http/message.h"
 
 namespace dtr::api {
 
-// /_ping, /health, /load_balancer_status, /nginx_status, /ca; nothing if the path is none of them.
-std::optional<http::Response> handle_health(Services& services, const http::Request& request);
+struct Asked;
+
+http::Reply handle_health(Asked& asked);  // /_ping, /health, /load_balancer_status
+http::Reply handle_ca(Asked& asked);      // what clients shall trust
 
 }  // namespace dtr::api

@@ -10,6 +10,8 @@
 #include <array>
 #include <cstdio>
 
+#include "api/asked.h"
+
 namespace dtr::api {
 namespace {
 
@@ -90,6 +92,13 @@ std::string Metrics::render(std::size_t open_connections) const {
     instruments_->connections->Set(static_cast<double>(open_connections));
     instruments_->resident->Set(resident_bytes());
     return prometheus::TextSerializer().Serialize(instruments_->registry.Collect());
+}
+
+http::Reply handle_metrics(Asked& asked) {
+    http::Response response;
+    response.set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+    if (asked.services.render_metrics) response.body = asked.services.render_metrics();
+    return response;
 }
 
 }  // namespace dtr::api

@@ -8,8 +8,13 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "http/message.h"
 
 namespace dtr::api {
+
+struct Asked;
+
+http::Reply handle_metrics(Asked& asked);
 
 // Thread-safe.
 class Metrics {

@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "api/asked.h"
 #include "api/caller.h"
 #include "api/errors.h"
 #include "identity/scope.h"
@@ -10,7 +11,6 @@ namespace dtr::api {
 namespace {
 
 namespace json = boost::json;
-constexpr std::size_t kFormBytesMax = 64U << 10;
 
 std::string joined_scopes(const http::Request& parameters) {
     std::string all;
@@ -82,28 +82,12 @@ http::Response oauth2(Services& services, const std::string& peer, const std::st
 
 }  // namespace
 
-http::Reply handle_token(Services& services, const http::Request& request) {
-    if (request.method == "GET" || request.method == "HEAD") {
-        const auto caller = identify(services, request);
-        if (!caller) return wrong_credentials(caller.error());
-        // Or else who holds a token for one thing could turn it into one for everything, and renew it for ever.
-        if (caller->claims)
-            return wrong_credentials(
-                {ErrorCode::unauthenticated, "a token is given for a name and a password only", {}});
-        return issue(services, caller->principal, joined_scopes(request));
-    }
-    if (request.method != "POST") {
-        http::Response response = error_response(405, "UNSUPPORTED", "use GET, or POST with a form");
-        response.set("Allow", "GET, HEAD, POST");
-        return response;
-    }
-    if (!request.has_body) return error_response(400, "UNSUPPORTED", "POST needs a form with grant_type=password");
-    return http::collect_body(
-        kFormBytesMax,
-        [&services, peer = client_address(services, request)](const std::string& form) {
-            return oauth2(services, peer, form);
-        },
-        [] { return error_response(413, "SIZE_INVALID", "the form is too large"); });
+http::Reply handle_token(Asked& asked) {
+    return issue(asked.services, asked.caller.principal, joined_scopes(asked.request));
+}
+
+http::Reply handle_token_form(Asked& asked) {
+    return oauth2(asked.services, client_address(asked.services, asked.request), asked.body);
 }
 
 }  // namespace dtr::api

@@ -1,11 +1,13 @@
 // /auth/token: the Docker registry token protocol, GET with Basic credentials and the OAuth2 POST.
 #pragma once
 
-#include "api/services.h"
 #include "http/message.h"
 
 namespace dtr::api {
 
-http::Reply handle_token(Services& services, const http::Request& request);
+struct Asked;
+
+http::Reply handle_token(Asked& asked);
+http::Reply handle_token_form(Asked& asked);
 
 }  // namespace dtr::api

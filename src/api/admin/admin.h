@@ -1,70 +1,145 @@
-// /api/v0 and /enzi/v0: what administrators and the command line ask of a replica.
+// The handlers of /api/v0 and /enzi/v0: what administrators and the command line ask of a replica. Their routes, with who
+// may, are in api_routes.cc and enzi_routes.cc; each handler gets what its route has let pass.
 #pragma once
 
 #include <boost/json.hpp>
-#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
 
-#include "api/caller.h"
+#include "api/access.h"
+#include "api/asked.h"
+#include "api/audit.h"
 #include "api/errors.h"
-#include "api/services.h"
-#include "http/message.h"
 
 namespace dtr::api::admin {
 
-http::Reply handle(Services& services, const http::Request& request);
-// The parts that ask for no credentials: /enzi/v0/oidc/.
-http::Response handle_oidc(Services& services, const http::Request& request);
+// accounts.cc, /enzi/v0/accounts
+std::optional<http::Response> may_see_account(Asked& asked);
+std::optional<http::Response> is_own_or_administrator(Asked& asked);
+std::optional<http::Response> may_change_password(Asked& asked);
+http::Reply list_accounts(Asked& asked);
+http::Reply create_account(Asked& asked);
+http::Reply show_account(Asked& asked);
+http::Reply update_account(Asked& asked);
+http::Reply remove_account(Asked& asked);
+http::Reply change_password(Asked& asked);
+http::Reply list_organizations_of(Asked& asked);
 
-// The parts; each answers 404 for a path below it that it does not know.
-// Nothing if it is no business of UCP's towards registries.
-std::optional<http::Reply> handle_ucp(Services& services, const http::Request& request, const Caller& caller);
-http::Reply handle_accounts(Services& services, const http::Request& request, const Caller& caller);
-// Members and teams of an organisation; `parts`: "accounts", its name, "members" or "teams", ...
-http::Reply handle_organization(Services& services, const http::Request& request, const Caller& caller,
-                                std::vector<std::string> parts);
-// Nothing if `rest`, what follows "/api/v0/repositories", does not end in teamAccess[/{team}].
-std::optional<http::Reply> handle_repository_grants(Services& services, const http::Request& request,
-                                                    const Caller& caller, const std::string& rest);
-// Nothing if the path is none of the directory's settings or jobs.
-std::optional<http::Reply> handle_directory(Services& services, const http::Request& request, const Caller& caller);
-http::Reply handle_namespace_grants(Services& services, const http::Request& request, const Caller& caller);
-http::Reply handle_account_grants(Services& services, const http::Request& request, const Caller& caller);
-http::Reply handle_audit(Services& services, const http::Request& request, const Caller& caller);
-http::Reply handle_repositories(Services& services, const http::Request& request, const Caller& caller);
+// organizations.cc, /enzi/v0/accounts/{org}/members and .../teams
+std::optional<http::Response> may_look_at_organization(Asked& asked);
+std::optional<http::Response> may_manage_organization(Asked& asked);
+std::optional<http::Response> may_remove_member(Asked& asked);
+std::optional<http::Response> may_manage_team(Asked& asked);
+http::Reply list_members(Asked& asked);
+http::Reply list_public_members(Asked& asked);
+http::Reply show_member(Asked& asked);
+http::Reply set_member(Asked& asked);
+http::Reply remove_member(Asked& asked);
+http::Reply list_teams_of_member(Asked& asked);
+http::Reply list_teams(Asked& asked);
+http::Reply create_team(Asked& asked);
+http::Reply show_team(Asked& asked);
+http::Reply update_team(Asked& asked);
+http::Reply remove_team(Asked& asked);
+http::Reply list_team_members(Asked& asked);
+http::Reply set_team_member(Asked& asked);
+http::Reply remove_team_member(Asked& asked);
+http::Reply show_team_sync(Asked& asked);
+http::Reply set_team_sync(Asked& asked);
+
+// directory.cc, /enzi/v0/config/auth/ldap and /enzi/v0/jobs
+http::Reply show_directory(Asked& asked);
+http::Reply set_directory(Asked& asked);
+http::Reply clear_directory(Asked& asked);
+http::Reply try_directory_login(Asked& asked);
+http::Reply show_directory_sync(Asked& asked);
+http::Reply begin_directory_sync(Asked& asked);
+http::Reply list_jobs(Asked& asked);
+http::Reply begin_job(Asked& asked);
+http::Reply show_job(Asked& asked);
+
+// oidc.cc, /enzi/v0/oidc and /enzi/v0/config/auth/oidc
+http::Reply begin_sign_in(Asked& asked);
+http::Reply finish_sign_in(Asked& asked);
+http::Reply show_oidc(Asked& asked);
+http::Reply set_oidc(Asked& asked);
+
+// ucp.cc: what UCP answers registries and their clients
+http::Reply list_services(Asked& asked);
+http::Reply register_service(Asked& asked);
+http::Reply remove_service(Asked& asked);
+http::Reply list_replicas(Asked& asked);
+http::Reply record_replica(Asked& asked);
+http::Reply give_replica_token(Asked& asked);
+http::Reply read_feed(Asked& asked);
+http::Reply put_in_escrow(Asked& asked);
+http::Reply release_from_escrow(Asked& asked);
+http::Reply check_login(Asked& asked);
+http::Reply renew_service(Asked& asked);
+
+// grants.cc, teamAccess and repositoryAccess
+std::optional<http::Response> may_manage_namespace(Asked& asked);
+std::optional<http::Response> may_see_access_of_team(Asked& asked);
+http::Reply list_access(Asked& asked);
+http::Reply set_access(Asked& asked);
+http::Reply remove_access(Asked& asked);
+http::Reply list_access_of_team(Asked& asked);
+http::Reply show_access_of_account(Asked& asked);
+
+// repositories.cc, tags.cc, /api/v0/repositories
+std::optional<http::Response> may_create_in_namespace(Asked& asked);
+http::Reply list_repositories(Asked& asked);
+http::Reply list_namespace(Asked& asked);
+http::Reply create_repository(Asked& asked);
+http::Reply show_repository(Asked& asked);
+http::Reply save_repository(Asked& asked);
+http::Reply remove_repository(Asked& asked);
 // Removes an account with the repositories of its namespace; where accounts are another UCP's, the repositories alone.
-http::Response remove_namespace(Services& services, const http::Request& request, const Caller& caller,
-                                const std::string& space);
-// /tags of a repository, or with `tag` one of them.
-http::Reply handle_repository_tags(Services& services, const http::Request& request, const Caller& caller,
-                                   const std::string& repository, const std::string& tag);
-// Of all repositories (administrators), or of one (who manages it).
-http::Reply handle_events(Services& services, const http::Request& request, const Caller& caller,
-                          const std::string& repository = {});
-http::Reply handle_backup(Services& services, const http::Request& request, const Caller& caller);
-http::Reply handle_access_tokens(Services& services, const http::Request& request, const Caller& caller);
-http::Reply handle_maintenance(Services& services, const http::Request& request, const Caller& caller);
-http::Reply handle_oidc_settings(Services& services, const http::Request& request, const Caller& caller);
-http::Reply handle_settings(Services& services, const http::Request& request, const Caller& caller);
-http::Reply handle_certificates(Services& services, const http::Request& request, const Caller& caller);
-// /api/v0/meta/settings: some of them, as the predecessor named them.
-http::Reply handle_meta_settings(Services& services, const http::Request& request, const Caller& caller);
-http::Reply handle_recovery_key(Services& services, const http::Request& request, const Caller& caller);
-http::Reply handle_cluster_status(Services& services, const http::Request& request, const Caller& caller);
+http::Reply remove_namespace(Asked& asked);
+http::Reply list_tags(Asked& asked);
+http::Reply show_tag(Asked& asked);
+http::Reply remove_tag(Asked& asked);
 
-boost::json::object describe(const meta::Account& account);
-boost::json::object describe(const meta::Team& team);
+// events.cc
+http::Reply list_events(Asked& asked);
+http::Reply list_events_of_repository(Asked& asked);
+http::Reply list_audit(Asked& asked);
 
-// 401 or 403 unless the caller is an administrator who showed a password.
-std::optional<http::Response> require_administrator(Services& services, const http::Request& request,
-                                                    const Caller& caller);
-// 403 to an account, else ask_for_password(): what is not there and what is hidden are refused alike.
-http::Response refuse_account(const Caller& caller, std::string_view hint = {});
-// 401 with the challenge that makes curl and browsers ask for a name and a password.
-http::Response ask_for_password(std::string_view why);
+// access_tokens.cc, /api/v0/api_tokens
+std::optional<http::Response> may_manage_tokens(Asked& asked);
+http::Reply list_access_tokens(Asked& asked);
+http::Reply create_access_token(Asked& asked);
+http::Reply revoke_unused_access_tokens(Asked& asked);
+http::Reply show_access_token(Asked& asked);
+http::Reply change_access_token(Asked& asked);
+http::Reply revoke_access_token(Asked& asked);
+
+// backups.cc, maintenance.cc
+std::optional<http::Response> may_choose_backup(Asked& asked);
+http::Reply start_backup(Asked& asked);
+http::Reply show_backup(Asked& asked);
+http::Reply collect_garbage(Asked& asked);
+http::Reply scrub(Asked& asked);
+
+// settings.cc, certificates.cc, recovery.cc, status.cc
+http::Reply list_settings(Asked& asked);
+http::Reply change_settings(Asked& asked);
+http::Reply show_meta_settings(Asked& asked);
+http::Reply change_meta_settings(Asked& asked);
+http::Reply show_cluster_status(Asked& asked);
+http::Reply show_certificates(Asked& asked);
+http::Reply set_server_certificate(Asked& asked);
+http::Reply remove_server_certificate(Asked& asked);
+http::Reply rotate_authority(Asked& asked);
+http::Reply dump_certificates(Asked& asked);
+http::Reply show_recovery_key(Asked& asked);
+http::Reply change_recovery_key(Asked& asked);
+
+boost::json::object describe_account(const meta::Account& account);
+boost::json::object describe_team(const meta::Team& team);
+
 http::Response json_response(int status, const boost::json::value& body);
-// Collects a body that must be a JSON object of at most 64 KiB.
-using WithFields = std::function<http::Response(const boost::json::object&)>;
-http::Reply with_json_body(const http::Request& request, WithFields done);
 // Fields of a body; what is missing or of another type is empty, or false.
 std::string text_field(const boost::json::object& fields, std::string_view name);
 bool flag_field(const boost::json::object& fields, std::string_view name);
@@ -79,8 +154,5 @@ struct Page {
 Result<Page> page_of(const http::Request& request);  // invalid: the size is no number above 0
 // Whether count=true asks for the header X-Resource-Count.
 bool wants_count(const http::Request& request);
-
-// `text` split at '/', without empty parts.
-std::vector<std::string> path_parts(std::string_view text);
 
 }  // namespace dtr::api::admin

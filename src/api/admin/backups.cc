@@ -2,15 +2,12 @@
 #include <boost/json.hpp>
 
 #include "api/admin/admin.h"
-#include "api/audit.h"
-#include "api/errors.h"
 #include "base/encoding.h"
 
 namespace dtr::api::admin {
 namespace {
 
 namespace json = boost::json;
-constexpr std::size_t kBodyMax = 16U << 10;
 
 class BackupSource final : public http::BodySource {
   public:
@@ -71,36 +68,39 @@ Result<Secret> read_passphrase(std::string& body) {
     return Secret(std::string(passphrase->as_string()));
 }
 
-// Who may read a backup and nothing else must not choose who can open what is secret in it.
-Status check_operator(const identity::Principal& principal, const http::Request& request,
-                      const backup::BackupOptions& options) {
-    if (!principal.backup_only || !principal.by_token) return {};  // UCP gave it to a password
-    if (options.secrets != archive::SecretPolicy::plaintext && options.recipients.empty() && !request.has_body)
-        return {};
-    return fail(ErrorCode::denied, "a token for backups gets secrets sealed to the cluster's recovery key only",
-                "leave out --recipient, --passphrase-file and --secrets plaintext, or log in with a password");
+}  // namespace
+
+// Who may read a backup and nothing else must not choose who can open what is secret in it; nor may an access token, which
+// is written down where machines find it.
+std::optional<http::Response> may_choose_backup(Asked& asked) {
+    const http::Request& request = asked.request;
+    if (!asked.caller.principal.by_token) return std::nullopt;  // with a token of UCP's: UCP gave it to a password
+    const std::string secrets = request.query_value("secrets").value_or("sealed");
+    const bool closed = secrets == "sealed" || secrets == "omit";
+    if (closed && request.query_values("recipient").empty() && !request.has_body) return std::nullopt;
+    return error_response(
+        403, "NOT_AUTHORIZED", "an access token gets secrets sealed to the cluster's recovery key only",
+        "leave out --recipient, --passphrase-file and --secrets plaintext, or log in with a password");
 }
 
-http::Reply start(Services& services, const http::Request& request, const Caller& caller) {
-    auto options = read_options(request);
+http::Reply start_backup(Asked& asked) {
+    Services& services = asked.services;
+    if (const auto wanted = asked.request.query_value("replica-id"); wanted && *wanted != services.replica_id)
+        return error_response(412, "NO_SUCH_REPLICA",
+                              fmt::format("this is replica {}, not {}", services.replica_id, wanted->substr(0, 64)));
+    auto options = read_options(asked.request);
     if (!options) return error_response(options.error(), "NOT_FOUND", "INVALID");
-    if (const auto may = check_operator(caller.principal, request, *options); !may)
-        return error_response(403, "NOT_AUTHORIZED", may.error().message, may.error().hint);
-    audit(services, request, caller, "backup.start", options->id);
-    if (!request.has_body) return stream_backup(services, std::move(*options));
-    return http::collect_body(
-        kBodyMax,
-        [&services, options = std::move(*options)](std::string body) mutable {
-            auto passphrase = read_passphrase(body);
-            if (!passphrase) return error_response(passphrase.error(), "NOT_FOUND", "INVALID");
-            options.passphrase = std::move(*passphrase);
-            return stream_backup(services, std::move(options));
-        },
-        [] { return error_response(413, "SIZE_INVALID", "the body is too large"); });
+    if (asked.request.has_body) {
+        auto passphrase = read_passphrase(asked.body);
+        if (!passphrase) return error_response(passphrase.error(), "NOT_FOUND", "INVALID");
+        options->passphrase = std::move(*passphrase);
+    }
+    audit(asked, "backup.start", options->id);
+    return stream_backup(services, std::move(*options));
 }
 
-http::Response report(Services& services, const std::string& id) {
-    const auto found = services.backups.report(id);
+http::Reply show_backup(Asked& asked) {
+    const auto found = asked.services.backups.report(asked.at("id"));
     if (!found) return error_response(found.error(), "NO_SUCH_BACKUP");
     json::object fields{{"id", found->id},
                         {"startedAt", format_rfc3339(found->started_at)},
@@ -124,24 +124,6 @@ http::Response report(Services& services, const std::string& id) {
     response.set("Content-Type", "application/json");
     response.body = json::serialize(fields);
     return response;
-}
-
-}  // namespace
-
-http::Reply handle_backup(Services& services, const http::Request& request, const Caller& caller) {
-    if (!caller.principal.backup_only)
-        if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
-    const auto parts = path_parts(std::string_view(request.path).substr(8));  // after "/api/v0/"
-    if (parts.size() == 1 && parts[0] == "backup") {
-        if (request.method != "POST") return error_response(405, "UNSUPPORTED", "use POST");
-        if (const auto wanted = request.query_value("replica-id"); wanted && *wanted != services.replica_id)
-            return error_response(
-                412, "NO_SUCH_REPLICA",
-                fmt::format("this is replica {}, not {}", services.replica_id, wanted->substr(0, 64)));
-        return start(services, request, caller);
-    }
-    if (parts.size() == 2 && parts[0] == "backups" && request.method == "GET") return report(services, parts[1]);
-    return error_response(404, "NOT_FOUND", "no such resource");
 }
 
 }  // namespace dtr::api::admin

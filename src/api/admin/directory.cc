@@ -3,27 +3,15 @@
 #include <boost/json.hpp>
 
 #include "api/admin/admin.h"
-#include "api/audit.h"
-#include "api/errors.h"
 #include "identity/directory_service.h"
 
 namespace dtr::api::admin {
 namespace {
 
 namespace json = boost::json;
-using identity::DirectoryService;
 
-constexpr std::string_view kSettingsPath = "/enzi/v0/config/auth/ldap";
-constexpr std::string_view kJobsPath = "/enzi/v0/jobs";
 constexpr std::string_view kJobAction = "ldap-sync";
 constexpr std::string_view kJobPrefix = "ldap-sync-";
-
-struct Asked {
-    Services& services;
-    DirectoryService& directory;
-    http::Request request;  // copies: a body comes later
-    Caller caller;
-};
 
 // A directory that does not do what the settings say is the administrator's to mend: no error of ours, and no challenge.
 http::Response trouble(const Error& error) {
@@ -41,61 +29,17 @@ http::Response trouble(const Error& error) {
     }
 }
 
-http::Reply with_text(const http::Request& request, std::function<http::Response(std::string)> done) {
-    if (!request.has_body) return error_response(400, "INVALID", "a JSON body is needed");
-    return http::collect_body(identity::kDirectorySettingsBytesMax, std::move(done),
-                              [] { return error_response(413, "SIZE_INVALID", "the body is too large"); });
-}
-
 http::Response shown(const identity::DirectorySettings& settings) {
     http::Response response = json_response(200, json::object());
     response.body = identity::format_directory_settings(settings, identity::ShowSecrets::no).expose();
     return response;
 }
 
-http::Reply settings(const Asked& asked) {
-    if (asked.request.method == "GET") {
-        const auto kept = asked.directory.settings();
-        return kept ? shown(*kept) : error_response(kept.error());
-    }
-    const auto save = [asked](const std::string& text) {
-        const auto saved = asked.directory.save(text);
-        if (!saved) return error_response(saved.error(), "NOT_FOUND", "INVALID");
-        audit(asked.services, asked.request, asked.caller, "directory.settings",
-              saved->enabled() ? saved->server_url : "off");
-        return shown(*saved);
-    };
-    if (asked.request.method == "DELETE") return save("{}");
-    if (asked.request.method == "PUT") return with_text(asked.request, save);
-    return error_response(405, "UNSUPPORTED", "use GET, PUT or DELETE");
-}
-
-// {"username", "password"}: may he log in? {"settings": {...}} with it: by these, which are not kept.
-http::Reply try_login(const Asked& asked) {
-    if (asked.request.method != "POST") return error_response(405, "UNSUPPORTED", "use POST");
-    return with_text(asked.request, [asked](const std::string& text) {
-        boost::system::error_code error;
-        const json::value document = json::parse(text, error);
-        if (error || !document.is_object()) return error_response(400, "INVALID", "the body is not a JSON object");
-        const json::object& fields = document.get_object();
-        std::optional<std::string> tried;
-        if (const auto* given = fields.if_contains("settings"); given != nullptr && !given->is_null())
-            tried = json::serialize(*given);
-        const auto entry = asked.directory.try_login(std::move(tried), text_field(fields, "username"),
-                                                     Secret(text_field(fields, "password")));
-        if (!entry) return trouble(entry.error());
-        json::object answer{{"reachable", true}};
-        if (*entry) {
-            const identity::DirectoryEntry& who = **entry;
-            const auto name = identity::account_name_of(who.name);
-            answer["dn"] = who.dn;
-            answer["username"] = who.name;
-            answer["fullName"] = who.full_name;
-            answer["accountName"] = name ? *name : "";
-            if (!name) answer["problem"] = name.error().message;
-        }
-        return json_response(200, answer);
-    });
+http::Response save(Asked& asked, const std::string& text) {
+    const auto saved = asked.services.directory->save(text);
+    if (!saved) return error_response(saved.error(), "NOT_FOUND", "INVALID");
+    audit(asked, "directory.settings", saved->enabled() ? saved->server_url : "off");
+    return shown(*saved);
 }
 
 json::object describe(const identity::SyncState& state) {
@@ -121,37 +65,71 @@ json::object describe(const identity::SyncState& state) {
     return out;
 }
 
-http::Response begin_sync(const Asked& asked) {
-    const auto state = asked.directory.request_sync();
+}  // namespace
+
+http::Reply show_directory(Asked& asked) {
+    const auto kept = asked.services.directory->settings();
+    return kept ? shown(*kept) : error_response(kept.error());
+}
+
+http::Reply set_directory(Asked& asked) {
+    return save(asked, asked.body);
+}
+
+http::Reply clear_directory(Asked& asked) {
+    return save(asked, "{}");
+}
+
+// {"username", "password"}: may they log in? {"settings": {...}} with it: by these, which are not kept.
+http::Reply try_directory_login(Asked& asked) {
+    const json::object& fields = *asked.fields;
+    std::optional<std::string> tried;
+    if (const auto* given = fields.if_contains("settings"); given != nullptr && !given->is_null())
+        tried = json::serialize(*given);
+    const auto entry = asked.services.directory->try_login(std::move(tried), text_field(fields, "username"),
+                                                           Secret(text_field(fields, "password")));
+    if (!entry) return trouble(entry.error());
+    json::object answer{{"reachable", true}};
+    if (*entry) {
+        const identity::DirectoryEntry& who = **entry;
+        const auto name = identity::account_name_of(who.name);
+        answer["dn"] = who.dn;
+        answer["username"] = who.name;
+        answer["fullName"] = who.full_name;
+        answer["accountName"] = name ? *name : "";
+        if (!name) answer["problem"] = name.error().message;
+    }
+    return json_response(200, answer);
+}
+
+http::Reply begin_directory_sync(Asked& asked) {
+    const auto state = asked.services.directory->request_sync();
     if (!state) return trouble(state.error());
-    audit(asked.services, asked.request, asked.caller, "directory.sync.request", "");
+    audit(asked, "directory.sync.request", "");
     return json_response(202, describe(*state));
 }
 
-http::Reply sync(const Asked& asked) {
-    if (asked.request.method == "GET") return json_response(200, describe(asked.directory.state()));
-    if (asked.request.method == "POST") return begin_sync(asked);
-    return error_response(405, "UNSUPPORTED", "use GET or POST");
+http::Reply show_directory_sync(Asked& asked) {
+    return json_response(200, describe(asked.services.directory->state()));
 }
 
 // The predecessor's queue, of which only this action is left; the last job is remembered until the process ends.
-http::Reply jobs(const Asked& asked) {
-    const std::string_view rest = std::string_view(asked.request.path).substr(kJobsPath.size());
-    const identity::SyncState state = asked.directory.state();
-    if (rest.empty() && asked.request.method == "GET") {
-        json::array list;
-        if (state.number != 0 || state.waiting) list.push_back(describe(state));
-        return json_response(200, json::object{{"jobs", std::move(list)}});
-    }
-    if (rest.empty() && asked.request.method == "POST")
-        return with_json_body(asked.request, [asked](const json::object& fields) {
-            if (text_field(fields, "action") != kJobAction)
-                return error_response(400, "INVALID", "the one action of this kind is ldap-sync");
-            return begin_sync(asked);
-        });
-    if (asked.request.method != "GET" || !rest.starts_with('/'))
-        return error_response(405, "UNSUPPORTED", "use GET or POST");
-    const std::string id(rest.substr(1));
+http::Reply list_jobs(Asked& asked) {
+    const identity::SyncState state = asked.services.directory->state();
+    json::array list;
+    if (state.number != 0 || state.waiting) list.push_back(describe(state));
+    return json_response(200, json::object{{"jobs", std::move(list)}});
+}
+
+http::Reply begin_job(Asked& asked) {
+    if (text_field(*asked.fields, "action") != kJobAction)
+        return error_response(400, "INVALID", "the one action of this kind is ldap-sync");
+    return begin_directory_sync(asked);
+}
+
+http::Reply show_job(Asked& asked) {
+    const identity::SyncState state = asked.services.directory->state();
+    const std::string& id = asked.at("id");
     if (id == fmt::format("{}{}", kJobPrefix, state.number) && state.number != 0)
         return json_response(200, describe(state));
     if (id == fmt::format("{}{}", kJobPrefix, state.number + 1) && state.waiting) {
@@ -161,25 +139,6 @@ http::Reply jobs(const Asked& asked) {
         return json_response(200, describe(next));
     }
     return error_response(404, "NOT_FOUND", "no such job; only the last one is remembered");
-}
-
-}  // namespace
-
-std::optional<http::Reply> handle_directory(Services& services, const http::Request& request, const Caller& caller) {
-    const bool is_job = request.path == kJobsPath || request.path.starts_with(std::string(kJobsPath) + "/");
-    if (!is_job && !request.path.starts_with(kSettingsPath)) return std::nullopt;
-    const std::string_view rest = is_job ? "" : std::string_view(request.path).substr(kSettingsPath.size());
-    if (services.directory == nullptr || (!is_job && !rest.empty() && rest != "/tryLogin" && rest != "/sync"))
-        return error_response(404, "NOT_FOUND", "no such resource");
-    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
-    if (caller.principal.by_token)
-        return error_response(403, "NOT_AUTHORIZED", "an access token does not manage who may log in",
-                              "log in with the account's password");
-    const Asked asked{services, *services.directory, request, caller};
-    if (is_job) return jobs(asked);
-    if (rest == "/tryLogin") return try_login(asked);
-    if (rest == "/sync") return sync(asked);
-    return settings(asked);
 }
 
 }  // namespace dtr::api::admin

@@ -5,7 +5,6 @@
 #include <optional>
 
 #include "api/admin/admin.h"
-#include "api/errors.h"
 
 namespace dtr::api::admin {
 
@@ -35,7 +34,7 @@ std::optional<json::object> event_of(const meta::Change& change) {
 }
 
 // What of the log is asked for.
-struct Wanted {
+struct WantedEvents {
     std::int64_t after = 0;  // sequence of the last one seen
     std::optional<meta::RepositoryId> repository;
     std::string actor;
@@ -44,8 +43,8 @@ struct Wanted {
     Micros published_before = std::numeric_limits<Micros>::max();
 };
 
-Result<Wanted> wanted(const http::Request& request) {
-    Wanted all;
+Result<WantedEvents> wanted_events(const http::Request& request) {
+    WantedEvents all;
     if (const auto text = request.query_value("after")) {
         const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), all.after);
         if (error != std::errc() || end != text->data() + text->size())
@@ -62,7 +61,7 @@ Result<Wanted> wanted(const http::Request& request) {
     return all;
 }
 
-bool chosen(const Wanted& wanted, const meta::Change& change, const json::object& event) {
+bool chosen(const WantedEvents& wanted, const meta::Change& change, const json::object& event) {
     if (change.at <= wanted.published_after || change.at >= wanted.published_before) return false;
     if (!wanted.actor.empty() && change.actor != wanted.actor) return false;
     if (!wanted.type.empty() && event.at("type").as_string() != wanted.type) return false;
@@ -74,7 +73,7 @@ bool chosen(const Wanted& wanted, const meta::Change& change, const json::object
     return id->is_int64() && id->as_int64() == *wanted.repository;
 }
 
-http::Response read_events(Services& services, const Wanted& wanted) {
+http::Response read_events(Services& services, const WantedEvents& wanted) {
     json::array events;
     std::size_t bytes = 0;
     std::int64_t last = wanted.after;
@@ -99,38 +98,27 @@ http::Response read_events(Services& services, const Wanted& wanted) {
 
 // Pushes and deletes as the change log has them, oldest first; `after` is the sequence of the last one seen. An answer
 // without events whose `last` has grown is not the end.
-http::Reply handle_events(Services& services, const http::Request& request, const Caller& caller,
-                          const std::string& repository) {
-    std::optional<meta::RepositoryId> id;
-    if (repository.empty()) {
-        if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
-    } else {
-        const auto existing = services.registry.meta().repositories().find(repository);
-        if (!existing && existing.error().code != ErrorCode::not_found) return error_response(existing.error());
-        if (caller.claims ||
-            !may(services, caller, repository, existing ? &*existing : nullptr, identity::Action::admin))
-            return refuse_account(caller);
-        if (!existing) return error_response(existing.error(), "NO_SUCH_REPOSITORY");
-        id = existing->id;
-    }
-    if (request.method != "GET" && request.method != "HEAD") return error_response(405, "UNSUPPORTED", "use GET");
-    auto asked = wanted(request);
-    if (!asked) return error_response(asked.error(), "", "INVALID");
-    asked->repository = id;
-    return read_events(services, *asked);
+http::Reply list_events(Asked& asked) {
+    const auto all = wanted_events(asked.request);
+    return all ? read_events(asked.services, *all) : error_response(all.error(), "", "INVALID");
+}
+
+http::Reply list_events_of_repository(Asked& asked) {
+    auto some = wanted_events(asked.request);
+    if (!some) return error_response(some.error(), "", "INVALID");
+    some->repository = asked.repository->id;
+    return read_events(asked.services, *some);
 }
 
 // Newest first; `before` is the sequence of the oldest one seen.
-http::Reply handle_audit(Services& services, const http::Request& request, const Caller& caller) {
-    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
-    if (request.method != "GET" && request.method != "HEAD") return error_response(405, "UNSUPPORTED", "use GET");
+http::Reply list_audit(Asked& asked) {
     std::int64_t before = 0;
-    if (const auto text = request.query_value("before")) {
+    if (const auto text = asked.request.query_value("before")) {
         const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), before);
         if (error != std::errc() || end != text->data() + text->size())
             return error_response(400, "INVALID", "before is not a number");
     }
-    const auto rows = services.registry.meta().audit().list(before, kChangesPerAnswer);
+    const auto rows = asked.services.registry.meta().audit().list(before, kChangesPerAnswer);
     if (!rows) return error_response(rows.error());
     json::array events;
     for (const meta::AuditEvent& row : *rows)

@@ -108,7 +108,11 @@ bool wants(const http::Request& request, std::string_view flag) {
     return request.query_value(flag).value_or("") == "true";
 }
 
-http::Response collect(Services& services, const http::Request& request) {
+}  // namespace
+
+http::Reply collect_garbage(Asked& asked) {
+    Services& services = asked.services;
+    const http::Request& request = asked.request;
     registry::CollectionOptions options;
     if (const auto text = request.query_value("grace")) {
         const auto grace = parse_duration(*text);
@@ -124,22 +128,14 @@ http::Response collect(Services& services, const http::Request& request) {
     return stream(Collecting{std::move(*collection)}, services.clock);
 }
 
-http::Response scrub(Services& services, const http::Request& request) {
+http::Reply scrub(Asked& asked) {
     std::optional<std::uint64_t> rate;
-    if (const auto text = request.query_value("rate")) {
+    if (const auto text = asked.request.query_value("rate")) {
         const auto parsed = parse_size(*text);
         if (!parsed) return error_response(400, "INVALID", parsed.error().message, parsed.error().hint);
         rate = *parsed;
     }
-    return stream(Scrubbing{services.registry.scrubber().begin(rate)}, services.clock);
-}
-
-}  // namespace
-
-http::Reply handle_maintenance(Services& services, const http::Request& request, const Caller& caller) {
-    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
-    if (request.method != "POST") return error_response(405, "UNSUPPORTED", "use POST");
-    return request.path == "/api/v0/gc" ? collect(services, request) : scrub(services, request);
+    return stream(Scrubbing{asked.services.registry.scrubber().begin(rate)}, asked.services.clock);
 }
 
 }  // namespace dtr::api::admin

@@ -5,8 +5,6 @@
 // along when the provider sends the browser back (Lax), but not with what other pages post.
 #include "api/admin/admin.h"
 #include "api/admin/page.h"
-#include "api/audit.h"
-#include "api/errors.h"
 #include "http/wire.h"
 #include "identity/oidc/settings.h"
 #include "sys/log.h"
@@ -22,7 +20,6 @@ using Kind = PagePart::Kind;
 constexpr std::string_view kCookie = "__Host-dtr-oidc";
 constexpr std::string_view kCallbackPath = "/enzi/v0/oidc/callback";
 constexpr std::size_t kParameterMax = 4096;
-constexpr std::size_t kSettingsMax = 64U << 10;
 
 std::string cookie_header(std::string_view value, std::int64_t seconds) {
     return fmt::format("{}={}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Lax", kCookie, value, seconds);
@@ -75,19 +72,6 @@ http::Response error_page(const Error& error) {
     return response;
 }
 
-http::Response login(Services& services, const http::Request& request) {
-    const std::string here = origin(services, request);
-    if (!here.starts_with("https://"))
-        return error_page(
-            {ErrorCode::invalid, "Sign-in needs an encrypted connection", "open this page under https://"});
-    const auto begun = services.sign_in.begin(here + std::string(kCallbackPath));
-    if (!begun) return error_page(begun.error());
-    http::Response response = page(303, "Signing in", {{Kind::paragraph, "The browser is sent to the sign-in page."}});
-    response.set("Location", begun->url);
-    response.set("Set-Cookie", cookie_header(begun->cookie.expose(), oidc::kSignInLifetime / kSecond));
-    return response;
-}
-
 std::string parameter(const http::Request& request, std::string_view name) {
     return request.query_value(name).value_or("").substr(0, kParameterMax);
 }
@@ -110,7 +94,36 @@ http::Response welcome(const Services& services, const http::Request& request, c
     return page(200, "Signed in", parts);
 }
 
-http::Response callback(Services& services, const http::Request& request) {
+http::Response show(Services& services) {
+    const auto stored = oidc::load_settings(services.config);
+    if (!stored) return error_response(stored.error());
+    oidc::Settings off;
+    off.enabled = false;
+    http::Response response;
+    response.set("Content-Type", "application/json");
+    response.body = oidc::describe_settings(*stored ? (*stored)->settings : off);
+    return response;
+}
+
+}  // namespace
+
+http::Reply begin_sign_in(Asked& asked) {
+    Services& services = asked.services;
+    const std::string here = origin(services, asked.request);
+    if (!here.starts_with("https://"))
+        return error_page(
+            {ErrorCode::invalid, "Sign-in needs an encrypted connection", "open this page under https://"});
+    const auto begun = services.sign_in.begin(here + std::string(kCallbackPath));
+    if (!begun) return error_page(begun.error());
+    http::Response response = page(303, "Signing in", {{Kind::paragraph, "The browser is sent to the sign-in page."}});
+    response.set("Location", begun->url);
+    response.set("Set-Cookie", cookie_header(begun->cookie.expose(), oidc::kSignInLifetime / kSecond));
+    return response;
+}
+
+http::Reply finish_sign_in(Asked& asked) {
+    Services& services = asked.services;
+    const http::Request& request = asked.request;
     oidc::Callback back;
     back.code = parameter(request, "code");
     back.state = parameter(request, "state");
@@ -123,9 +136,8 @@ http::Response callback(Services& services, const http::Request& request) {
         if (!who) return error_page(who.error());
         const auto admitted = services.admission.admit(*who);
         if (!admitted) return error_page(admitted.error());
-        Caller caller;
-        caller.principal.name = admitted->account.name;
-        audit(services, request, caller, "oidc.sign-in", admitted->account.name,
+        asked.caller.principal.name = admitted->account.name;
+        audit(asked, "oidc.sign-in", admitted->account.name,
               who->external_id() + (admitted->account.is_admin ? ", administrator" : ""));
         return welcome(services, request, *admitted);
     };
@@ -134,55 +146,24 @@ http::Response callback(Services& services, const http::Request& request) {
     return response;
 }
 
-http::Response show(Services& services) {
-    const auto stored = oidc::load_settings(services.config);
-    if (!stored) return error_response(stored.error());
-    oidc::Settings off;
-    off.enabled = false;
-    http::Response response;
-    response.set("Content-Type", "application/json");
-    response.body = oidc::describe_settings(*stored ? (*stored)->settings : off);
-    return response;
+http::Reply show_oidc(Asked& asked) {
+    return show(asked.services);
 }
 
-http::Response change(Services& services, const http::Request& request, const Caller& caller, const std::string& text) {
+http::Reply set_oidc(Asked& asked) {
+    Services& services = asked.services;
     const auto stored = oidc::load_settings(services.config);
     if (!stored) return error_response(stored.error());
     const oidc::StoredSettings* before = *stored ? &**stored : nullptr;
-    const auto settings = oidc::parse_settings(text, before == nullptr ? nullptr : &before->settings);
+    const auto settings = oidc::parse_settings(asked.body, before == nullptr ? nullptr : &before->settings);
     if (!settings) return error_response(settings.error(), "INVALID", "INVALID");
     const std::int64_t revision = before == nullptr ? 0 : before->revision;
     if (auto saved = oidc::save_settings(services.config, system_random(), *settings, revision); !saved)
         return error_response(saved.error(), "INVALID", "INVALID");
-    audit(services, request, caller, "oidc.settings", settings->issuer, settings->enabled ? "" : "off");
+    audit(asked, "oidc.settings", settings->issuer, settings->enabled ? "" : "off");
     if (settings->insecure_tls)
         log::warn("the OIDC provider's certificate is not checked: anybody on the way can be it");
     return show(services);
-}
-
-}  // namespace
-
-http::Response handle_oidc(Services& services, const http::Request& request) {
-    if (request.method != "GET") return error_response(405, "UNSUPPORTED", "use GET");
-    if (request.path == "/enzi/v0/oidc/login") return login(services, request);
-    if (request.path == kCallbackPath) return callback(services, request);
-    return error_response(404, "NOT_FOUND", "no such resource");
-}
-
-http::Reply handle_oidc_settings(Services& services, const http::Request& request, const Caller& caller) {
-    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
-    if (request.method == "GET") return show(services);
-    if (request.method != "PUT") return error_response(405, "UNSUPPORTED", "use GET or PUT");
-    if (caller.principal.by_token)
-        return error_response(403, "NOT_AUTHORIZED", "an access token does not say who may sign in",
-                              "log in with the account's password");
-    if (!request.has_body) return error_response(400, "INVALID", "a JSON body is needed");
-    return http::collect_body(
-        kSettingsMax,
-        [&services, request = http::Request(request), caller](const std::string& text) {
-            return change(services, request, caller, text);
-        },
-        [] { return error_response(413, "SIZE_INVALID", "the body is too large"); });
 }
 
 }  // namespace dtr::api::admin

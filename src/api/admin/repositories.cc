@@ -3,8 +3,6 @@
 #include <optional>
 
 #include "api/admin/admin.h"
-#include "api/audit.h"
-#include "api/errors.h"
 #include "cluster/ucp_link.h"
 #include "oci/reference.h"
 
@@ -51,11 +49,12 @@ Result<std::size_t> count(meta::RepositoryStore& repositories, const meta::Repos
 }
 
 // Of everything, or of one namespace.
-http::Response list(Services& services, const http::Request& request, const Caller& caller,
-                    const std::string& space = {}) {
+http::Response list(Asked& asked, const std::string& space) {
+    Services& services = asked.services;
+    const http::Request& request = asked.request;
     const auto page = page_of(request);
     if (!page) return error_response(page.error(), "", "INVALID");
-    const auto principal = with_rights(services, caller);
+    const auto principal = with_rights(services, asked.caller);
     if (!principal) return error_response(principal.error());
     auto& repositories = services.registry.meta().repositories();
     const auto visible = services.policy.visible_to(*principal);
@@ -118,7 +117,7 @@ Result<Wanted> wanted(const json::object& fields) {
 }
 
 Status apply(meta::RepositoryStore& repositories, const meta::Repository& repository, const Wanted& wanted,
-             const std::string& actor) {
+             meta::Actor actor) {
     if (wanted.is_public) DTR_TRY(repositories.set_public(repository.name, *wanted.is_public, actor));
     if (!wanted.of_settings()) return {};
     DTR_ASSIGN(meta::RepositorySettings settings, repositories.settings(repository.id));
@@ -128,67 +127,40 @@ Status apply(meta::RepositoryStore& repositories, const meta::Repository& reposi
     return repositories.save_settings(repository.name, settings, actor);
 }
 
+enum class Existing { allowed, refused };
+
 // Changes the repository, or makes it if it may not be there yet.
-http::Response save(Services& services, const http::Request& request, const Caller& caller, const std::string& name,
-                    const json::object& fields, bool must_be_new) {
-    const auto asked = wanted(fields);
-    if (!asked) return error_response(asked.error(), "", "INVALID");
-    if (!must_be_new && !asked->is_public && !asked->of_settings())
+http::Response save(Asked& asked, const std::string& name, Existing allowed) {
+    Services& services = asked.services;
+    const auto all = wanted(*asked.fields);
+    if (!all) return error_response(all.error(), "", "INVALID");
+    const bool must_be_new = allowed == Existing::refused;
+    if (!must_be_new && !all->is_public && !all->of_settings())
         return error_response(400, "INVALID", "say {\"visibility\": \"public\"} or \"private\"");
     auto& repositories = services.registry.meta().repositories();
     auto row = repositories.find(name);
     const bool made = !row && row.error().code == ErrorCode::not_found;
     if (row && must_be_new)
         return error_response(409, "REPOSITORY_EXISTS", fmt::format("repository {} already exists", name));
-    if (made) row = repositories.create(name, asked->is_public.value_or(false), caller.principal.name);
+    if (made) row = repositories.create(name, all->is_public.value_or(false), asked.actor());
     if (!row) return error_response(row.error());
-    if (const auto applied = apply(repositories, *row, *asked, caller.principal.name); !applied)
+    if (const auto applied = apply(repositories, *row, *all, asked.actor()); !applied)
         return error_response(applied.error());
-    audit(services, request, caller, made ? "repository.create" : "repository.update", name);
+    audit(asked, made ? "repository.create" : "repository.update", name);
     row = repositories.find(name);
     return row ? show(services, *row, must_be_new ? 201 : 200) : error_response(row.error());
 }
 
-http::Reply create_in(Services& services, const http::Request& request, const Caller& caller,
-                      const std::string& space) {
-    return with_json_body(request,
-                          [&services, request = http::Request(request), caller, space](const json::object& fields) {
-                              const std::string name = space + "/" + text_field(fields, "name");
-                              if (auto good = dtr::oci::check_repository_name(name); !good)
-                                  return error_response(good.error(), "", "INVALID");
-                              if (caller.claims || !may(services, caller, name, nullptr, identity::Action::admin))
-                                  return refuse_account(caller);
-                              return save(services, request, caller, name, fields, true);
-                          });
-}
-
-// {name}/tags, {name}/tags/{tag} and {name}/events, unless a repository has that whole name.
-std::optional<http::Reply> handle_part(Services& services, const http::Request& request, const Caller& caller,
-                                       const std::string& rest) {
-    const auto parts = path_parts(rest);
-    const std::size_t size = parts.size();
-    const bool all = size >= 3 && (parts.back() == "tags" || parts.back() == "events");
-    const bool one = size >= 4 && parts[size - 2] == "tags";
-    if (!all && !one) return std::nullopt;
-    if (services.registry.meta().repositories().find(rest)) return std::nullopt;
-    std::string name;
-    for (std::size_t i = 0; i < size - (all ? 1 : 2); ++i) name += (i == 0 ? "" : "/") + parts[i];
-    if (auto good = dtr::oci::check_repository_name(name); !good) return error_response(good.error(), "", "INVALID");
-    if (all && parts.back() == "events") return handle_events(services, request, caller, name);
-    return handle_repository_tags(services, request, caller, name, all ? std::string() : parts.back());
-}
-
-Status remove_repositories(Services& services, const http::Request& request, const Caller& caller,
-                           const std::string& space, std::size_t& removed) {
+Status remove_repositories(Asked& asked, const std::string& space, std::size_t& removed) {
     constexpr std::size_t kStep = 100;
-    meta::RepositoryStore& repositories = services.registry.meta().repositories();
+    meta::RepositoryStore& repositories = asked.services.registry.meta().repositories();
     while (true) {
         DTR_ASSIGN(const auto rows, repositories.list({true}, space + "/", kStep));
         for (const meta::Repository& row : rows) {
             if (row.namespace_name != space) return {};
-            auto gone = repositories.remove(row.name, caller.principal.name);
+            auto gone = repositories.remove(row.name, asked.actor());
             if (!gone && gone.error().code != ErrorCode::not_found) return gone;
-            audit(services, request, caller, "repository.remove", row.name);
+            audit(asked, "repository.remove", row.name);
             ++removed;
         }
         if (rows.size() < kStep) return {};
@@ -197,76 +169,68 @@ Status remove_repositories(Services& services, const http::Request& request, con
 
 }  // namespace
 
+// Whether there could be a repository in the namespace is no secret, so this does not look.
+std::optional<http::Response> may_create_in_namespace(Asked& asked) {
+    const std::string name = asked.at("space") + "/x";
+    if (may(asked.services, asked.caller, name, nullptr, identity::Action::admin)) return std::nullopt;
+    return refuse_account(asked.caller);
+}
+
+http::Reply list_repositories(Asked& asked) {
+    return list(asked, {});
+}
+
+http::Reply list_namespace(Asked& asked) {
+    const std::string& space = asked.at("space");
+    if (auto good = dtr::oci::check_repository_name(space); !good) return error_response(good.error(), "", "INVALID");
+    return list(asked, space);
+}
+
+http::Reply create_repository(Asked& asked) {
+    if (auto open = asked.services.registry.admit_change(); !open) return error_response(open.error());
+    const std::string name = asked.at("space") + "/" + text_field(*asked.fields, "name");
+    if (auto good = dtr::oci::check_repository_name(name); !good) return error_response(good.error(), "", "INVALID");
+    return save(asked, name, Existing::refused);
+}
+
+http::Reply show_repository(Asked& asked) {
+    return show(asked.services, *asked.repository);
+}
+
+http::Reply save_repository(Asked& asked) {
+    if (auto open = asked.services.registry.admit_change(); !open) return error_response(open.error());
+    return save(asked, asked.match.repository(), Existing::allowed);
+}
+
+http::Reply remove_repository(Asked& asked) {
+    if (auto open = asked.services.registry.admit_change(); !open) return error_response(open.error());
+    const std::string& name = asked.repository->name;
+    const auto removed = asked.services.registry.meta().repositories().remove(name, asked.actor());
+    if (!removed) return error_response(removed.error(), "NO_SUCH_REPOSITORY");
+    audit(asked, "repository.remove", name);
+    return json_response(202, json::object{});
+}
+
 // The account first, as that may be refused. Broken off in between, the same call goes on.
-http::Response remove_namespace(Services& services, const http::Request& request, const Caller& caller,
-                                const std::string& space) {
-    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
-    if (caller.principal.by_token)
-        return error_response(403, "NOT_AUTHORIZED", "an access token does not manage accounts",
-                              "log in with the account's password");
+http::Reply remove_namespace(Asked& asked) {
+    Services& services = asked.services;
+    const std::string& space = asked.at("account");
     if (auto open = services.registry.admit_change(); !open) return error_response(open.error());
     bool found = false;
     if (services.link == nullptr) {
-        const auto account = services.accounts.remove(space, caller.principal.name);
+        const auto account = services.accounts.remove(space, asked.actor());
         if (!account && account.error().code != ErrorCode::not_found) return error_response(account.error());
         found = account.has_value();
-        if (found) audit(services, request, caller, "account.remove", space, "with its repositories");
+        if (found) audit(asked, "account.remove", space, "with its repositories");
     }
     std::size_t removed = 0;
-    if (const auto done = remove_repositories(services, request, caller, space, removed); !done)
-        return error_response(done.error());
+    if (const auto done = remove_repositories(asked, space, removed); !done) return error_response(done.error());
     if (found || removed != 0) return no_content();
     return error_response(404, "NO_SUCH_ACCOUNT",
                           services.link == nullptr
                               ? fmt::format("there is no account {}, and no repository of it", space.substr(0, 64))
                               : fmt::format("{} has no repositories; accounts are removed at UCP, {}",
                                             space.substr(0, 64), services.link->url()));
-}
-
-http::Reply handle_repositories(Services& services, const http::Request& request, const Caller& caller) {
-    std::string name = request.path.substr(std::string_view("/api/v0/repositories").size());
-    if (!name.empty() && name.front() != '/') return error_response(404, "NOT_FOUND", "no such resource");
-    if (!name.empty()) name.erase(0, 1);
-    if (name.empty()) {
-        if (request.method != "GET") return error_response(405, "UNSUPPORTED", "use GET");
-        return list(services, request, caller);
-    }
-    if (auto grants = handle_repository_grants(services, request, caller, name)) return std::move(*grants);
-    if (auto part = handle_part(services, request, caller, name)) return std::move(*part);
-    if (auto good = dtr::oci::check_repository_name(name); !good) return error_response(good.error(), "", "INVALID");
-    // A namespace, unless there is a repository of that name which the caller may see.
-    if (request.method == "GET" && name.find('/') == std::string::npos) {
-        const auto alone = services.registry.meta().repositories().find(name);
-        if (!alone || !may(services, caller, name, &*alone, identity::Action::pull))
-            return list(services, request, caller, name);
-    }
-    if (request.method == "POST" && name.find('/') == std::string::npos) {
-        if (auto open = services.registry.admit_change(); !open) return error_response(open.error());
-        return create_in(services, request, caller, name);
-    }
-    const auto existing = services.registry.meta().repositories().find(name);
-    if (!existing && existing.error().code != ErrorCode::not_found) return error_response(existing.error());
-    const bool get = request.method == "GET";
-    // A registry token is made for pulls and pushes, whatever its scopes.
-    if (!get && caller.claims) return refuse_account(caller);
-    const auto action = get ? identity::Action::pull : identity::Action::admin;
-    if (!may(services, caller, name, existing ? &*existing : nullptr, action)) return refuse_account(caller);
-    if (get) {
-        return existing ? show(services, *existing) : error_response(existing.error(), "NO_SUCH_REPOSITORY");
-    }
-    if (auto open = services.registry.admit_change(); !open) return error_response(open.error());
-    if (request.method == "DELETE") {
-        const auto removed = services.registry.meta().repositories().remove(name, caller.principal.name);
-        if (!removed) return error_response(removed.error(), "NO_SUCH_REPOSITORY");
-        audit(services, request, caller, "repository.remove", name);
-        return json_response(202, json::object{});
-    }
-    if (request.method != "PUT" && request.method != "PATCH" && request.method != "POST")
-        return error_response(405, "UNSUPPORTED", "use GET, PUT, PATCH or DELETE");
-    if (request.method == "PATCH" && !existing) return error_response(existing.error(), "NO_SUCH_REPOSITORY");
-    return with_json_body(request, [&services, request = http::Request(request), caller, name](const json::object& f) {
-        return save(services, request, caller, name, f, false);
-    });
 }
 
 }  // namespace dtr::api::admin

@@ -3,7 +3,6 @@
 #include <boost/json.hpp>
 
 #include "api/admin/admin.h"
-#include "api/audit.h"
 #include "cluster/install.h"
 
 namespace dtr::api::admin {
@@ -24,22 +23,6 @@ http::Response list(Services& services) {
         items.push_back(std::move(item));
     }
     return json_response(200, json::object{{"settings", std::move(items)}});
-}
-
-http::Response change(Services& services, const http::Request& request, const Caller& caller,
-                      const json::object& fields) {
-    std::map<std::string, std::optional<std::string>> changes;
-    for (const auto& [key, value] : fields) {
-        if (!value.is_null() && !value.is_string())
-            return error_response(
-                400, "INVALID",
-                fmt::format("the value of {} must be a string or null", std::string_view(key).substr(0, 64)));
-        changes[std::string(key)] = value.is_null() ? std::nullopt : std::optional(std::string(value.as_string()));
-    }
-    if (auto done = services.settings.change(changes); !done) return error_response(done.error(), "INVALID", "INVALID");
-    for (const auto& [key, value] : changes)
-        audit(services, request, caller, "settings.change", key, value ? *value : std::string("default"));
-    return list(services);
 }
 
 // --- as the predecessor names them ---
@@ -71,12 +54,38 @@ Status check_host(std::string_view host) {
     return fail(ErrorCode::invalid, "dtrHost is not a host with or without a port", "as in registry.example:443");
 }
 
+}  // namespace
+
+http::Reply list_settings(Asked& asked) {
+    return list(asked.services);
+}
+
+http::Reply change_settings(Asked& asked) {
+    Services& services = asked.services;
+    std::map<std::string, std::optional<std::string>> changes;
+    for (const auto& [key, value] : *asked.fields) {
+        if (!value.is_null() && !value.is_string())
+            return error_response(
+                400, "INVALID",
+                fmt::format("the value of {} must be a string or null", std::string_view(key).substr(0, 64)));
+        changes[std::string(key)] = value.is_null() ? std::nullopt : std::optional(std::string(value.as_string()));
+    }
+    if (auto done = services.settings.change(changes); !done) return error_response(done.error(), "INVALID", "INVALID");
+    for (const auto& [key, value] : changes)
+        audit(asked, "settings.change", key, value ? *value : std::string("default"));
+    return list(services);
+}
+
+http::Reply show_meta_settings(Asked& asked) {
+    return list_meta(asked.services);
+}
+
 // Everything is looked at before anything is changed.
-http::Response change_meta(Services& services, const http::Request& request, const Caller& caller,
-                           const json::object& fields) {
+http::Reply change_meta_settings(Asked& asked) {
+    Services& services = asked.services;
     std::map<std::string, std::optional<std::string>> changes;
     std::optional<std::string> host;
-    for (const auto& [key, value] : fields) {
+    for (const auto& [key, value] : *asked.fields) {
         const std::string_view name = key;
         if (name == "dtrHost" && value.is_string()) {
             host = host_in(std::string(value.as_string()));
@@ -86,7 +95,7 @@ http::Response change_meta(Services& services, const http::Request& request, con
                 value.as_bool() ? "true" : "false";
         } else {
             return error_response(
-                400, "INVALID", fmt::format("{} cannot be set so here", name.substr(0, 64)),
+                400, "INVALID", fmt::format("{} cannot be set here", name.substr(0, 64)),
                 "dtrHost, readOnlyRegistry and createRepositoryOnPush can; for others see dtr reconfigure");
         }
     }
@@ -95,30 +104,10 @@ http::Response change_meta(Services& services, const http::Request& request, con
         const auto applied =
             services.config.apply({{cluster::kExternalUrl, Secret("https://" + *host), false, std::nullopt}});
         if (!applied) return error_response(applied.error());
-        audit(services, request, caller, "settings.change", "external-url", *host);
+        audit(asked, "settings.change", "external-url", *host);
     }
-    for (const auto& [key, value] : changes) audit(services, request, caller, "settings.change", key, *value);
+    for (const auto& [key, value] : changes) audit(asked, "settings.change", key, *value);
     return list_meta(services);
-}
-
-}  // namespace
-
-http::Reply handle_settings(Services& services, const http::Request& request, const Caller& caller) {
-    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
-    if (request.method == "GET") return list(services);
-    if (request.method != "PUT") return error_response(405, "UNSUPPORTED", "use GET or PUT");
-    return with_json_body(request, [&services, request = http::Request(request), caller](const json::object& fields) {
-        return change(services, request, caller, fields);
-    });
-}
-
-http::Reply handle_meta_settings(Services& services, const http::Request& request, const Caller& caller) {
-    if (auto refused = require_administrator(services, request, caller)) return std::move(*refused);
-    if (request.method == "GET") return list_meta(services);
-    if (request.method != "POST") return error_response(405, "UNSUPPORTED", "use GET or POST");
-    return with_json_body(request, [&services, request = http::Request(request), caller](const json::object& fields) {
-        return change_meta(services, request, caller, fields);
-    });
 }
 
 }  // namespace dtr::api::admin

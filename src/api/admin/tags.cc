@@ -2,8 +2,6 @@
 #include <boost/json.hpp>
 
 #include "api/admin/admin.h"
-#include "api/audit.h"
-#include "api/errors.h"
 #include "oci/reference.h"
 
 namespace dtr::api::admin {
@@ -35,22 +33,6 @@ Result<std::size_t> count(meta::ContentStore& content, const std::string& reposi
     }
 }
 
-http::Response list(meta::ContentStore& content, const http::Request& request, const std::string& repository) {
-    const auto page = page_of(request);
-    if (!page) return error_response(page.error(), "", "INVALID");
-    const auto tags = content.list_tags(repository, page->start, page->limit);
-    if (!tags) return error_response(tags.error(), "NO_SUCH_REPOSITORY");
-    json::array items;
-    for (const meta::Tag& tag : *tags) items.push_back(describe(content, repository, tag));
-    http::Response response = json_response(200, items);
-    if (tags->size() == page->limit) response.set("X-Next-Page-Start", tags->back().name);
-    if (!wants_count(request)) return response;
-    const auto all = count(content, repository);
-    if (!all) return error_response(all.error(), "NO_SUCH_REPOSITORY");
-    response.set("X-Resource-Count", std::to_string(*all));
-    return response;
-}
-
 // Tags are listed after a name, so the one that is asked for is the first after what is just before it.
 http::Response show(meta::ContentStore& content, const std::string& repository, const std::string& name) {
     const auto manifest = content.find_tagged(repository, name);
@@ -67,23 +49,36 @@ http::Response show(meta::ContentStore& content, const std::string& repository, 
 
 }  // namespace
 
-http::Reply handle_repository_tags(Services& services, const http::Request& request, const Caller& caller,
-                                   const std::string& repository, const std::string& tag) {
-    const bool removes = !tag.empty() && request.method == "DELETE";
-    if (request.method != "GET" && !removes)
-        return error_response(405, "UNSUPPORTED", tag.empty() ? "use GET" : "use GET or DELETE");
-    const auto existing = services.registry.meta().repositories().find(repository);
-    if (!existing && existing.error().code != ErrorCode::not_found) return error_response(existing.error());
-    const auto action = removes ? identity::Action::remove : identity::Action::pull;
-    if ((removes && caller.claims) || !may(services, caller, repository, existing ? &*existing : nullptr, action))
-        return refuse_account(caller);
-    if (!existing) return error_response(existing.error(), "NO_SUCH_REPOSITORY");
-    if (!tag.empty())
-        if (auto good = dtr::oci::check_tag(tag); !good) return error_response(good.error(), "", "INVALID");
-    meta::ContentStore& content = services.registry.content();
-    if (!removes) return tag.empty() ? list(content, request, repository) : show(content, repository, tag);
-    if (auto open = services.registry.admit_change(); !open) return error_response(open.error());
-    const auto removed = content.remove_tag(repository, tag, caller.principal.name);
+http::Reply list_tags(Asked& asked) {
+    const http::Request& request = asked.request;
+    meta::ContentStore& content = asked.services.registry.content();
+    const std::string& repository = asked.repository->name;
+    const auto page = page_of(request);
+    if (!page) return error_response(page.error(), "", "INVALID");
+    const auto tags = content.list_tags(repository, page->start, page->limit);
+    if (!tags) return error_response(tags.error(), "NO_SUCH_REPOSITORY");
+    json::array items;
+    for (const meta::Tag& tag : *tags) items.push_back(describe(content, repository, tag));
+    http::Response response = json_response(200, items);
+    if (tags->size() == page->limit) response.set("X-Next-Page-Start", tags->back().name);
+    if (!wants_count(request)) return response;
+    const auto all = count(content, repository);
+    if (!all) return error_response(all.error(), "NO_SUCH_REPOSITORY");
+    response.set("X-Resource-Count", std::to_string(*all));
+    return response;
+}
+
+http::Reply show_tag(Asked& asked) {
+    const std::string& tag = asked.at("tag");
+    if (auto good = dtr::oci::check_tag(tag); !good) return error_response(good.error(), "", "INVALID");
+    return show(asked.services.registry.content(), asked.repository->name, tag);
+}
+
+http::Reply remove_tag(Asked& asked) {
+    const std::string& tag = asked.at("tag");
+    if (auto good = dtr::oci::check_tag(tag); !good) return error_response(good.error(), "", "INVALID");
+    if (auto open = asked.services.registry.admit_change(); !open) return error_response(open.error());
+    const auto removed = asked.services.registry.content().remove_tag(asked.repository->name, tag, asked.actor());
     if (!removed) return error_response(removed.error(), "NO_SUCH_TAG");
     return no_content();
 }

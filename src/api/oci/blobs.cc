@@ -117,15 +117,16 @@ http::Response remove(const Exchange& exchange, const Digest& digest) {
 
 }  // namespace
 
-http::Reply handle_blob(const Exchange& exchange) {
-    const bool reading = exchange.is("GET") || exchange.is("HEAD");
-    if (!reading && !exchange.is("DELETE")) return method_not_allowed("GET, HEAD, DELETE");
-    const auto action = reading ? identity::Action::pull : identity::Action::remove;
-    if (!exchange.may(action)) return exchange.refuse(action);
+http::Reply read_blob(const Exchange& exchange) {
     const auto digest = Digest::parse(exchange.route.reference);
     if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
-    if (exchange.is("DELETE")) return remove(exchange, *digest);
     return exchange.is("HEAD") ? head(exchange, *digest) : get(exchange, *digest);
+}
+
+http::Reply remove_blob(const Exchange& exchange) {
+    const auto digest = Digest::parse(exchange.route.reference);
+    if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
+    return remove(exchange, *digest);
 }
 
 }  // namespace dtr::api::oci

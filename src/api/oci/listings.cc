@@ -69,9 +69,7 @@ Result<ReferrersPage> referrers_page(const Exchange& exchange, const Digest& sub
 
 }  // namespace
 
-http::Reply handle_tags(const Exchange& exchange) {
-    if (!exchange.is("GET") && !exchange.is("HEAD")) return method_not_allowed("GET, HEAD");
-    if (!exchange.may(identity::Action::pull)) return exchange.refuse(identity::Action::pull);
+http::Reply list_tags(const Exchange& exchange) {
     const auto n = page_size(exchange.request, kTagsStandard, kTagsMax);
     if (!n) return error_response(400, "PAGINATION_NUMBER_INVALID", n.error().message);
     const std::string last = exchange.request.query_value("last").value_or("");
@@ -87,15 +85,13 @@ http::Reply handle_tags(const Exchange& exchange) {
     return response;
 }
 
-http::Reply handle_catalog(Services& services, const http::Request& request, const Caller& caller) {
-    if (request.method != "GET" && request.method != "HEAD") return method_not_allowed("GET, HEAD");
-    const bool allowed = caller.claims ? identity::grants(caller.claims->access, "registry", "catalog", "*")
-                                       : !caller.principal.anonymous;
-    if (!allowed) return api::refuse(services, request, caller, {"registry:catalog:*"});
+http::Reply list_catalog(Asked& asked) {
+    Services& services = asked.services;
+    const http::Request& request = asked.request;
     const auto n = page_size(request, kRepositoriesStandard, kRepositoriesMax);
     if (!n) return error_response(400, "PAGINATION_NUMBER_INVALID", n.error().message);
     const std::string last = request.query_value("last").value_or("");
-    const auto principal = with_rights(services, caller);
+    const auto principal = with_rights(services, asked.caller);
     if (!principal) return error_response(principal.error());
     auto repositories =
         services.registry.meta().repositories().list(services.policy.visible_to(*principal), last, *n + 1);
@@ -108,9 +104,7 @@ http::Reply handle_catalog(Services& services, const http::Request& request, con
     return response;
 }
 
-http::Reply handle_referrers(const Exchange& exchange) {
-    if (!exchange.is("GET") && !exchange.is("HEAD")) return method_not_allowed("GET, HEAD");
-    if (!exchange.may(identity::Action::pull)) return exchange.refuse(identity::Action::pull);
+http::Reply list_referrers(const Exchange& exchange) {
     const auto subject = Digest::parse(exchange.route.reference);
     if (!subject) return error_response(400, "DIGEST_INVALID", subject.error().message, subject.error().hint);
     const std::string type = exchange.request.query_value("artifactType").value_or("");

@@ -158,12 +158,12 @@ http::Response remove(const Exchange& exchange) {
 
 }  // namespace
 
-std::optional<http::Response> recall_manifest(Services& services, const http::Request& request, const Route& route,
+std::optional<http::Response> recall_manifest(Services& services, const http::Request& request, const Target& target,
                                               const Caller& caller) {
     registry::Manifests& manifests = services.registry.manifests();
-    const auto found = manifests.recall(route.repository, route.reference);
+    const auto found = manifests.recall(target.repository, target.reference);
     if (found == nullptr) return std::nullopt;
-    const Exchange exchange{services, request, route, caller, &found->repository};
+    const Exchange exchange{services, request, target, caller, &found->repository};
     if (!exchange.may(identity::Action::pull)) return std::nullopt;  // who may not is told elsewhere
     const bool head = exchange.is("HEAD");
     const registry::ManifestBytes bytes = head ? nullptr : manifests.recall_bytes(found->row.digest);
@@ -171,15 +171,15 @@ std::optional<http::Response> recall_manifest(Services& services, const http::Re
     return answer(exchange, found->row, bytes);
 }
 
-http::Reply handle_manifest(const Exchange& exchange) {
-    const bool reading = exchange.is("GET") || exchange.is("HEAD");
-    if (!reading && !exchange.is("PUT") && !exchange.is("DELETE")) return method_not_allowed("GET, HEAD, PUT, DELETE");
-    const auto action = reading              ? identity::Action::pull
-                        : exchange.is("PUT") ? identity::Action::push
-                                             : identity::Action::remove;
-    if (!exchange.may(action)) return exchange.refuse(action);
-    if (reading) return read(exchange);
-    if (exchange.is("PUT")) return write(exchange);
+http::Reply read_manifest(const Exchange& exchange) {
+    return read(exchange);
+}
+
+http::Reply write_manifest(const Exchange& exchange) {
+    return write(exchange);
+}
+
+http::Reply remove_manifest(const Exchange& exchange) {
     return remove(exchange);
 }
 

@@ -12,13 +12,13 @@ bool split(std::string_view path, std::string_view marker, std::string_view& nam
     return rest.find('/') == std::string_view::npos;
 }
 
-Route make(Resource resource, std::string_view name, std::string_view reference = {}) {
+Target make(Resource resource, std::string_view name, std::string_view reference = {}) {
     return {resource, std::string(name), std::string(reference)};
 }
 
 }  // namespace
 
-std::optional<Route> parse_route(std::string_view path) {
+std::optional<Target> parse_route(std::string_view path) {
     if (path == "/v2" || path == "/v2/") return make(Resource::base, {});
     if (!path.starts_with("/v2/")) return std::nullopt;
     path.remove_prefix(4);

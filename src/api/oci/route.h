@@ -9,13 +9,13 @@ namespace dtr::api::oci {
 
 enum class Resource { base, catalog, blob, uploads, upload, manifest, tags, referrers };
 
-struct Route {
+struct Target {
     Resource resource = Resource::base;
     std::string repository;  // not checked against the grammar
     std::string reference;   // digest, tag or upload id
 };
 
 // Nothing if the path is none of the registry's.
-std::optional<Route> parse_route(std::string_view path);
+std::optional<Target> parse_route(std::string_view path);
 
 }  // namespace dtr::api::oci

@@ -178,7 +178,7 @@ std::optional<http::Response> check_chunk(const Exchange& exchange, const Upload
     return std::nullopt;
 }
 
-http::Reply continue_upload(const Exchange& exchange, std::optional<Digest> closing) {
+http::Reply proceed(const Exchange& exchange, std::optional<Digest> closing) {
     auto session = exchange.services.registry.uploads().open(exchange.route.repository, exchange.route.reference);
     if (!session) return upload_error(session.error());
     UploadSession& held = **session;
@@ -188,13 +188,13 @@ http::Reply continue_upload(const Exchange& exchange, std::optional<Digest> clos
     return receive(exchange, std::move(sink));
 }
 
-http::Reply close_upload(const Exchange& exchange) {
+http::Reply close(const Exchange& exchange) {
     const auto text = exchange.request.query_value("digest");
     if (!text)
         return error_response(400, "DIGEST_INVALID", "the closing PUT names no digest", "add ?digest=sha256:...");
     auto digest = Digest::parse(*text);
     if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
-    return continue_upload(exchange, std::move(*digest));
+    return proceed(exchange, std::move(*digest));
 }
 
 http::Reply report(const Exchange& exchange) {
@@ -214,9 +214,7 @@ http::Reply cancel(const Exchange& exchange) {
 
 }  // namespace
 
-http::Reply handle_uploads(const Exchange& exchange) {
-    if (!exchange.is("POST")) return method_not_allowed("POST");
-    if (!exchange.may(identity::Action::push)) return exchange.refuse(identity::Action::push);
+http::Reply begin_upload(const Exchange& exchange) {
     const http::Request& request = exchange.request;
     if (const auto mount = request.query_value("mount")) {
         const auto digest = Digest::parse(*mount);
@@ -237,14 +235,20 @@ http::Reply handle_uploads(const Exchange& exchange) {
     return begin(exchange, algorithm);
 }
 
-http::Reply handle_upload(const Exchange& exchange) {
-    if (!exchange.is("GET") && !exchange.is("HEAD") && !exchange.is("PATCH") && !exchange.is("PUT") &&
-        !exchange.is("DELETE"))
-        return method_not_allowed("GET, HEAD, PATCH, PUT, DELETE");
-    if (!exchange.may(identity::Action::push)) return exchange.refuse(identity::Action::push);
-    if (exchange.is("PATCH")) return continue_upload(exchange, std::nullopt);
-    if (exchange.is("PUT")) return close_upload(exchange);
-    return exchange.is("DELETE") ? cancel(exchange) : report(exchange);
+http::Reply show_upload(const Exchange& exchange) {
+    return report(exchange);
+}
+
+http::Reply continue_upload(const Exchange& exchange) {
+    return proceed(exchange, std::nullopt);
+}
+
+http::Reply close_upload(const Exchange& exchange) {
+    return close(exchange);
+}
+
+http::Reply cancel_upload(const Exchange& exchange) {
+    return cancel(exchange);
 }
 
 }  // namespace dtr::api::oci

@@ -1,0 +1,39 @@
+// GET /api/v0/meta/cluster_status, in the predecessor's shape and with what it did not have.
+#include <boost/json.hpp>
+
+#include "api/admin/admin.h"
+
+namespace dtr::api::admin {
+namespace {
+
+namespace json = boost::json;
+
+json::value staged_status(const std::string& backup_id) {
+    if (backup_id.empty()) return nullptr;
+    return json::string("restore " + backup_id + " staged, not live");
+}
+
+}  // namespace
+
+http::Reply show_cluster_status(Asked& asked) {
+    Services& services = asked.services;
+    const auto epoch = services.registry.meta().epoch();
+    if (!epoch) return error_response(epoch.error());
+    const auto held = services.registry.collector().held();
+    const auto quarantined = services.registry.meta().scrub().list_quarantined(1000);
+    return json_response(
+        200,
+        json::object{
+            {"replica_health", json::object{{services.replica_id, "OK"}}},
+            {"replica_timestamp", json::object{{services.replica_id, format_rfc3339(services.clock.now())}}},
+            {"replica_readonly", json::object{{services.replica_id, bool(services.registry.settings().read_only)}}},
+            {"gc_lock_holder", ""},
+            {"gc_held", held ? *held : held.error().message},
+            {"quarantined_blobs", quarantined ? quarantined->size() : 0},
+            {"cluster_id", epoch->cluster_id},
+            {"epoch", epoch->number},
+            {"staged_restore", staged_status(services.staged_restore)},
+            {"version", services.version}});
+}
+
+}  // namespace dtr::api::admin
