@@ -13,7 +13,7 @@ std::string time_text(Micros at) {
 }
 
 // "hashedToken" is what the predecessor's clients call a token by: here its id, which is no hash of it.
-json::object describe(const meta::AccessToken& token) {
+json::object describe_token(const meta::AccessToken& token) {
     return {{"id", token.id},
             {"hashedToken", token.id},
             {"tokenLabel", token.label},
@@ -40,7 +40,7 @@ http::Reply list_access_tokens(Asked& asked) {
     const auto tokens = asked.services.access_tokens.list(account_of(asked));
     if (!tokens) return error_response(tokens.error(), "NO_SUCH_ACCOUNT");
     json::array items;
-    for (const meta::AccessToken& token : *tokens) items.push_back(describe(token));
+    for (const meta::AccessToken& token : *tokens) items.push_back(describe_token(token));
     return json_response(200, items);
 }
 
@@ -52,7 +52,7 @@ http::Reply create_access_token(Asked& asked) {
     if (!made) return error_response(made.error(), "NO_SUCH_ACCOUNT", "INVALID");
     audit(asked, "token.create", account,
           made->row.scope.empty() ? made->row.id : fmt::format("{}, scope {}", made->row.id, made->row.scope));
-    json::object answer = describe(made->row);
+    json::object answer = describe_token(made->row);
     answer["token"] = made->token.expose();
     return json_response(201, answer);
 }
@@ -76,13 +76,13 @@ http::Reply change_access_token(Asked& asked) {
     const auto changed = asked.services.access_tokens.change(account, id, change, asked.actor());
     if (!changed) return error_response(changed.error(), "NO_SUCH_TOKEN", "INVALID");
     audit(asked, "token.change", account, fmt::format("{}{}", id, changed->is_active ? "" : ", inactive"));
-    return json_response(200, describe(*changed));
+    return json_response(200, describe_token(*changed));
 }
 
 http::Reply show_access_token(Asked& asked) {
     const auto token = asked.services.access_tokens.find(account_of(asked), asked.at("id"));
     if (!token) return error_response(token.error(), "NO_SUCH_TOKEN");
-    return json_response(200, describe(*token));
+    return json_response(200, describe_token(*token));
 }
 
 http::Reply revoke_access_token(Asked& asked) {

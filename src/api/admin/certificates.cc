@@ -30,7 +30,7 @@ Result<json::value> description(Services& services) {
     return json::value(std::move(out));
 }
 
-http::Response answer(Services& services, const Status& done) {
+http::Response answer_certificates(Services& services, const Status& done) {
     if (!done) return error_response(done.error(), "NOT_FOUND", "INVALID");
     const auto described = description(services);
     return described ? json_response(200, *described) : error_response(described.error());
@@ -39,13 +39,13 @@ http::Response answer(Services& services, const Status& done) {
 }  // namespace
 
 http::Reply show_certificates(Asked& asked) {
-    return answer(asked.services, {});
+    return answer_certificates(asked.services, {});
 }
 
 http::Reply remove_server_certificate(Asked& asked) {
     const Status done = asked.services.certificates->take_back();
     if (done) audit(asked, "certificates.server.remove", "");
-    return answer(asked.services, done);
+    return answer_certificates(asked.services, done);
 }
 
 http::Reply set_server_certificate(Asked& asked) {
@@ -54,7 +54,7 @@ http::Reply set_server_certificate(Asked& asked) {
                                 text_field(fields, "ca")};
     const Status done = asked.services.certificates->give(own);
     if (done) audit(asked, "certificates.server.set", identity::fingerprint(own.pair.certificate_pem).value_or(""));
-    return answer(asked.services, done);
+    return answer_certificates(asked.services, done);
 }
 
 http::Reply rotate_authority(Asked& asked) {
@@ -65,7 +65,7 @@ http::Reply rotate_authority(Asked& asked) {
     if (!epoch) return error_response(epoch.error());
     const Status done = asked.services.certificates->rotate(*step, epoch->cluster_id);
     if (done) audit(asked, "certificates.authority.rotate", text);
-    return answer(asked.services, done);
+    return answer_certificates(asked.services, done);
 }
 
 http::Reply dump_certificates(Asked& asked) {

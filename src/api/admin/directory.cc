@@ -35,14 +35,14 @@ http::Response shown(const identity::DirectorySettings& settings) {
     return response;
 }
 
-http::Response save(Asked& asked, const std::string& text) {
+http::Response save_directory(Asked& asked, const std::string& text) {
     const auto saved = asked.services.directory->save(text);
     if (!saved) return error_response(saved.error(), "NOT_FOUND", "INVALID");
     audit(asked, "directory.settings", saved->enabled() ? saved->server_url : "off");
     return shown(*saved);
 }
 
-json::object describe(const identity::SyncState& state) {
+json::object describe_sync(const identity::SyncState& state) {
     const identity::SyncReport& report = state.report;
     std::string_view status = "done";
     if (state.number == 0) status = "none";
@@ -73,11 +73,11 @@ http::Reply show_directory(Asked& asked) {
 }
 
 http::Reply set_directory(Asked& asked) {
-    return save(asked, asked.body);
+    return save_directory(asked, asked.body);
 }
 
 http::Reply clear_directory(Asked& asked) {
-    return save(asked, "{}");
+    return save_directory(asked, "{}");
 }
 
 // {"username", "password"}: may they log in? {"settings": {...}} with it: by these, which are not kept.
@@ -106,18 +106,18 @@ http::Reply begin_directory_sync(Asked& asked) {
     const auto state = asked.services.directory->request_sync();
     if (!state) return trouble(state.error());
     audit(asked, "directory.sync.request", "");
-    return json_response(202, describe(*state));
+    return json_response(202, describe_sync(*state));
 }
 
 http::Reply show_directory_sync(Asked& asked) {
-    return json_response(200, describe(asked.services.directory->state()));
+    return json_response(200, describe_sync(asked.services.directory->state()));
 }
 
 // The predecessor's queue, of which only this action is left; the last job is remembered until the process ends.
 http::Reply list_jobs(Asked& asked) {
     const identity::SyncState state = asked.services.directory->state();
     json::array list;
-    if (state.number != 0 || state.waiting) list.push_back(describe(state));
+    if (state.number != 0 || state.waiting) list.push_back(describe_sync(state));
     return json_response(200, json::object{{"jobs", std::move(list)}});
 }
 
@@ -131,12 +131,12 @@ http::Reply show_job(Asked& asked) {
     const identity::SyncState state = asked.services.directory->state();
     const std::string& id = asked.at("id");
     if (id == fmt::format("{}{}", kJobPrefix, state.number) && state.number != 0)
-        return json_response(200, describe(state));
+        return json_response(200, describe_sync(state));
     if (id == fmt::format("{}{}", kJobPrefix, state.number + 1) && state.waiting) {
         identity::SyncState next;
         next.number = state.number + 1;
         next.waiting = true;
-        return json_response(200, describe(next));
+        return json_response(200, describe_sync(next));
     }
     return error_response(404, "NOT_FOUND", "no such job; only the last one is remembered");
 }

@@ -61,7 +61,7 @@ Result<WantedEvents> wanted_events(const http::Request& request) {
     return all;
 }
 
-bool chosen(const WantedEvents& wanted, const meta::Change& change, const json::object& event) {
+bool is_wanted(const WantedEvents& wanted, const meta::Change& change, const json::object& event) {
     if (change.at <= wanted.published_after || change.at >= wanted.published_before) return false;
     if (!wanted.actor.empty() && change.actor != wanted.actor) return false;
     if (!wanted.type.empty() && event.at("type").as_string() != wanted.type) return false;
@@ -84,7 +84,7 @@ http::Response read_events(Services& services, const WantedEvents& wanted) {
         for (const meta::Change& change : *changes) {
             last = change.sequence;
             auto event = event_of(change);
-            if (!event || !chosen(wanted, change, *event)) continue;
+            if (!event || !is_wanted(wanted, change, *event)) continue;
             bytes += change.row_json.size();
             events.push_back(std::move(*event));
         }

@@ -94,7 +94,7 @@ http::Response welcome(const Services& services, const http::Request& request, c
     return page(200, "Signed in", parts);
 }
 
-http::Response show(Services& services) {
+http::Response show_oidc(Services& services) {
     const auto stored = oidc::load_settings(services.config);
     if (!stored) return error_response(stored.error());
     oidc::Settings off;
@@ -147,7 +147,7 @@ http::Reply finish_sign_in(Asked& asked) {
 }
 
 http::Reply show_oidc(Asked& asked) {
-    return show(asked.services);
+    return show_oidc(asked.services);
 }
 
 http::Reply set_oidc(Asked& asked) {
@@ -163,7 +163,7 @@ http::Reply set_oidc(Asked& asked) {
     audit(asked, "oidc.settings", settings->issuer, settings->enabled ? "" : "off");
     if (settings->insecure_tls)
         log::warn("the OIDC provider's certificate is not checked: anybody on the way can be it");
-    return show(services);
+    return show_oidc(services);
 }
 
 }  // namespace dtr::api::admin

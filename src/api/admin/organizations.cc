@@ -13,8 +13,8 @@ http::Response unknown(const Error& error) {
     return error_response(error, "NO_SUCH_ACCOUNT", "INVALID");
 }
 
-http::Response answer(const Asked& asked, const Status& done, std::string_view action, const std::string& subject,
-                      const std::string& detail = {}) {
+http::Response answer_change(const Asked& asked, const Status& done, std::string_view action,
+                             const std::string& subject, const std::string& detail = {}) {
     if (!done) return unknown(done.error());
     audit(asked, action, subject, detail);
     return no_content();
@@ -128,17 +128,17 @@ http::Reply list_teams_of_member(Asked& asked) {
 
 http::Reply remove_member(Asked& asked) {
     const std::string& name = asked.at("member");
-    return answer(asked, asked.services.organizations.remove_member(asked.at("org"), name, asked.actor()),
-                  "member.remove", asked.at("org"), name);
+    return answer_change(asked, asked.services.organizations.remove_member(asked.at("org"), name, asked.actor()),
+                         "member.remove", asked.at("org"), name);
 }
 
 http::Reply set_member(Asked& asked) {
     const std::string& name = asked.at("member");
     const bool is_owner = flag_field(*asked.fields, "isAdmin");
-    return answer(asked,
-                  asked.services.organizations.set_member(asked.at("org"), name, is_owner,
-                                                          flag_field(*asked.fields, "isPublic"), asked.actor()),
-                  "member.set", asked.at("org"), fmt::format("{}{}", name, is_owner ? ", owner" : ""));
+    return answer_change(asked,
+                         asked.services.organizations.set_member(asked.at("org"), name, is_owner,
+                                                                 flag_field(*asked.fields, "isPublic"), asked.actor()),
+                         "member.set", asked.at("org"), fmt::format("{}{}", name, is_owner ? ", owner" : ""));
 }
 
 // --- teams ---
@@ -156,8 +156,8 @@ http::Reply remove_team_member(Asked& asked) {
     const auto team = team_of(asked);
     if (!team) return no_team(team.error());
     const std::string& name = asked.at("member");
-    return answer(asked, asked.services.organizations.remove_team_member(*team, name, asked.actor()),
-                  "team.member.remove", subject_of(asked, *team), name);
+    return answer_change(asked, asked.services.organizations.remove_team_member(*team, name, asked.actor()),
+                         "team.member.remove", subject_of(asked, *team), name);
 }
 
 http::Reply set_team_member(Asked& asked) {
@@ -172,10 +172,10 @@ http::Reply set_team_member(Asked& asked) {
         const auto member = organizations.member(asked.at("org"), name);
         if (!member) return unknown(member.error());
     }
-    return answer(asked,
-                  organizations.set_team_member(*team, name, flag_field(*asked.fields, "isAdmin"),
-                                                flag_field(*asked.fields, "isPublic"), asked.actor()),
-                  "team.member.set", subject_of(asked, *team), name);
+    return answer_change(asked,
+                         organizations.set_team_member(*team, name, flag_field(*asked.fields, "isAdmin"),
+                                                       flag_field(*asked.fields, "isPublic"), asked.actor()),
+                         "team.member.set", subject_of(asked, *team), name);
 }
 
 // What fills it: a group of an OIDC provider ("claimValue"), or of the directory. The latter is for system administrators:
@@ -218,8 +218,8 @@ http::Reply show_team(Asked& asked) {
 http::Reply remove_team(Asked& asked) {
     const auto team = team_of(asked);
     if (!team) return no_team(team.error());
-    return answer(asked, asked.services.organizations.remove_team(asked.at("org"), team->name, asked.actor()),
-                  "team.remove", subject_of(asked, *team));
+    return answer_change(asked, asked.services.organizations.remove_team(asked.at("org"), team->name, asked.actor()),
+                         "team.remove", subject_of(asked, *team));
 }
 
 http::Reply update_team(Asked& asked) {

@@ -11,7 +11,7 @@ namespace {
 
 namespace json = boost::json;
 
-json::object describe(const meta::Repository& repository) {
+json::object describe_repository(const meta::Repository& repository) {
     const std::size_t slash = repository.name.find('/');
     return {{"id", std::to_string(repository.id)},
             {"namespace", repository.namespace_name},
@@ -23,20 +23,21 @@ json::object describe(const meta::Repository& repository) {
 Result<json::object> describe_all(Services& services, const meta::Repository& repository) {
     DTR_ASSIGN(const meta::RepositorySettings settings,
                services.registry.meta().repositories().settings(repository.id));
-    json::object all = describe(repository);
+    json::object all = describe_repository(repository);
     all["shortDescription"] = settings.short_description;
     all["longDescription"] = settings.long_description;
     all["immutableTags"] = settings.immutable_tags;
     return all;
 }
 
-http::Response show(Services& services, const meta::Repository& repository, int status = 200) {
+http::Response show_repository(Services& services, const meta::Repository& repository, int status = 200) {
     const auto all = describe_all(services, repository);
     return all ? json_response(status, *all) : error_response(all.error());
 }
 
 // Goes through all of them, as the store has no other way to count what one may see.
-Result<std::size_t> count(meta::RepositoryStore& repositories, const meta::RepositoryStore::Visible& visible) {
+Result<std::size_t> count_repositories(meta::RepositoryStore& repositories,
+                                       const meta::RepositoryStore::Visible& visible) {
     constexpr std::size_t kStep = 1000;
     std::size_t all = 0;
     std::string after;
@@ -49,7 +50,7 @@ Result<std::size_t> count(meta::RepositoryStore& repositories, const meta::Repos
 }
 
 // Of everything, or of one namespace.
-http::Response list(Asked& asked, const std::string& space) {
+http::Response list_repositories(Asked& asked, const std::string& space) {
     Services& services = asked.services;
     const http::Request& request = asked.request;
     const auto page = page_of(request);
@@ -69,12 +70,12 @@ http::Response list(Asked& asked, const std::string& space) {
             next.clear();
             break;
         }
-        items.push_back(describe(row));
+        items.push_back(describe_repository(row));
     }
     http::Response response =
         json_response(200, json::object{{"repositories", std::move(items)}, {"nextPageStart", next}});
     if (!wants_count(request) || !space.empty()) return response;
-    const auto all = count(repositories, visible);
+    const auto all = count_repositories(repositories, visible);
     if (!all) return error_response(all.error());
     response.set("X-Resource-Count", std::to_string(*all));
     return response;
@@ -130,7 +131,7 @@ Status apply(meta::RepositoryStore& repositories, const meta::Repository& reposi
 enum class Existing { allowed, refused };
 
 // Changes the repository, or makes it if it may not be there yet.
-http::Response save(Asked& asked, const std::string& name, Existing allowed) {
+http::Response save_repository(Asked& asked, const std::string& name, Existing allowed) {
     Services& services = asked.services;
     const auto all = wanted(*asked.fields);
     if (!all) return error_response(all.error(), "", "INVALID");
@@ -148,7 +149,7 @@ http::Response save(Asked& asked, const std::string& name, Existing allowed) {
         return error_response(applied.error());
     audit(asked, made ? "repository.create" : "repository.update", name);
     row = repositories.find(name);
-    return row ? show(services, *row, must_be_new ? 201 : 200) : error_response(row.error());
+    return row ? show_repository(services, *row, must_be_new ? 201 : 200) : error_response(row.error());
 }
 
 Status remove_repositories(Asked& asked, const std::string& space, std::size_t& removed) {
@@ -177,29 +178,29 @@ std::optional<http::Response> may_create_in_namespace(Asked& asked) {
 }
 
 http::Reply list_repositories(Asked& asked) {
-    return list(asked, {});
+    return list_repositories(asked, {});
 }
 
 http::Reply list_namespace(Asked& asked) {
     const std::string& space = asked.at("space");
     if (auto good = dtr::oci::check_repository_name(space); !good) return error_response(good.error(), "", "INVALID");
-    return list(asked, space);
+    return list_repositories(asked, space);
 }
 
 http::Reply create_repository(Asked& asked) {
     if (auto open = asked.services.registry.admit_change(); !open) return error_response(open.error());
     const std::string name = asked.at("space") + "/" + text_field(*asked.fields, "name");
     if (auto good = dtr::oci::check_repository_name(name); !good) return error_response(good.error(), "", "INVALID");
-    return save(asked, name, Existing::refused);
+    return save_repository(asked, name, Existing::refused);
 }
 
 http::Reply show_repository(Asked& asked) {
-    return show(asked.services, *asked.repository);
+    return show_repository(asked.services, *asked.repository);
 }
 
 http::Reply save_repository(Asked& asked) {
     if (auto open = asked.services.registry.admit_change(); !open) return error_response(open.error());
-    return save(asked, asked.match.repository(), Existing::allowed);
+    return save_repository(asked, asked.match.repository(), Existing::allowed);
 }
 
 http::Reply remove_repository(Asked& asked) {

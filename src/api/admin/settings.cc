@@ -10,7 +10,7 @@ namespace {
 
 namespace json = boost::json;
 
-http::Response list(Services& services) {
+http::Response list_settings(Services& services) {
     const registry::Settings settings = services.settings.effective();
     json::array items;
     for (const cluster::SettingInfo& info : cluster::known_settings()) {
@@ -57,7 +57,7 @@ Status check_host(std::string_view host) {
 }  // namespace
 
 http::Reply list_settings(Asked& asked) {
-    return list(asked.services);
+    return list_settings(asked.services);
 }
 
 http::Reply change_settings(Asked& asked) {
@@ -73,7 +73,7 @@ http::Reply change_settings(Asked& asked) {
     if (auto done = services.settings.change(changes); !done) return error_response(done.error(), "INVALID", "INVALID");
     for (const auto& [key, value] : changes)
         audit(asked, "settings.change", key, value ? *value : std::string("default"));
-    return list(services);
+    return list_settings(services);
 }
 
 http::Reply show_meta_settings(Asked& asked) {

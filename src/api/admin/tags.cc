@@ -9,7 +9,7 @@ namespace {
 
 namespace json = boost::json;
 
-json::object describe(meta::ContentStore& content, const std::string& repository, const meta::Tag& tag) {
+json::object describe_tag(meta::ContentStore& content, const std::string& repository, const meta::Tag& tag) {
     json::object row{
         {"name", tag.name}, {"digest", tag.digest.to_string()}, {"updatedAt", format_rfc3339(tag.updated_at)}};
     const auto manifest = content.find_manifest(repository, tag.digest);
@@ -21,7 +21,7 @@ json::object describe(meta::ContentStore& content, const std::string& repository
     return row;
 }
 
-Result<std::size_t> count(meta::ContentStore& content, const std::string& repository) {
+Result<std::size_t> count_tags(meta::ContentStore& content, const std::string& repository) {
     constexpr std::size_t kStep = 10'000;
     std::size_t all = 0;
     std::string after;
@@ -34,7 +34,7 @@ Result<std::size_t> count(meta::ContentStore& content, const std::string& reposi
 }
 
 // Tags are listed after a name, so the one that is asked for is the first after what is just before it.
-http::Response show(meta::ContentStore& content, const std::string& repository, const std::string& name) {
+http::Response show_tag(meta::ContentStore& content, const std::string& repository, const std::string& name) {
     const auto manifest = content.find_tagged(repository, name);
     if (!manifest) return error_response(manifest.error(), "NO_SUCH_TAG");
     std::string before = name;
@@ -44,7 +44,7 @@ http::Response show(meta::ContentStore& content, const std::string& repository, 
     if (!tags) return error_response(tags.error(), "NO_SUCH_TAG");
     if (tags->empty() || tags->front().name != name)
         return error_response(404, "NO_SUCH_TAG", fmt::format("repository {} has no tag {}", repository, name));
-    return json_response(200, describe(content, repository, tags->front()));
+    return json_response(200, describe_tag(content, repository, tags->front()));
 }
 
 }  // namespace
@@ -58,11 +58,11 @@ http::Reply list_tags(Asked& asked) {
     const auto tags = content.list_tags(repository, page->start, page->limit);
     if (!tags) return error_response(tags.error(), "NO_SUCH_REPOSITORY");
     json::array items;
-    for (const meta::Tag& tag : *tags) items.push_back(describe(content, repository, tag));
+    for (const meta::Tag& tag : *tags) items.push_back(describe_tag(content, repository, tag));
     http::Response response = json_response(200, items);
     if (tags->size() == page->limit) response.set("X-Next-Page-Start", tags->back().name);
     if (!wants_count(request)) return response;
-    const auto all = count(content, repository);
+    const auto all = count_tags(content, repository);
     if (!all) return error_response(all.error(), "NO_SUCH_REPOSITORY");
     response.set("X-Resource-Count", std::to_string(*all));
     return response;
@@ -71,7 +71,7 @@ http::Reply list_tags(Asked& asked) {
 http::Reply show_tag(Asked& asked) {
     const std::string& tag = asked.at("tag");
     if (auto good = dtr::oci::check_tag(tag); !good) return error_response(good.error(), "", "INVALID");
-    return show(asked.services.registry.content(), asked.repository->name, tag);
+    return show_tag(asked.services.registry.content(), asked.repository->name, tag);
 }
 
 http::Reply remove_tag(Asked& asked) {

@@ -19,7 +19,7 @@ http::Response failed(const Error& error) {
     return error_response(error, "NOT_FOUND", "INVALID");
 }
 
-json::object describe(const cluster::ReplicaRecord& replica) {
+json::object describe_replica(const cluster::ReplicaRecord& replica) {
     return {{"id", replica.id},     {"service", replica.service_id}, {"address", replica.address},
             {"ca", replica.ca_pem}, {"version", replica.version},    {"lastSeen", format_rfc3339(replica.last_seen)}};
 }
@@ -86,7 +86,7 @@ http::Reply give_replica_token(Asked& asked) {
     const auto issued =
         asked.services.ucp->issue_token(id, asked.caller.principal.name, {*purpose, !asked.caller.principal.by_token});
     if (!issued) return error_response(issued.error(), "NO_SUCH_REPLICA", "INVALID");
-    json::object answer = describe(issued->replica);
+    json::object answer = describe_replica(issued->replica);
     answer["token"] = issued->token.expose();
     answer["expiresIn"] = cluster::kReplicaTokenLifetime / kSecond;
     if (*purpose == cluster::TokenPurpose::backup) audit(asked, "backup.token", issued->replica.id);
@@ -120,7 +120,7 @@ http::Reply list_replicas(Asked& asked) {
     const auto all = asked.services.ucp->replicas();
     if (!all) return failed(all.error());
     json::array items;
-    for (const cluster::ReplicaRecord& one : *all) items.push_back(describe(one));
+    for (const cluster::ReplicaRecord& one : *all) items.push_back(describe_replica(one));
     return json_response(200, json::object{{"replicas", std::move(items)}});
 }
 

@@ -33,7 +33,7 @@ class BlobSource final : public http::BodySource {
     std::uint64_t end_;
 };
 
-http::Response describe(const Digest& digest) {
+http::Response blob_headers(const Digest& digest) {
     http::Response response;
     response.set("Content-Type", "application/octet-stream");
     response.set("X-Content-Type-Options", "nosniff");
@@ -49,7 +49,7 @@ bool has_it(const Exchange& exchange, const Digest& digest) {
 }
 
 http::Response not_modified(const Digest& digest) {
-    http::Response response = describe(digest);
+    http::Response response = blob_headers(digest);
     response.status = 304;
     return response;
 }
@@ -67,7 +67,7 @@ http::Response head(const Exchange& exchange, const Digest& digest) {
     if (!object && object.error().code == ErrorCode::not_found) return unknown_blob(exchange, digest);
     if (!object) return error_response(object.error());
     if (has_it(exchange, digest)) return not_modified(digest);
-    http::Response response = describe(digest);
+    http::Response response = blob_headers(digest);
     response.content_length = object->size;
     return response;
 }
@@ -86,7 +86,7 @@ http::Response get(const Exchange& exchange, const Digest& digest) {
         response.set("Content-Range", dtr::oci::unsatisfied_content_range(size));
         return response;
     }
-    http::Response response = describe(digest);
+    http::Response response = blob_headers(digest);
     std::uint64_t offset = 0;
     std::uint64_t length = size;
     if (wanted.kind == dtr::oci::RangeKind::partial) {
@@ -100,7 +100,7 @@ http::Response get(const Exchange& exchange, const Digest& digest) {
     return response;
 }
 
-http::Response remove(const Exchange& exchange, const Digest& digest) {
+http::Response remove_blob(const Exchange& exchange, const Digest& digest) {
     if (auto open = exchange.services.registry.admit_change(); !open) return error_response(open.error());
     const auto removed =
         exchange.services.registry.content().unlink_blob(exchange.route.repository, digest, exchange.actor());
@@ -126,7 +126,7 @@ http::Reply read_blob(const Exchange& exchange) {
 http::Reply remove_blob(const Exchange& exchange) {
     const auto digest = Digest::parse(exchange.route.reference);
     if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
-    return remove(exchange, *digest);
+    return remove_blob(exchange, *digest);
 }
 
 }  // namespace dtr::api::oci

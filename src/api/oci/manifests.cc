@@ -24,7 +24,8 @@ http::Response unknown_manifest(const Exchange& exchange) {
 }
 
 // `bytes` null: of a HEAD.
-http::Response answer(const Exchange& exchange, const meta::Manifest& row, const registry::ManifestBytes& bytes) {
+http::Response answer_manifest(const Exchange& exchange, const meta::Manifest& row,
+                               const registry::ManifestBytes& bytes) {
     http::Response response;
     const std::string digest = row.digest.to_string();
     response.set("Content-Type", row.media_type);
@@ -62,14 +63,14 @@ http::Response read(const Exchange& exchange) {
 
     if (exchange.existing == nullptr) return unknown_manifest(exchange);  // made a moment ago
     registry.manifests().remember(reference, exchange.revision, {*exchange.existing, *row});
-    if (exchange.is("HEAD")) return answer(exchange, *row, nullptr);
+    if (exchange.is("HEAD")) return answer_manifest(exchange, *row, nullptr);
     const auto bytes = registry.manifests().bytes_of(*row);
     if (!bytes)
         return error_response(
             bytes.error().code == ErrorCode::not_found
                 ? Error{ErrorCode::corrupt, bytes.error().message, "push the image again, or restore it from a backup"}
                 : bytes.error());
-    return answer(exchange, *row, *bytes);
+    return answer_manifest(exchange, *row, *bytes);
 }
 
 http::Response push_error(const Error& error, bool digest_named) {
@@ -101,7 +102,7 @@ http::Response push(Services& services, const registry::ManifestPush& put, std::
     return response;
 }
 
-http::Response too_large() {
+http::Response manifest_too_large() {
     return error_response(413, "SIZE_INVALID", "the manifest is larger than 4 MiB",
                           "manifests are limited to 4194304 bytes");
 }
@@ -125,15 +126,16 @@ http::Reply write(const Exchange& exchange) {
     for (const std::string& tag : put.tags)
         if (auto good = dtr::oci::check_tag(tag); !good)
             return error_response(400, "TAG_INVALID", good.error().message, good.error().hint);
-    if (exchange.request.content_length.value_or(0) > dtr::oci::kManifestBytesMax) return too_large();
+    if (exchange.request.content_length.value_or(0) > dtr::oci::kManifestBytesMax) return manifest_too_large();
     if (!exchange.request.has_body) return push(exchange.services, put, {});
     Services& services = exchange.services;
     return http::collect_body(
         dtr::oci::kManifestBytesMax,
-        [&services, put = std::move(put)](const std::string& body) { return push(services, put, body); }, too_large);
+        [&services, put = std::move(put)](const std::string& body) { return push(services, put, body); },
+        manifest_too_large);
 }
 
-http::Response remove(const Exchange& exchange) {
+http::Response remove_manifest(const Exchange& exchange) {
     const std::string& reference = exchange.route.reference;
     if (auto open = exchange.services.registry.admit_change(); !open) return error_response(open.error());
     meta::ContentStore& content = exchange.services.registry.content();
@@ -168,7 +170,7 @@ std::optional<http::Response> recall_manifest(Services& services, const http::Re
     const bool head = exchange.is("HEAD");
     const registry::ManifestBytes bytes = head ? nullptr : manifests.recall_bytes(found->row.digest);
     if (!head && bytes == nullptr) return std::nullopt;
-    return answer(exchange, found->row, bytes);
+    return answer_manifest(exchange, found->row, bytes);
 }
 
 http::Reply read_manifest(const Exchange& exchange) {
@@ -180,7 +182,7 @@ http::Reply write_manifest(const Exchange& exchange) {
 }
 
 http::Reply remove_manifest(const Exchange& exchange) {
-    return remove(exchange);
+    return remove_manifest(exchange);
 }
 
 }  // namespace dtr::api::oci

@@ -4,7 +4,7 @@ namespace dtr::api::oci {
 namespace {
 
 // Splits "<name><marker><rest>" at the last marker; rest may hold no further slash.
-bool split(std::string_view path, std::string_view marker, std::string_view& name, std::string_view& rest) {
+bool split_path(std::string_view path, std::string_view marker, std::string_view& name, std::string_view& rest) {
     const std::size_t at = path.rfind(marker);
     if (at == std::string_view::npos || at == 0) return false;
     name = path.substr(0, at);
@@ -26,12 +26,12 @@ std::optional<Target> parse_route(std::string_view path) {
     std::string_view name;
     std::string_view rest;
     if (path.ends_with("/blobs/uploads")) return make(Resource::uploads, path.substr(0, path.size() - 14));
-    if (split(path, "/blobs/uploads/", name, rest))
+    if (split_path(path, "/blobs/uploads/", name, rest))
         return rest.empty() ? make(Resource::uploads, name) : make(Resource::upload, name, rest);
     if (path.ends_with("/tags/list")) return make(Resource::tags, path.substr(0, path.size() - 10));
-    if (split(path, "/manifests/", name, rest) && !rest.empty()) return make(Resource::manifest, name, rest);
-    if (split(path, "/blobs/", name, rest) && !rest.empty()) return make(Resource::blob, name, rest);
-    if (split(path, "/referrers/", name, rest) && !rest.empty()) return make(Resource::referrers, name, rest);
+    if (split_path(path, "/manifests/", name, rest) && !rest.empty()) return make(Resource::manifest, name, rest);
+    if (split_path(path, "/blobs/", name, rest) && !rest.empty()) return make(Resource::blob, name, rest);
+    if (split_path(path, "/referrers/", name, rest) && !rest.empty()) return make(Resource::referrers, name, rest);
     return std::nullopt;
 }
 

@@ -104,7 +104,7 @@ class UploadSink final : public http::BodySink {
     std::optional<Error> failure_;
 };
 
-http::Reply receive(const Exchange& exchange, std::unique_ptr<UploadSink> sink) {
+http::Reply receive_chunk(const Exchange& exchange, std::unique_ptr<UploadSink> sink) {
     if (exchange.request.has_body) return std::unique_ptr<http::BodySink>(std::move(sink));
     return sink->finish();
 }
@@ -157,7 +157,7 @@ http::Reply push_single(const Exchange& exchange, const Digest& digest) {
     if (!session) return upload_error(session.error());
     auto sink = sink_for(exchange, std::move(*session));
     sink->close_with(digest);
-    return receive(exchange, std::move(sink));
+    return receive_chunk(exchange, std::move(sink));
 }
 
 // ---- PATCH, PUT ----
@@ -185,7 +185,7 @@ http::Reply proceed(const Exchange& exchange, std::optional<Digest> closing) {
     auto sink = sink_for(exchange, std::move(*session));
     if (closing) sink->close_with(std::move(*closing));
     if (auto refused = check_chunk(exchange, held, *sink)) return std::move(*refused);
-    return receive(exchange, std::move(sink));
+    return receive_chunk(exchange, std::move(sink));
 }
 
 http::Reply close(const Exchange& exchange) {
