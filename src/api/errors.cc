@@ -43,6 +43,8 @@ http::Response error_response(const Error& error, std::string_view not_found_cod
         case ErrorCode::already_exists:
         case ErrorCode::conflict:
             return answer(409, "CONFLICT");
+        case ErrorCode::precondition_failed:
+            return answer(412, "PRECONDITION_FAILED");
         case ErrorCode::invalid:
             return answer(400, invalid_code);
         case ErrorCode::denied:
@@ -60,6 +62,7 @@ http::Response error_response(const Error& error, std::string_view not_found_cod
             response.set("Retry-After", retry_after(error.hint));
             return response;
         }
+        case ErrorCode::stale:
         case ErrorCode::unavailable:
         case ErrorCode::cancelled: {
             http::Response response = answer(503, "UNAVAILABLE");

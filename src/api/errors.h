@@ -12,7 +12,8 @@
 
 namespace dtr::api {
 
-// Codes of the specification, and UNKNOWN, UNAVAILABLE, NO_SPACE, NOT_AUTHENTICATED, NOT_AUTHORIZED, INVALID for the rest.
+// Codes of the specification, and UNKNOWN, UNAVAILABLE, NO_SPACE, PRECONDITION_FAILED, NOT_AUTHENTICATED, NOT_AUTHORIZED,
+// INVALID for the rest.
 http::Response error_response(int status, std::string_view code, std::string_view message,
                               std::string_view detail = {});
 

@@ -19,6 +19,10 @@ const char* to_string(ErrorCode code) {
             return "unauthenticated";
         case ErrorCode::conflict:
             return "conflict";
+        case ErrorCode::stale:
+            return "stale";
+        case ErrorCode::precondition_failed:
+            return "precondition_failed";
         case ErrorCode::unavailable:
             return "unavailable";
         case ErrorCode::exhausted:

@@ -13,22 +13,24 @@
 namespace dtr {
 
 enum class ErrorCode {
-    not_found,        // the thing named is not there
-    already_exists,   // and must not be
-    invalid,          // the request or the bytes break a rule the sender can read
-    denied,           // known caller, not allowed
-    unauthenticated,  // unknown caller
-    conflict,         // lost a race or breaks a reference; the caller may look again
-    unavailable,      // try again later: the only retryable code
-    exhausted,        // over one of our bounds
-    no_space,         // the disk is full or its reserve is reached
-    corrupt,          // bytes do not match what vouches for them
-    untrusted,        // wrong or missing key, passphrase, signer
-    unsupported,      // a version or feature this program does not know
-    refused,          // would be unsafe; an explicit flag may allow it
-    lost,             // a fence or a consistent view was lost on the way
-    cancelled,        // stopped from outside; may be resumed
-    internal          // our bug
+    not_found,            // the thing named is not there
+    already_exists,       // and must not be
+    invalid,              // the request or the bytes break a rule the sender can read
+    denied,               // known caller, not allowed
+    unauthenticated,      // unknown caller
+    conflict,             // lost a race or breaks a reference; the caller may look again
+    stale,                // what it was decided by has changed; nothing was done, decide again
+    precondition_failed,  // what is there is not what the sender said they saw
+    unavailable,          // try again later: the only retryable code
+    exhausted,            // over one of our bounds
+    no_space,             // the disk is full or its reserve is reached
+    corrupt,              // bytes do not match what vouches for them
+    untrusted,            // wrong or missing key, passphrase, signer
+    unsupported,          // a version or feature this program does not know
+    refused,              // would be unsafe; an explicit flag may allow it
+    lost,                 // a fence or a consistent view was lost on the way
+    cancelled,            // stopped from outside; may be resumed
+    internal              // our bug
 };
 
 const char* to_string(ErrorCode code);

@@ -39,6 +39,8 @@ inline int exit_code(const Error& error) {
         case ErrorCode::no_space:
             return kNoSpace;
         case ErrorCode::conflict:
+        case ErrorCode::stale:
+        case ErrorCode::precondition_failed:
         case ErrorCode::lost:
             return kLost;
         case ErrorCode::already_exists:

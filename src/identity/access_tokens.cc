@@ -55,7 +55,7 @@ Result<NewAccessToken> AccessTokens::create(std::string_view account, std::strin
                     "revoke those that are not used any more");
     NewAccessToken made{{random_uuid(random_), owner.id, std::string(label), 0, std::string(scope)},
                         random_token(random_)};
-    made.row.made_by = actor;
+    made.row.made_by = actor.name;
     made.row.user_agent = user_agent.substr(0, 256);
     DTR_TRY(store_.create(made.row, access_token_hash(made.token), actor));
     version_.invalidate();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "meta/actor.h"
 #include "meta/types.h"
 
 namespace dtr::meta {
@@ -26,15 +27,15 @@ class AccessTokenStore {
   public:
     virtual ~AccessTokenStore() = default;
     // `hash` is what find() is asked for. not_found: no such account.
-    virtual Status create(const AccessToken& token, std::string_view hash, std::string_view actor) = 0;
+    virtual Status create(const AccessToken& token, std::string_view hash, Actor actor) = 0;
     virtual Result<AccessToken> find(std::string_view hash) = 0;  // not_found
     // Of one account, by id.
     virtual Result<std::vector<AccessToken>> list(std::string_view account_id) = 0;
     // Its label, and whether it is active. not_found.
-    virtual Status update(const AccessToken& token, std::string_view actor) = 0;
+    virtual Status update(const AccessToken& token, Actor actor) = 0;
     // Neither logged nor synced: may be lost. An unknown one is good.
     virtual Status note_use(std::string_view id, Micros at) = 0;
-    virtual Status remove(std::string_view account_id, std::string_view id, std::string_view actor) = 0;  // not_found
+    virtual Status remove(std::string_view account_id, std::string_view id, Actor actor) = 0;  // not_found
 };
 
 }  // namespace dtr::meta

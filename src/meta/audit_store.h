@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
+#include "meta/actor.h"
 #include "meta/types.h"
 
 namespace dtr::meta {
@@ -24,7 +26,8 @@ struct EscrowedKey {
 class AuditStore {
   public:
     virtual ~AuditStore() = default;
-    virtual Status add(const AuditEvent& event) = 0;
+    // On its own, for acts that change nothing here. stale: the accounts are not at that version (see Actor).
+    virtual Status add(const AuditEvent& event, std::optional<std::int64_t> account_version = std::nullopt) = 0;
     // With a sequence below `before` (0: the newest), newest first.
     virtual Result<std::vector<AuditEvent>> list(std::int64_t before, std::size_t limit) = 0;
 };
@@ -33,8 +36,8 @@ class AuditStore {
 class EscrowStore {
   public:
     virtual ~EscrowStore() = default;
-    virtual Status put(const EscrowedKey& key, std::string_view actor) = 0;  // over one of the same recipient
-    virtual Result<EscrowedKey> find(std::string_view recipient) = 0;        // not_found
+    virtual Status put(const EscrowedKey& key, Actor actor) = 0;       // over one of the same recipient
+    virtual Result<EscrowedKey> find(std::string_view recipient) = 0;  // not_found
 };
 
 }  // namespace dtr::meta

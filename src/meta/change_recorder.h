@@ -17,7 +17,7 @@ namespace dtr::meta {
 class ChangeRecorder {
   public:
     ChangeRecorder(sql::Transaction& transaction, Clock& clock, Actor actor)
-        : transaction_(transaction), now_(clock.now()), actor_(actor) {}
+        : transaction_(transaction), now_(clock.now()), actor_(actor.name) {}
 
     [[nodiscard]] sql::Transaction& transaction() { return transaction_; }
     [[nodiscard]] Micros now() const { return now_; }  // of every change of this transaction
@@ -34,7 +34,7 @@ class ChangeRecorder {
 
     sql::Transaction& transaction_;
     Micros now_;
-    Actor actor_;
+    std::string_view actor_;
     std::string json_;  // reused
 };
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "meta/actor.h"
 #include "meta/types.h"
 
 namespace dtr::meta {
@@ -29,11 +30,11 @@ class ExternalAccountStore {
     virtual Result<ExternalAccount> find(std::string_view account_id) = 0;  // not_found: none, or it is ours
     // Makes those whose id is new; of the others, changes full name, is_admin, is_active and external id. All or none.
     // already_exists: a name or external id is another account's.
-    virtual Status put(std::span<const ExternalAccount> accounts, std::string_view actor) = 0;
+    virtual Status put(std::span<const ExternalAccount> accounts, Actor actor) = 0;
     // By account ids. Who joins becomes a member of the organisation if he is none. not_found: no such team or account;
     // who leaves need not be there.
     virtual Status change_team(std::string_view team_id, std::span<const std::string> join,
-                               std::span<const std::string> leave, std::string_view actor) = 0;
+                               std::span<const std::string> leave, Actor actor) = 0;
 };
 
 }  // namespace dtr::meta

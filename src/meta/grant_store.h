@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "meta/actor.h"
 #include "meta/types.h"
 
 namespace dtr::meta {
@@ -32,8 +33,8 @@ class GrantStore {
     virtual ~GrantStore() = default;
     // Level none takes the grant away. not_found: no such repository, account or team; invalid: the team is of another
     // organisation than the namespace.
-    virtual Status set_repository(std::string_view repository, const TeamGrant& grant, std::string_view actor) = 0;
-    virtual Status set_namespace(std::string_view namespace_name, const TeamGrant& grant, std::string_view actor) = 0;
+    virtual Status set_repository(std::string_view repository, const TeamGrant& grant, Actor actor) = 0;
+    virtual Status set_namespace(std::string_view namespace_name, const TeamGrant& grant, Actor actor) = 0;
     // By team id; 1,000 at most.
     virtual Result<std::vector<TeamGrant>> of_repository(std::string_view repository) = 0;
     virtual Result<std::vector<TeamGrant>> of_namespace(std::string_view namespace_name) = 0;

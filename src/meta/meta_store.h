@@ -3,7 +3,8 @@
 // that same transaction (law 4); uploads, leases, fences and pull counts are not changes.
 //
 // The interfaces are split by who needs them. All are thread-safe. Errors: not_found, already_exists, conflict (message
-// names what stands in the way), unavailable (retryable), no_space, corrupt, exhausted, internal.
+// names what stands in the way), unavailable (retryable), no_space, corrupt, exhausted, internal;
+// stale from whatever takes an Actor.
 #pragma once
 
 #include <functional>
@@ -17,8 +18,10 @@
 #include "base/result.h"
 #include "meta/access_token_store.h"
 #include "meta/account_mirror.h"
+#include "meta/actor.h"
 #include "meta/audit_store.h"
 #include "meta/collector_store.h"
+#include "meta/expected.h"
 #include "meta/external_account_store.h"
 #include "meta/grant_store.h"
 #include "meta/organization_store.h"
@@ -27,9 +30,6 @@
 #include "meta/types.h"
 
 namespace dtr::meta {
-
-// Who a change is recorded for.
-using Actor = std::string_view;
 
 class RepositoryStore {
   public:
@@ -60,6 +60,8 @@ struct ManifestPut {
     Manifest manifest;
     std::vector<Reference> references;
     std::vector<std::string> tags;
+    // Of the first tag; without tags, of the manifest itself.
+    Expected expected = {};
 };
 
 // What a put found missing or wrong; nothing was changed unless both are empty.
@@ -93,12 +95,18 @@ class ContentStore {
     // Keeps objects from collection until then; batched and not synced, may be lost.
     virtual Status renew_leases(std::span<const Digest> digests, Micros until) = 0;
 
+    // precondition_failed: not as expected.
     virtual Result<ManifestPutOutcome> put_manifest(const ManifestPut& put, Actor actor) = 0;
     virtual Result<Manifest> find_manifest(std::string_view repository, const Digest& digest) = 0;
     virtual Result<Manifest> find_tagged(std::string_view repository, std::string_view tag) = 0;
     // With the tags that name it. conflict, naming the index, if an index of that repository needs it.
     virtual Status remove_manifest(std::string_view repository, const Digest& digest, Actor actor) = 0;
-    virtual Status remove_tag(std::string_view repository, std::string_view tag, Actor actor) = 0;
+    // not_found before precondition_failed.
+    virtual Status remove_tag(std::string_view repository, std::string_view tag, const Expected& expected,
+                              Actor actor) = 0;
+    Status remove_tag(std::string_view repository, std::string_view tag, Actor actor) {
+        return remove_tag(repository, tag, {}, actor);
+    }
     // Tags after `after` in byte order, at most `limit`; not_found if there is no such repository.
     virtual Result<std::vector<Tag>> list_tags(std::string_view repository, std::string_view after,
                                                std::size_t limit) = 0;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "meta/actor.h"
 #include "meta/types.h"
 
 namespace dtr::meta {
@@ -33,10 +34,9 @@ class OrganizationStore {
   public:
     virtual ~OrganizationStore() = default;
     // Adds or changes. not_found: no such account; invalid: the one is no organisation or the other no user.
-    virtual Status set_member(const OrganizationMember& member, std::string_view actor) = 0;
+    virtual Status set_member(const OrganizationMember& member, Actor actor) = 0;
     // From its teams too. not_found.
-    virtual Status remove_member(std::string_view organization_id, std::string_view account_id,
-                                 std::string_view actor) = 0;
+    virtual Status remove_member(std::string_view organization_id, std::string_view account_id, Actor actor) = 0;
     virtual Result<OrganizationMember> find_member(std::string_view organization_id, std::string_view account_id) = 0;
     virtual Result<std::vector<OrganizationMember>> list_members(std::string_view organization_id,
                                                                  std::string_view after, std::size_t limit) = 0;
@@ -53,12 +53,12 @@ class TeamStore {
     // Those that a directory or a claim fills, of all organisations, by id.
     virtual Result<std::vector<Team>> list_synced(std::string_view after, std::size_t limit) = 0;
     // already_exists: another team of that organisation has the name; not_found: no such organisation.
-    virtual Status create(const Team& team, std::string_view actor) = 0;
-    virtual Status update(const Team& team, std::string_view actor) = 0;     // not_found, already_exists
-    virtual Status remove(std::string_view id, std::string_view actor) = 0;  // with its grants; not_found
+    virtual Status create(const Team& team, Actor actor) = 0;
+    virtual Status update(const Team& team, Actor actor) = 0;     // not_found, already_exists
+    virtual Status remove(std::string_view id, Actor actor) = 0;  // with its grants; not_found
     // Makes the account a member of the organisation if it is none. not_found, invalid: no user.
-    virtual Status set_member(const TeamMember& member, std::string_view actor) = 0;
-    virtual Status remove_member(std::string_view team_id, std::string_view account_id, std::string_view actor) = 0;
+    virtual Status set_member(const TeamMember& member, Actor actor) = 0;
+    virtual Status remove_member(std::string_view team_id, std::string_view account_id, Actor actor) = 0;
     virtual Result<std::vector<TeamMember>> list_members(std::string_view team_id, std::string_view after,
                                                          std::size_t limit) = 0;
 };

@@ -21,8 +21,6 @@ const Sql kListAccounts("list accounts",
                         " WHERE name > ?1 ORDER BY name LIMIT ?2");
 const Sql kTaken("look for an account of that name or id", "SELECT 1 FROM accounts WHERE name = ?1 OR id = ?2");
 const Sql kHash("read the password hash", "SELECT password_hash FROM account_secrets WHERE account_id = ?1");
-const Sql kVersion("read the version of the accounts",
-                   "SELECT CAST(value AS BIGINT) FROM state WHERE name = 'accounts_version'");
 const Sql kSomeTokens("find access tokens of the account",
                       "SELECT id FROM access_tokens WHERE account_id = ?1 LIMIT 500");
 
@@ -180,12 +178,7 @@ Status SqlAccountStore::set_password_hash(std::string_view account_id, std::stri
 }
 
 Result<std::int64_t> SqlAccountStore::version() {
-    return read<std::int64_t>(parts_.database, [&](sql::Connection& connection) -> Result<std::int64_t> {
-        DTR_ASSIGN(const auto found,
-                   first<std::int64_t>(connection.query(kVersion, {}),
-                                       [](const sql::Rows& rows) -> Result<std::int64_t> { return rows.integer(0); }));
-        return found.value_or(0);
-    });
+    return read<std::int64_t>(parts_.database, accounts_version);
 }
 
 }  // namespace dtr::meta

@@ -29,17 +29,20 @@ Result<AuditEvent> event_at(const sql::Rows& rows) {
 
 }  // namespace
 
-Status SqlAuditStore::add(const AuditEvent& event) {
-    return change(parts_, event.actor, [&](ChangeRecorder& recorder) -> Status {
-        DTR_ASSIGN(const auto newest, first<std::int64_t>(recorder.transaction().query(kNewest, {}), number_at));
-        const std::int64_t next = newest.value_or(0) + 1;
-        DTR_TRY(recorder.upsert(TableId::audit_events, {next, recorder.now(), event.actor, event.address, event.action,
-                                                        event.subject, event.detail}));
-        DTR_ASSIGN(const auto old,
-                   collect<std::int64_t>(recorder.transaction().query(kTooOld, {next - kAuditEventsMax}), number_at));
-        for (const std::int64_t sequence : old) DTR_TRY(recorder.erase(TableId::audit_events, {sequence}));
-        return {};
-    });
+Status append_audit(ChangeRecorder& recorder, const AuditEvent& event) {
+    DTR_ASSIGN(const auto newest, first<std::int64_t>(recorder.transaction().query(kNewest, {}), number_at));
+    const std::int64_t next = newest.value_or(0) + 1;
+    DTR_TRY(recorder.upsert(TableId::audit_events, {next, recorder.now(), event.actor, event.address, event.action,
+                                                    event.subject, event.detail}));
+    DTR_ASSIGN(const auto old,
+               collect<std::int64_t>(recorder.transaction().query(kTooOld, {next - kAuditEventsMax}), number_at));
+    for (const std::int64_t sequence : old) DTR_TRY(recorder.erase(TableId::audit_events, {sequence}));
+    return {};
+}
+
+Status SqlAuditStore::add(const AuditEvent& event, std::optional<std::int64_t> account_version) {
+    return change(parts_, {event.actor, account_version},
+                  [&](ChangeRecorder& recorder) { return append_audit(recorder, event); });
 }
 
 Result<std::vector<AuditEvent>> SqlAuditStore::list(std::int64_t before, std::size_t limit) {
@@ -49,7 +52,7 @@ Result<std::vector<AuditEvent>> SqlAuditStore::list(std::int64_t before, std::si
     });
 }
 
-Status SqlEscrowStore::put(const EscrowedKey& key, std::string_view actor) {
+Status SqlEscrowStore::put(const EscrowedKey& key, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) {
         return recorder.upsert(TableId::escrowed_keys, {key.recipient, key.cluster_id, key.sealed,
                                                         key.escrowed_at != 0 ? key.escrowed_at : recorder.now()});

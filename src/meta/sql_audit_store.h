@@ -9,7 +9,7 @@ namespace dtr::meta {
 class SqlAuditStore final : public AuditStore {
   public:
     explicit SqlAuditStore(StoreParts parts) : parts_(parts) {}
-    Status add(const AuditEvent& event) override;
+    Status add(const AuditEvent& event, std::optional<std::int64_t> account_version) override;
     Result<std::vector<AuditEvent>> list(std::int64_t before, std::size_t limit) override;
 
   private:
@@ -19,7 +19,7 @@ class SqlAuditStore final : public AuditStore {
 class SqlEscrowStore final : public EscrowStore {
   public:
     explicit SqlEscrowStore(StoreParts parts) : parts_(parts) {}
-    Status put(const EscrowedKey& key, std::string_view actor) override;
+    Status put(const EscrowedKey& key, Actor actor) override;
     Result<EscrowedKey> find(std::string_view recipient) override;
 
   private:

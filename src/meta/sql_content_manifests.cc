@@ -18,6 +18,7 @@ using sql::Sql;
 constexpr std::string_view kManifestColumns =
     "m.digest, m.media_type, m.artifact_type, m.annotations_json, m.subject, m.size, m.pushed_at, b.generation";
 
+const Sql kTag("look for the tag", "SELECT 1 FROM tags WHERE repository_id = ?1 AND name = ?2");
 const Sql kFixedTag("find the immutable tag",
                     "SELECT t.digest FROM repository_settings s JOIN tags t ON t.repository_id = s.repository_id"
                     " WHERE s.repository_id = ?1 AND s.immutable_tags = 1 AND t.name = ?2");
@@ -147,6 +148,27 @@ Status require_movable(sql::Transaction& transaction, RepositoryId repository, s
                 "push under another tag, or let an administrator of the repository lift immutableTags");
 }
 
+// What the tag, or without one the manifest, stands for to those who pull.
+Result<std::optional<Digest>> shown(sql::Connection& connection, std::string_view repository, std::string_view tag,
+                                    std::string_view digest) {
+    DTR_ASSIGN(auto manifest, first<Manifest>(tag.empty() ? connection.query(kFindManifest, {repository, digest})
+                                                          : connection.query(kFindTagged, {repository, tag}),
+                                              manifest_at));
+    return manifest ? std::optional(std::move(manifest->digest)) : std::nullopt;
+}
+
+Status require_expected(sql::Connection& connection, std::string_view repository, std::string_view tag,
+                        std::string_view digest, const Expected& expected) {
+    if (!expected.match && !expected.none_match) return {};
+    DTR_ASSIGN(const auto current, shown(connection, repository, tag, digest));
+    if (expected.holds(current)) return {};
+    const std::string_view name = tag.empty() ? digest : tag;
+    return fail(ErrorCode::precondition_failed,
+                current ? fmt::format("{} of repository {} is {} now", name, repository, current->to_string())
+                        : fmt::format("repository {} has no {}", repository, name),
+                "look at what is there, and decide again");
+}
+
 Result<ManifestPutOutcome> put_in(ChangeRecorder& recorder, const ManifestPut& put) {
     sql::Transaction& transaction = recorder.transaction();
     ManifestPutOutcome outcome;
@@ -156,6 +178,8 @@ Result<ManifestPutOutcome> put_in(ChangeRecorder& recorder, const ManifestPut& p
 
     const Manifest& manifest = put.manifest;
     const std::string digest = manifest.digest.to_string();
+    const std::string_view named = put.tags.empty() ? std::string_view() : put.tags.front();
+    DTR_TRY(require_expected(transaction, put.repository, named, digest, put.expected));
     DTR_ASSIGN(const RepositoryId repository, ensure_repository(recorder, put.repository));
     DTR_ASSIGN(Object placed, place_object(recorder, {manifest.digest, manifest.generation, manifest.size}));
     outcome.generation_in_use = std::move(placed.generation);
@@ -211,12 +235,15 @@ Status SqlContentStore::remove_manifest(std::string_view repository, const Diges
     });
 }
 
-Status SqlContentStore::remove_tag(std::string_view repository, std::string_view tag, Actor actor) {
+Status SqlContentStore::remove_tag(std::string_view repository, std::string_view tag, const Expected& expected,
+                                   Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const RepositoryId id, require_repository_id(recorder.transaction(), repository));
+        DTR_ASSIGN(const bool there, any(recorder.transaction().query(kTag, {id, tag})));
+        if (!there) return fail(ErrorCode::not_found, fmt::format("repository {} has no tag {}", repository, tag));
+        DTR_TRY(require_expected(recorder.transaction(), repository, tag, {}, expected));
         DTR_TRY(require_movable(recorder.transaction(), id, tag, ""));
-        DTR_ASSIGN(const bool erased, recorder.erase(TableId::tags, {id, tag}));
-        if (!erased) return fail(ErrorCode::not_found, fmt::format("repository {} has no tag {}", repository, tag));
+        DTR_TRY(recorder.erase(TableId::tags, {id, tag}));
         return {};
     });
 }

@@ -25,7 +25,9 @@ class SqlContentStore final : public ContentStore {
     Result<Manifest> find_manifest(std::string_view repository, const Digest& digest) override;
     Result<Manifest> find_tagged(std::string_view repository, std::string_view tag) override;
     Status remove_manifest(std::string_view repository, const Digest& digest, Actor actor) override;
-    Status remove_tag(std::string_view repository, std::string_view tag, Actor actor) override;
+    using ContentStore::remove_tag;
+    Status remove_tag(std::string_view repository, std::string_view tag, const Expected& expected,
+                      Actor actor) override;
     Result<std::vector<Tag>> list_tags(std::string_view repository, std::string_view after, std::size_t limit) override;
     Result<std::vector<Manifest>> list_referrers(std::string_view repository, const Digest& subject,
                                                  std::string_view artifact_type, std::string_view after,

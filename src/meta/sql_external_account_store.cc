@@ -90,7 +90,7 @@ Result<ExternalAccount> SqlExternalAccountStore::find(std::string_view account_i
     });
 }
 
-Status SqlExternalAccountStore::put(std::span<const ExternalAccount> accounts, std::string_view actor) {
+Status SqlExternalAccountStore::put(std::span<const ExternalAccount> accounts, Actor actor) {
     if (accounts.empty()) return {};
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         for (const ExternalAccount& one : accounts) DTR_TRY(put_one(recorder, one));
@@ -99,7 +99,7 @@ Status SqlExternalAccountStore::put(std::span<const ExternalAccount> accounts, s
 }
 
 Status SqlExternalAccountStore::change_team(std::string_view team_id, std::span<const std::string> join,
-                                            std::span<const std::string> leave, std::string_view actor) {
+                                            std::span<const std::string> leave, Actor actor) {
     if (join.empty() && leave.empty()) return {};
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         sql::Connection& connection = recorder.transaction();

@@ -236,7 +236,7 @@ Status erase_repository_grants(ChangeRecorder& recorder, RepositoryId repository
     return any_grant ? count_accounts_up(recorder) : Status();
 }
 
-Status SqlOrganizationStore::set_member(const OrganizationMember& member, std::string_view actor) {
+Status SqlOrganizationStore::set_member(const OrganizationMember& member, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_TRY(require_kind(recorder.transaction(), member.organization_id, AccountKind::organization));
         DTR_TRY(require_kind(recorder.transaction(), member.account_id, AccountKind::user));
@@ -245,8 +245,7 @@ Status SqlOrganizationStore::set_member(const OrganizationMember& member, std::s
     });
 }
 
-Status SqlOrganizationStore::remove_member(std::string_view organization_id, std::string_view account_id,
-                                           std::string_view actor) {
+Status SqlOrganizationStore::remove_member(std::string_view organization_id, std::string_view account_id, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_TRY(erase_from_teams(recorder, organization_id, account_id));
         DTR_ASSIGN(const bool was, recorder.erase(TableId::organization_members, {organization_id, account_id}));
@@ -319,21 +318,21 @@ Result<std::vector<Team>> SqlTeamStore::list_synced(std::string_view after, std:
     });
 }
 
-Status SqlTeamStore::create(const Team& team, std::string_view actor) {
+Status SqlTeamStore::create(const Team& team, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_TRY(require_kind(recorder.transaction(), team.organization_id, AccountKind::organization));
         return put_team(recorder, team);
     });
 }
 
-Status SqlTeamStore::update(const Team& team, std::string_view actor) {
+Status SqlTeamStore::update(const Team& team, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_TRY(require_team(recorder.transaction(), team.id));
         return put_team(recorder, team);
     });
 }
 
-Status SqlTeamStore::remove(std::string_view id, std::string_view actor) {
+Status SqlTeamStore::remove(std::string_view id, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_TRY(require_team(recorder.transaction(), id));
         DTR_TRY(erase_team(recorder, id));
@@ -341,7 +340,7 @@ Status SqlTeamStore::remove(std::string_view id, std::string_view actor) {
     });
 }
 
-Status SqlTeamStore::set_member(const TeamMember& member, std::string_view actor) {
+Status SqlTeamStore::set_member(const TeamMember& member, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const Team team, require_team(recorder.transaction(), member.team_id));
         DTR_TRY(require_kind(recorder.transaction(), member.account_id, AccountKind::user));
@@ -354,7 +353,7 @@ Status SqlTeamStore::set_member(const TeamMember& member, std::string_view actor
     });
 }
 
-Status SqlTeamStore::remove_member(std::string_view team_id, std::string_view account_id, std::string_view actor) {
+Status SqlTeamStore::remove_member(std::string_view team_id, std::string_view account_id, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const bool was, recorder.erase(TableId::team_members, {team_id, account_id}));
         if (!was) return fail(ErrorCode::not_found, "there is no such member of the team");
@@ -369,7 +368,7 @@ Result<std::vector<TeamMember>> SqlTeamStore::list_members(std::string_view team
     });
 }
 
-Status SqlGrantStore::set_repository(std::string_view repository, const TeamGrant& grant, std::string_view actor) {
+Status SqlGrantStore::set_repository(std::string_view repository, const TeamGrant& grant, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const RepositoryId id, require_repository_id(recorder.transaction(), repository));
         DTR_ASSIGN(const Namespace owner, require_namespace(recorder.transaction(), namespace_of(repository)));
@@ -384,7 +383,7 @@ Status SqlGrantStore::set_repository(std::string_view repository, const TeamGran
     });
 }
 
-Status SqlGrantStore::set_namespace(std::string_view namespace_name, const TeamGrant& grant, std::string_view actor) {
+Status SqlGrantStore::set_namespace(std::string_view namespace_name, const TeamGrant& grant, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const Namespace owner, require_namespace(recorder.transaction(), namespace_name));
         DTR_TRY(require_own_team(recorder.transaction(), owner, namespace_name, grant));

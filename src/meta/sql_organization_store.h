@@ -10,9 +10,8 @@ namespace dtr::meta {
 class SqlOrganizationStore final : public OrganizationStore {
   public:
     explicit SqlOrganizationStore(StoreParts parts) : parts_(parts) {}
-    Status set_member(const OrganizationMember& member, std::string_view actor) override;
-    Status remove_member(std::string_view organization_id, std::string_view account_id,
-                         std::string_view actor) override;
+    Status set_member(const OrganizationMember& member, Actor actor) override;
+    Status remove_member(std::string_view organization_id, std::string_view account_id, Actor actor) override;
     Result<OrganizationMember> find_member(std::string_view organization_id, std::string_view account_id) override;
     Result<std::vector<OrganizationMember>> list_members(std::string_view organization_id, std::string_view after,
                                                          std::size_t limit) override;
@@ -30,11 +29,11 @@ class SqlTeamStore final : public TeamStore {
     Result<std::vector<Team>> list_synced(std::string_view after, std::size_t limit) override;
     Result<std::vector<Team>> list(std::string_view organization_id, std::string_view after,
                                    std::size_t limit) override;
-    Status create(const Team& team, std::string_view actor) override;
-    Status update(const Team& team, std::string_view actor) override;
-    Status remove(std::string_view id, std::string_view actor) override;
-    Status set_member(const TeamMember& member, std::string_view actor) override;
-    Status remove_member(std::string_view team_id, std::string_view account_id, std::string_view actor) override;
+    Status create(const Team& team, Actor actor) override;
+    Status update(const Team& team, Actor actor) override;
+    Status remove(std::string_view id, Actor actor) override;
+    Status set_member(const TeamMember& member, Actor actor) override;
+    Status remove_member(std::string_view team_id, std::string_view account_id, Actor actor) override;
     Result<std::vector<TeamMember>> list_members(std::string_view team_id, std::string_view after,
                                                  std::size_t limit) override;
 
@@ -45,8 +44,8 @@ class SqlTeamStore final : public TeamStore {
 class SqlGrantStore final : public GrantStore {
   public:
     explicit SqlGrantStore(StoreParts parts) : parts_(parts) {}
-    Status set_repository(std::string_view repository, const TeamGrant& grant, std::string_view actor) override;
-    Status set_namespace(std::string_view namespace_name, const TeamGrant& grant, std::string_view actor) override;
+    Status set_repository(std::string_view repository, const TeamGrant& grant, Actor actor) override;
+    Status set_namespace(std::string_view namespace_name, const TeamGrant& grant, Actor actor) override;
     Result<std::vector<TeamGrant>> of_repository(std::string_view repository) override;
     Result<std::vector<TeamGrant>> of_namespace(std::string_view namespace_name) override;
     Result<Grants> of_team(std::string_view team_id) override;

@@ -11,6 +11,7 @@ namespace {
 
 using sql::Sql;
 
+constexpr std::string_view kAccountsVersion = "accounts_version";
 constexpr const char* kRestoreHint = "stop the server and bring the metadata back with `dtr restore`";
 
 const Sql kRepositoryId("find the repository", "SELECT id FROM repositories WHERE name = ?1");
@@ -117,6 +118,17 @@ Status erase_references(ChangeRecorder& recorder, RepositoryId repository, std::
         for (const std::int64_t position : positions)
             DTR_TRY(recorder.erase(TableId::manifest_references, {repository, digest, position}));
     }
+}
+
+Status require_current(sql::Connection& connection, const Actor& actor) {
+    if (!actor.account_version) return {};
+    DTR_ASSIGN(const std::int64_t now, accounts_version(connection));
+    if (now == *actor.account_version) return {};
+    return fail(ErrorCode::stale, "accounts or grants changed while this request was on its way", "try again");
+}
+
+Result<std::int64_t> accounts_version(sql::Connection& connection) {
+    return read_state_number(connection, kAccountsVersion);
 }
 
 Status count_accounts_up(ChangeRecorder& recorder) {

@@ -32,16 +32,22 @@ Result<T> read(sql::Database& database, Work&& work) {
     return std::move(*value);
 }
 
-// A recorded, synced change; `work` takes a ChangeRecorder&.
+// What `actor` was allowed by still holds: stale otherwise. Nobody else moves the version before the transaction ends.
+Status require_current(sql::Connection& connection, const Actor& actor);
+Status append_audit(ChangeRecorder& recorder, const AuditEvent& event);
+
+// A recorded, synced change; `work` takes a ChangeRecorder&. With the actor's audit event, if they have one.
 template <class Work>
-Status change(const StoreParts& parts, Actor actor, Work&& work) {
+Status change(const StoreParts& parts, const Actor& actor, Work&& work) {
     return parts.database.write(sql::Durability::synced, [&](sql::Transaction& transaction) -> Status {
+        DTR_TRY(require_current(transaction, actor));
         ChangeRecorder recorder(transaction, parts.clock, actor);
-        return work(recorder);
+        DTR_TRY(work(recorder));
+        return actor.audit == nullptr ? Status() : append_audit(recorder, *actor.audit);
     });
 }
 template <class T, class Work>
-Result<T> change_to(const StoreParts& parts, Actor actor, Work&& work) {
+Result<T> change_to(const StoreParts& parts, const Actor& actor, Work&& work) {
     std::optional<T> value;
     DTR_TRY(change(parts, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(value, work(recorder));
@@ -89,6 +95,7 @@ Result<RepositoryId> ensure_repository(ChangeRecorder& recorder, std::string_vie
 
 // Something that referred to the digest is gone: the collector will look whether anything still does.
 Status watch(ChangeRecorder& recorder, std::string_view digest);
+Result<std::int64_t> accounts_version(sql::Connection& connection);
 // Caches of verified credentials are void.
 Status count_accounts_up(ChangeRecorder& recorder);
 // Deletes the manifest with its tags and references, which `recorder` logs. Checks nothing.

@@ -109,8 +109,7 @@ Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_vie
 
 // A manifest that is already stored (a tag moved, a re-push) needs no new bytes; if its object goes meanwhile, the
 // store says so and the bytes are written after all.
-Result<meta::ManifestPutOutcome> Manifests::store(meta::ManifestPut& put, std::string_view bytes,
-                                                  std::string_view actor) {
+Result<meta::ManifestPutOutcome> Manifests::store(meta::ManifestPut& put, std::string_view bytes, meta::Actor actor) {
     meta::ContentStore& content = context_.meta.content();
     if (content.find_object(put.manifest.digest)) {
         auto outcome = content.put_manifest(put, actor);

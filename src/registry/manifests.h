@@ -92,7 +92,7 @@ class Manifests {
     ManifestBytes recall_bytes(const Digest& digest) { return cache_.find(digest); }  // null; never blocks
 
   private:
-    Result<meta::ManifestPutOutcome> store(meta::ManifestPut& put, std::string_view bytes, std::string_view actor);
+    Result<meta::ManifestPutOutcome> store(meta::ManifestPut& put, std::string_view bytes, meta::Actor actor);
 
     Context& context_;
     ManifestCache cache_;

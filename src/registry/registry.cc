@@ -78,7 +78,7 @@ Result<Registry::OpenBlob> Registry::open_blob(std::string_view repository, cons
 }
 
 Result<meta::Object> Registry::mount(std::string_view repository, std::string_view source, const Digest& digest,
-                                     std::string_view actor) {
+                                     meta::Actor actor) {
     DTR_TRY(admit_bytes(context_));
     DTR_TRY(content().find_blob(source, digest));
     return content().link_existing(repository, digest, context_.clock.now() + context_.settings.lease, {}, actor);

@@ -40,7 +40,7 @@ class Registry {
     Result<meta::Object> promise_blob(std::string_view repository, const Digest& digest);
     // Links into `repository` what `source` links. not_found if it does not. refused in read-only mode.
     Result<meta::Object> mount(std::string_view repository, std::string_view source, const Digest& digest,
-                               std::string_view actor);
+                               meta::Actor actor);
 
     // For deletes and settings, which go to the stores directly: refused in read-only mode.
     Status admit_change() { return registry::admit_change(context_); }

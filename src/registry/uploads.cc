@@ -111,7 +111,7 @@ Status UploadSession::verify(const Digest& digest) {
     return {};
 }
 
-Result<meta::Object> UploadSession::finish(const Digest& digest, std::string_view actor) {
+Result<meta::Object> UploadSession::finish(const Digest& digest, meta::Actor actor) {
     Context& context = owner_.context_;
     if (!writer_) DTR_TRY(append({}));  // an empty blob, or a close that carries no bytes
     if (auto good = verify(digest); !good) {

@@ -40,7 +40,7 @@ class UploadSession {
     void rewind();                          // forgets what this request appended; more may follow
     // Ends it: the bytes become a blob of the repository, durable. invalid (digest mismatch): nothing changed, the
     // session stands where it was when this request began.
-    Result<meta::Object> finish(const Digest& digest, std::string_view actor);
+    Result<meta::Object> finish(const Digest& digest, meta::Actor actor);
     Status cancel();
 
   private:
