@@ -54,6 +54,8 @@ struct Services {
     cluster::Certificates* certificates = nullptr;     // null: /ca is ca_pem, and nothing can be changed
     identity::DirectoryService* directory = nullptr;   // null: people of a directory are unknown here
     std::function<std::string()> render_metrics = {};  // set by the application
+    // Paths of secrets that the operator was told to carry away, and that are still here. Unset: none.
+    std::function<std::vector<std::string>()> left_to_carry_away = {};
 
     // What clients shall trust, now: what /ca answers.
     [[nodiscard]] std::string shown_ca() const {

@@ -83,7 +83,9 @@ Status require_rewindable(config::DataDirectory& directory, const std::optional<
 Status require_empty(config::DataDirectory& directory) {
     DTR_ASSIGN(const bool empty, directory.empty());
     if (empty) return {};
-    return fail(ErrorCode::refused, fmt::format("{} is not empty, but holds no registry", directory.path()),
+    DTR_ASSIGN(const std::string what, directory.in_the_way());
+    return fail(ErrorCode::refused,
+                fmt::format("{} is not empty, but holds no registry: {} is in the way", directory.path(), what),
                 "restore into an empty directory, or remount the folders that are missing");
 }
 
@@ -292,6 +294,8 @@ class Restoration {
         open_live_config();
         DTR_TRY(make_own(reader->header()));
         DTR_TRY(flip());
+        report_.password_file = directory_.place_of("admin-password");
+        report_.recovery_key_file = directory_.place_of("recovery-key");
         return report_;
     }
 

@@ -61,6 +61,8 @@ struct RestoreReport {
     std::int64_t epoch = 0;
     std::string replica_id;
     std::string administrator = "admin";  // whom a new password was made for, if one was
+    std::string password_file;            // where that lies
+    std::string recovery_key_file;        // and the new recovery key, if one was made
     std::uint64_t rows = 0;
     std::uint64_t blobs = 0;
     std::uint64_t blob_bytes = 0;

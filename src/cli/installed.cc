@@ -7,8 +7,9 @@ namespace dtr::cli {
 void print_installed(const std::string& directory, const cluster::InstallReport& report) {
     const char* what = program_name() == "ucp" ? "new accounts and a new authority" : "a new registry";
     say(fmt::format("installed {} in {}", what, directory));
-    if (report.password_handed_out) say(fmt::format("administrator: admin, password in {}/admin-password", directory));
-    say(fmt::format("recovery key: {}/recovery-key - carry it away, it opens the secrets of every backup", directory));
+    if (!report.password_file.empty()) say(fmt::format("administrator: admin, password in {}", report.password_file));
+    say(fmt::format("recovery key: {} - carry it away, it opens the secrets of every backup",
+                    report.recovery_key_file));
     say("CA fingerprint: " + report.ca_fingerprint);
 }
 

@@ -6,10 +6,12 @@
 #include <charconv>
 
 #include "backup/seal_keys.h"
+#include "backup/settle.h"
 #include "identity/account_version.h"
 #include "identity/accounts.h"
 #include "identity/certificates.h"
 #include "identity/passwords.h"
+#include "sys/log.h"
 
 namespace dtr::cluster {
 namespace {
@@ -18,7 +20,7 @@ config::Change entry(const char* key, std::string value, bool secret = false) {
     return {key, Secret(std::move(value)), secret, std::nullopt};
 }
 
-// Beside a live state it waits under the staged generation until that is live.
+// It waits under the staged generation until that is live.
 Status hand_out(Environment& environment, const std::string& name, std::string_view contents) {
     DTR_ASSIGN(const auto staged, environment.directory.staging());
     return environment.directory.hand_out(name, contents, staged ? staged->generation : std::string());
@@ -80,7 +82,6 @@ Result<InstallReport> fill(Environment& environment, const InstallOptions& optio
     if (password.empty()) {
         password = Secret(random_password(environment.random));
         DTR_TRY(hand_out_password(environment, password));
-        report.password_handed_out = true;
     }
     DTR_TRY(accounts.create_user({kAdministrator, "Administrator", password, true}, "install"));
     return report;
@@ -157,8 +158,13 @@ Result<InstallReport> install(Environment& environment, const InstallOptions& op
                             environment.clock.now()};
     DTR_ASSIGN(InstallReport report, fill(environment, options, staging.generation, epoch));
     const std::string replica = options.replica_id.empty() ? random_hex(environment.random, 6) : options.replica_id;
+    const bool made_password = directory.has_handed_out("admin-password", staging.generation);
     DTR_TRY(directory.flip({1, replica, epoch.cluster_id, epoch.number, staging.generation, ""}));
-    DTR_TRY(directory.end_staging(false));
+    // Live. What is left to do is done by the next start if it cannot be done now.
+    if (auto finished = backup::finish_flip(directory, environment.openers); !finished)
+        log::warn("{}", finished.error().text());
+    if (made_password) report.password_file = directory.place_of("admin-password");
+    report.recovery_key_file = directory.place_of("recovery-key");
     return report;
 }
 

@@ -28,7 +28,7 @@ Result<Role> role_of(config::ConfigStore& config);
 Result<unsigned> https_port_of(config::ConfigStore& config);  // 0: none was named
 
 struct InstallOptions {
-    Secret admin_password;   // empty: made, and handed out as DIR/admin-password
+    Secret admin_password;   // empty: made, and handed out as admin-password
     std::string replica_id;  // empty: random
     std::string external_url;
     std::vector<std::string> server_names;  // for the certificate
@@ -42,7 +42,8 @@ struct InstallOptions {
 
 struct InstallReport {
     std::string ca_fingerprint;
-    bool password_handed_out = false;
+    std::string password_file;  // of the administrator; empty if none was made
+    std::string recovery_key_file;
 };
 
 struct Environment {

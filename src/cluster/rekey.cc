@@ -5,10 +5,9 @@
 namespace dtr::cluster {
 namespace {
 
-// As an installation hands it out: config/recovery-key, linked as DIR/recovery-key.
+// Where an installation hands it out.
 backup::KeyPlace handed_out(Environment& environment) {
-    backup::KeyPlace place =
-        backup::file_place(environment.disk, environment.directory.path() + "/config/recovery-key");
+    backup::KeyPlace place = backup::file_place(environment.disk, environment.directory.place_of("recovery-key"));
     place.write = [&environment](std::string_view contents) {
         return environment.directory.hand_out("recovery-key", contents);
     };

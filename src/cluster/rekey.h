@@ -8,7 +8,7 @@
 
 namespace dtr::cluster {
 
-// Writes the key to `output`, or hands it out as DIR/recovery-key if that is empty. Answers its public half.
+// Writes the key to `output`, or hands it out as an installation does if that is empty. Answers its public half.
 Result<archive::AgeRecipient> rekey(Environment& environment, const std::string& output);
 
 }  // namespace dtr::cluster

@@ -65,6 +65,7 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     config::DataDirectory& directory = environment.directory;
     std::string staged_restore;
     DTR_ASSIGN(config::Current current, find_current(environment, staged_restore));
+    if (auto replaced = directory.replace_links(); !replaced) log::warn("{}", replaced.error().text());
     const std::string generation = current.generation;
     const std::string missing = directory.missing_of(generation);
     if (!missing.empty())

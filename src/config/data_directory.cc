@@ -11,6 +11,8 @@
 #include <cerrno>
 
 #include "base/fault.h"
+#include "sys/log.h"
+#include "sys/mounts.h"
 
 namespace dtr::config {
 namespace {
@@ -29,9 +31,34 @@ bool is_generation(const std::string& name) {
            name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
 }
 
-bool is_link(const std::string& path) {
-    struct stat s {};
-    return ::lstat(path.c_str(), &s) == 0 && S_ISLNK(s.st_mode);
+bool is_link_to(const std::string& path, const std::string& target) {
+    std::array<char, 256> text{};
+    const ssize_t size = ::readlink(path.c_str(), text.data(), text.size());
+    return size >= 0 && std::string_view(text.data(), static_cast<std::size_t>(size)) == target;
+}
+
+bool same_mount(const std::string& one, const std::string& other) {
+    const Mounts mounts = Mounts::of_this_process();
+    return mounts.of(resolved(one)) == mounts.of(resolved(other));
+}
+
+// The first three, for a message.
+std::string some_of(std::vector<std::string> names) {
+    std::sort(names.begin(), names.end());
+    std::string text;
+    for (std::size_t i = 0; i < names.size() && i < 3; ++i) text.append(i == 0 ? "" : ", ").append(names[i]);
+    return names.size() > 3 ? text + fmt::format(" and {} more", names.size() - 3) : text;
+}
+
+// Files beside our four folders are somebody else's.
+Status refuse_strangers(Disk& disk, const std::string& path) {
+    DTR_ASSIGN(auto names, disk.list(path));
+    std::erase_if(names, [](const std::string& name) {
+        return name == "lost+found" || std::find(kFolders.begin(), kFolders.end(), name) != kFolders.end();
+    });
+    if (names.empty()) return {};
+    return fail(ErrorCode::refused, fmt::format("{} is not empty: it holds {}", path, some_of(std::move(names))),
+                "give an empty directory, or move what is in the way");
 }
 
 constexpr const char* kDamagedHint =
@@ -59,7 +86,10 @@ Result<json::object> read_document(Disk& disk, const std::string& path) {
 }  // namespace
 
 DataDirectory::DataDirectory(Disk& disk, std::string path, UniqueFd lock)
-    : disk_(disk), path_(std::move(path)), lock_(std::move(lock)) {}
+    : disk_(disk),
+      path_(std::move(path)),
+      place_(same_mount(path_, path_ + "/config") && ::access(path_.c_str(), W_OK) == 0 ? path_ : path_ + "/config"),
+      lock_(std::move(lock)) {}
 
 Result<std::unique_ptr<DataDirectory>> DataDirectory::open(Disk& disk, std::string path, bool create) {
     while (path.size() > 1 && path.back() == '/') path.pop_back();
@@ -67,6 +97,9 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::open(Disk& disk, std::stri
     if (!create && !exists(disk, path + "/config"))
         return fail(ErrorCode::not_found, fmt::format("{} is not a data directory", path),
                     "give the right --data-dir, or run dtr serve to install one");
+    const bool is_new = std::none_of(kFolders.begin(), kFolders.end(),
+                                     [&](const std::string& folder) { return exists(disk, path + '/' + folder); });
+    if (is_new && exists(disk, path)) DTR_TRY(refuse_strangers(disk, path));
     for (const char* folder : kFolders) DTR_TRY(make_directories(disk, path + '/' + folder));
     const std::string lock_path = path + "/config/lock";
     UniqueFd lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -74,7 +107,25 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::open(Disk& disk, std::stri
     if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
         return fail(ErrorCode::refused, fmt::format("another process is using {}", path),
                     "stop the replica that runs on it, or talk to it with --ucp-url");
+    if (::ftruncate(lock.get(), 0) != 0) return fail(system_error(errno, "cannot empty " + lock_path));
     return std::unique_ptr<DataDirectory>(new DataDirectory(disk, std::move(path), std::move(lock)));
+}
+
+Status DataDirectory::announce(const std::vector<std::string>& urls) {
+    std::string text;
+    for (const std::string& url : urls) text += url + '\n';
+    DTR_TRY(disk_.truncate(lock_.get(), 0));
+    return disk_.write_all(lock_.get(), text);
+}
+
+Result<std::vector<std::string>> DataDirectory::served_at(Disk& disk, const std::string& path) {
+    std::vector<std::string> urls;
+    const std::string lock_path = path + "/config/lock";
+    if (!exists(disk, lock_path)) return urls;
+    DTR_ASSIGN(const std::string text, read_file(disk, lock_path, 4096));
+    for (std::size_t at = 0, end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
+        urls.push_back(text.substr(at, end - at));
+    return urls;
 }
 
 Result<std::string> DataDirectory::missing_folders() {
@@ -86,6 +137,16 @@ Result<std::string> DataDirectory::missing_folders() {
         if (!filled) missing += fmt::format("{}{}/", missing.empty() ? "" : ", ", folder);
     }
     return missing;
+}
+
+Result<std::string> DataDirectory::in_the_way() {
+    std::vector<std::string> names;
+    for (const std::string folder : kFolders) {
+        DTR_ASSIGN(const auto inside, disk_.list(path_ + '/' + folder));
+        for (const std::string& name : inside)
+            if (!counts_as_nothing(name)) names.push_back(folder + '/' + name);
+    }
+    return some_of(std::move(names));
 }
 
 std::string DataDirectory::missing_of(const std::string& generation) {
@@ -104,7 +165,9 @@ std::string DataDirectory::missing_of(const std::string& generation) {
 
 Result<bool> DataDirectory::empty() {
     DTR_ASSIGN(const std::string missing, missing_folders());
-    return missing == "ca/, config/, metadata/, registry/";
+    if (missing != "ca/, config/, metadata/, registry/") return false;
+    DTR_TRY(refuse_strangers(disk_, path_));
+    return true;
 }
 
 Result<std::optional<Current>> DataDirectory::current() {
@@ -198,74 +261,106 @@ Status DataDirectory::remove_generation(const std::string& generation) {
 Status DataDirectory::remove_handed_out(const std::string& generation) {
     for (const std::string name : kHandedOut)
         for (const char* suffix : {"", ".part"})
-            if (const std::string file = handed_out(name, generation) + suffix; exists(disk_, file))
+            if (const std::string file = waiting(name, generation) + suffix; exists(disk_, file))
                 DTR_TRY(disk_.remove(file));
     return {};
 }
 
 Status DataDirectory::hand_out(const std::string& name, std::string_view contents, const std::string& generation) {
-    const std::string link_path = path_ + '/' + name;
-    if (!is_link(link_path) && exists(disk_, link_path))
-        return fail(ErrorCode::refused,
-                    fmt::format("{} is in the way: a file of that name is about to be made", link_path),
-                    "move it to a safe place, then try again");
-    if (!generation.empty()) {
-        DTR_ASSIGN(const auto live, current());
-        if (live && live->generation != generation) return write_file(disk_, handed_out(name, generation), contents);
-    }
-    DTR_TRY(write_file(disk_, handed_out(name, {}), contents));
-    return link(name);
+    return write_file(disk_, generation.empty() ? place_ + '/' + name : waiting(name, generation), contents);
 }
 
-Status DataDirectory::link(const std::string& name) {
-    const std::string path = path_ + '/' + name;
-    if (exists(disk_, path)) return {};
-    DTR_TRY(fault_point("disk.link"));
-    if (::symlink(("config/" + name).c_str(), path.c_str()) != 0)
-        return fail(system_error(errno, "cannot link " + path));
-    return disk_.sync_directory(path_);
+// Renamed only into a free place: what lies there may be somebody's only copy.
+Status DataDirectory::take_place(const std::string& name, const std::string& from) {
+    const std::string place = place_ + '/' + name;
+    if (exists(disk_, place)) {
+        log::warn("{} is in the way: the new one stays {}", place, from);
+        return {};
+    }
+    DTR_TRY(disk_.rename(from, place));
+    DTR_TRY(disk_.sync_directory(place_));
+    return disk_.sync_directory(path_ + "/config");
 }
 
 Status DataDirectory::take_over(const Staging& staging) {
     DTR_ASSIGN(const auto live, current());
     if (!live || live->generation != staging.generation) return {};
+    DTR_TRY(replace_links());
     for (const std::string name : kHandedOut) {
-        const std::string place = handed_out(name, {});
-        const std::string own = handed_out(name, live->generation);
+        const std::string place = place_ + '/' + name;
+        const std::string own = waiting(name, live->generation);
         const bool has_own = exists(disk_, own);
         const bool steps_aside =
             has_own || std::find(staging.set_aside.begin(), staging.set_aside.end(), name) != staging.set_aside.end();
-        if (steps_aside && exists(disk_, place) && !live->undo_generation.empty())
-            DTR_TRY(disk_.rename(place, handed_out(name, live->undo_generation)));
-        if (has_own) {
-            DTR_TRY(link(name));
-            DTR_TRY(disk_.rename(own, place));  // last: that it is gone means that all of this is done
+        if (steps_aside && exists(disk_, place) && !live->undo_generation.empty()) {
+            DTR_TRY(disk_.rename(place, waiting(name, live->undo_generation)));
             DTR_TRY(disk_.sync_directory(path_ + "/config"));
-        } else if (steps_aside && is_link(path_ + '/' + name)) {
-            DTR_TRY(disk_.sync_directory(path_ + "/config"));
-            DTR_TRY(disk_.remove(path_ + '/' + name));
+            DTR_TRY(disk_.sync_directory(place_));
         }
+        if (has_own) DTR_TRY(take_place(name, own));  // last: that it is gone means that all of this is done
     }
     return {};
 }
 
 Status DataDirectory::take_back() {
     DTR_ASSIGN(const auto live, current());
-    if (live) {
-        DTR_ASSIGN(const auto staged, staging());
-        if (staged && staged->generation != live->generation && staged->generation != live->undo_generation)
-            DTR_TRY(remove_handed_out(staged->generation));
-    } else {
-        for (const std::string name : kHandedOut)
-            if (const std::string linked = path_ + '/' + name; is_link(linked)) DTR_TRY(disk_.remove(linked));
-        DTR_TRY(remove_handed_out({}));
+    DTR_ASSIGN(const auto staged, staging());
+    if (staged && (!live || (staged->generation != live->generation && staged->generation != live->undo_generation)))
+        DTR_TRY(remove_handed_out(staged->generation));
+    if (!live) {
+        // Of an installation by a release that handed out before the flip.
+        for (const std::string name : kHandedOut) {
+            if (const std::string link = path_ + '/' + name; is_link_to(link, "config/" + name))
+                DTR_TRY(disk_.remove(link));
+            for (const char* suffix : {"", ".part"})
+                if (const std::string file = path_ + "/config/" + name + suffix; exists(disk_, file))
+                    DTR_TRY(disk_.remove(file));
+        }
     }
     const std::string unfinished_flip = path_ + "/config/CURRENT.part";
     return exists(disk_, unfinished_flip) ? disk_.remove(unfinished_flip) : Status{};
 }
 
+Status DataDirectory::replace_links() {
+    for (const std::string name : kHandedOut) {
+        const std::string link = path_ + '/' + name;
+        const std::string file = path_ + "/config/" + name;
+        const bool linked = is_link_to(link, "config/" + name);
+        if (place_ == path_ && exists(disk_, file) && (linked || !exists(disk_, link))) {
+            DTR_TRY(disk_.rename(file, link));
+        } else if (linked) {
+            DTR_TRY(disk_.remove(link));
+        } else {
+            continue;
+        }
+        DTR_TRY(disk_.sync_directory(path_));
+        DTR_TRY(disk_.sync_directory(path_ + "/config"));
+    }
+    return {};
+}
+
 bool DataDirectory::has_handed_out(const std::string& name, const std::string& generation) {
-    return exists(disk_, handed_out(name, generation));
+    return exists(disk_, waiting(name, generation));
+}
+
+std::string DataDirectory::place_of(const std::string& name) {
+    const std::string place = place_ + '/' + name;
+    const auto live = current();
+    if (!live || !*live || exists(disk_, place)) return place;
+    const std::string still_waiting = waiting(name, (*live)->generation);
+    return exists(disk_, still_waiting) ? still_waiting : place;
+}
+
+std::vector<std::string> DataDirectory::left_to_carry_away() {
+    std::vector<std::string> files;
+    const auto live = current();
+    for (const std::string name : kHandedOut) {
+        files.push_back(path_ + '/' + name);
+        files.push_back(path_ + "/config/" + name);
+        if (live && *live) files.push_back(waiting(name, (*live)->generation));
+    }
+    std::erase_if(files, [this](const std::string& file) { return !exists(disk_, file); });
+    return files;
 }
 
 std::string DataDirectory::new_generation(Random& random) {

@@ -6,6 +6,9 @@
 //   config/<gen>/ ca/<gen>/ metadata/<gen>/    generations; registry/ is shared by all of them
 //
 // Each of the four folders may be a mount of its own: nothing is renamed from one to another.
+//
+// What is for the operator to carry away (recovery-key, admin-password) lies in DIR itself, where DIR and config/ are one
+// mount; else in config/, as DIR may then be gone with its container. It is a file, never a link: moving it moves it.
 #pragma once
 
 #include <cstdint>
@@ -50,15 +53,25 @@ struct Staging {
 
 class DataDirectory {
   public:
-    // Takes the lock, making the directory if `create`. refused: another process holds it; not_found: no directory.
+    // Takes the lock and empties its file, making the directory if `create`. refused: another process holds it, or it would be made among files
+    // of somebody else's; not_found: no directory.
     static Result<std::unique_ptr<DataDirectory>> open(Disk& disk, std::string path, bool create);
     DataDirectory(const DataDirectory&) = delete;
     DataDirectory& operator=(const DataDirectory&) = delete;
 
-    // True if none of the four folders holds anything: the only state in which a replica installs itself.
+    // Notes the URLs under which the process that holds the lock serves, for others on this machine; gone with the next
+    // lock.
+    Status announce(const std::vector<std::string>& urls);
+    // What was announced in a directory last; empty: nothing. Somebody must be there for it to mean anything.
+    static Result<std::vector<std::string>> served_at(Disk& disk, const std::string& path);
+
+    // True if none of the four folders holds anything: the only state in which a replica installs itself. refused, naming
+    // them, if the folders are empty and files of somebody else's lie beside them.
     Result<bool> empty();
     // Folders that are missing or empty, for the message when some are and some are not.
     Result<std::string> missing_folders();
+    // What the four folders hold, for the message when they should hold nothing.
+    Result<std::string> in_the_way();
     // Folders in which a generation is missing or holds nothing: opening a store there would make an empty one.
     std::string missing_of(const std::string& generation);
 
@@ -85,27 +98,34 @@ class DataDirectory {
     }
     [[nodiscard]] std::string registry_path() const { return path_ + "/registry"; }
 
-    // Writes config/<name> (0600) for the operator and links it as <dir>/<name>. refused if that is a file of somebody's.
-    // For a staged `generation` beside a live one it is config/<name>.<generation> until take_over().
+    // Writes a secret (0600) for the operator. Of a staged `generation` it waits as config/<name>.<generation> until
+    // take_over(); without one it is in its place at once.
     Status hand_out(const std::string& name, std::string_view contents, const std::string& generation = {});
     [[nodiscard]] bool has_handed_out(const std::string& name, const std::string& generation);
+    // Where the operator finds it, or would.
+    [[nodiscard]] std::string place_of(const std::string& name);
+    // Secrets that were not carried away yet.
+    std::vector<std::string> left_to_carry_away();
     // After a flip: what the generation that is live now has handed out takes its place, and what the one before has
-    // steps aside as config/<name>.<undo generation>. May be repeated.
+    // steps aside as config/<name>.<undo generation>. May be repeated. Never over a file of somebody else's.
     Status take_over(const Staging& staging);
     // Removes what a staging that never went live has handed out, and its unfinished flip.
     Status take_back();
+    // Directories of older releases have the file in config/ and a link to it: the file takes the link's place.
+    Status replace_links();
     static std::string new_generation(Random& random);
 
   private:
     DataDirectory(Disk& disk, std::string path, UniqueFd lock);
-    [[nodiscard]] std::string handed_out(const std::string& name, const std::string& generation) const {
-        return path_ + "/config/" + name + (generation.empty() ? "" : "." + generation);
+    [[nodiscard]] std::string waiting(const std::string& name, const std::string& generation) const {
+        return path_ + "/config/" + name + '.' + generation;
     }
-    Status link(const std::string& name);
+    Status take_place(const std::string& name, const std::string& from);
     Status remove_handed_out(const std::string& generation);
 
     Disk& disk_;
     std::string path_;
+    std::string place_;  // DIR or DIR/config: of what is handed out
     UniqueFd lock_;
 };
 

@@ -2,10 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 
 #include <filesystem>
 
 #include "test/support/counting_faults.h"
+#include "test/support/faults.h"
 #include "test/support/must.h"
 #include "test/support/temp_dir.h"
 
@@ -52,6 +55,20 @@ TEST_F(DataDirectoryTest, TheLockIsNotAskedThroughALink) {
     EXPECT_FALSE(DataDirectory::open(real_disk(), path, true));
 }
 
+TEST_F(DataDirectoryTest, WhereItIsServedStandsInTheLock) {
+    const auto served = [this] { return must(DataDirectory::served_at(real_disk(), path)); };
+    EXPECT_THAT(served(), testing::IsEmpty());
+    auto directory = open();
+    EXPECT_THAT(served(), testing::IsEmpty());
+    must(directory->announce({"https://0.0.0.0:8443", "http://127.0.0.1:8080"}));
+    must(directory->announce({"https://[::]:443"}));
+    EXPECT_THAT(served(), testing::ElementsAre("https://[::]:443"));
+    EXPECT_TRUE(must(directory->empty()));
+    directory.reset();
+    directory = open();
+    EXPECT_THAT(served(), testing::IsEmpty());
+}
+
 TEST_F(DataDirectoryTest, EmptyMeansAllFour) {
     const auto directory = open();
     for (const char* folder : {"ca", "config", "metadata", "registry"}) {
@@ -63,6 +80,27 @@ TEST_F(DataDirectoryTest, EmptyMeansAllFour) {
         std::filesystem::remove(path + '/' + folder + "/x");
     }
     EXPECT_EQ(must(directory->missing_folders()), "ca/, config/, metadata/, registry/");
+}
+
+// A directory of somebody else's is none of ours: nothing is made in it.
+TEST_F(DataDirectoryTest, FilesOfSomebodyElseAreInTheWay) {
+    std::filesystem::create_directory(path);
+    std::filesystem::create_directory(path + "/lost+found");
+    for (const char* name : {"d", "b", "c", "a"}) put(name, "");
+    const auto refused = DataDirectory::open(real_disk(), path, true);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::refused);
+    EXPECT_THAT(refused.error().message, testing::HasSubstr("it holds a, b, c and 1 more"));
+    EXPECT_FALSE(exists(real_disk(), path + "/config"));
+    for (const char* name : {"d", "b", "c", "a"}) std::filesystem::remove(path + '/' + name);
+    const auto directory = open();
+    EXPECT_TRUE(must(directory->empty()));
+    put("recovery-key", "the only copy");  // beside folders that are empty, mounts that were forgotten perhaps
+    EXPECT_THAT(directory->empty().error().message, testing::HasSubstr("it holds recovery-key"));
+    put("metadata/x", "");
+    EXPECT_FALSE(must(directory->empty()));
+    put("registry/y", "");
+    EXPECT_EQ(must(directory->in_the_way()), "metadata/x, registry/y");
 }
 
 TEST_F(DataDirectoryTest, FlipsAndReadsBack) {
@@ -151,10 +189,9 @@ TEST_F(DataDirectoryTest, StagingIsRememberedAndForgotten) {
     must(make_directories(real_disk(), directory->metadata_path(staging.generation)));
     must(make_directories(real_disk(), directory->config_path(staging.generation)));
     must(make_directories(real_disk(), directory->ca_path(staging.generation)));
-    must(directory->hand_out("recovery-key", "k"));
+    must(directory->hand_out("recovery-key", "k", staging.generation));
     must(directory->end_staging(true));
     EXPECT_TRUE(must(directory->empty()));
-    EXPECT_FALSE(std::filesystem::is_symlink(path + "/recovery-key"));
     EXPECT_FALSE(must(directory->staging()).has_value());
     must(directory->end_staging(true));
 }
@@ -167,7 +204,7 @@ TEST_F(DataDirectoryTest, WhatIsLiveIsNeverDiscarded) {
     must(directory->flip(current));
     must(directory->end_staging(true));
     EXPECT_TRUE(exists(real_disk(), directory->metadata_path(current.generation)));
-    EXPECT_EQ(must(read_file(real_disk(), path + "/config/admin-password")), "p");
+    EXPECT_EQ(must(read_file(real_disk(), path + "/admin-password")), "p");
     EXPECT_FALSE(must(directory->staging()).has_value());
 }
 
@@ -188,23 +225,118 @@ TEST_F(DataDirectoryTest, AStagingThatNeverBeganIsNothing) {
     EXPECT_EQ(must(directory->staging())->purpose, "install");
 }
 
-TEST_F(DataDirectoryTest, HandsOutByLinkAndNeverOverAFile) {
+// What the operator is told to carry away is what there is: moving it moves it.
+TEST_F(DataDirectoryTest, HandsOutAFileOnceItIsLive) {
     const auto directory = open();
-    must(directory->hand_out("recovery-key", "one"));
-    must(directory->hand_out("recovery-key", "two"));
-    EXPECT_EQ(std::filesystem::read_symlink(path + "/recovery-key"), "config/recovery-key");
-    EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key")), "two");
-    EXPECT_EQ(std::filesystem::status(path + "/config/recovery-key").permissions(),
+    const Staging staging{"install", "", current.generation, ""};
+    must(directory->begin_staging(staging));
+    must(directory->hand_out("recovery-key", "one", current.generation));
+    must(directory->hand_out("recovery-key", "two", current.generation));
+    EXPECT_TRUE(directory->has_handed_out("recovery-key", current.generation));
+    must(directory->take_over(staging));  // not live: nothing happens
+    EXPECT_FALSE(exists(real_disk(), path + "/recovery-key"));
+    EXPECT_THAT(directory->left_to_carry_away(), testing::IsEmpty());
+    must(directory->flip(current));
+    EXPECT_EQ(directory->place_of("recovery-key"), path + "/config/recovery-key." + current.generation);
+    must(directory->take_over(staging));
+    EXPECT_TRUE(std::filesystem::is_regular_file(std::filesystem::symlink_status(path + "/recovery-key")));
+    EXPECT_EQ(must(read_file(real_disk(), path + "/recovery-key")), "two");
+    EXPECT_EQ(std::filesystem::status(path + "/recovery-key").permissions(),
               std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+    EXPECT_EQ(directory->place_of("recovery-key"), path + "/recovery-key");
+    EXPECT_THAT(directory->left_to_carry_away(), testing::ElementsAre(path + "/recovery-key"));
+    std::filesystem::rename(path + "/recovery-key", dir.path() + "/safe");
+    EXPECT_THAT(directory->left_to_carry_away(), testing::IsEmpty());
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(path))
+        EXPECT_THAT(entry.path().string(), testing::Not(testing::HasSubstr("recovery-key")));
+}
 
+TEST_F(DataDirectoryTest, NeverHandsOutOverAFile) {
+    const auto directory = open();
+    const Staging staging{"install", "", current.generation, ""};
+    must(directory->begin_staging(staging));
+    must(directory->hand_out("recovery-key", "new", current.generation));
+    put("recovery-key", "the only copy");
+    must(directory->flip(current));
+    must(directory->take_over(staging));
+    EXPECT_EQ(must(read_file(real_disk(), path + "/recovery-key")), "the only copy");
+    const std::string waiting = path + "/config/recovery-key." + current.generation;
+    EXPECT_EQ(must(read_file(real_disk(), waiting)), "new");
+    EXPECT_THAT(directory->left_to_carry_away(), testing::ElementsAre(path + "/recovery-key", waiting));
+}
+
+// As a release that handed out before the flip left it when its installation died.
+TEST_F(DataDirectoryTest, TakesBackWhatAnOlderReleaseHandedOut) {
+    const auto directory = open();
+    must(directory->begin_staging({"install", "", current.generation, ""}));
+    put("config/recovery-key", "never live");
+    std::filesystem::create_symlink("config/recovery-key", path + "/recovery-key");
+    put("admin-password", "somebody's");
     must(directory->take_back());
     EXPECT_FALSE(std::filesystem::exists(std::filesystem::symlink_status(path + "/recovery-key")));
     EXPECT_FALSE(exists(real_disk(), path + "/config/recovery-key"));
-    // An operator's own copy of a key lies where the link would go.
-    put("recovery-key", "the only copy");
-    EXPECT_EQ(directory->hand_out("recovery-key", "new").error().code, ErrorCode::refused);
-    must(directory->take_back());
-    EXPECT_EQ(must(read_file(real_disk(), path + "/recovery-key")), "the only copy");
+    EXPECT_EQ(must(read_file(real_disk(), path + "/admin-password")), "somebody's");
+}
+
+TEST_F(DataDirectoryTest, AFileTakesThePlaceOfItsLinkAtEveryStep) {
+    for (int n = 1;; ++n) {
+        std::filesystem::remove_all(path);
+        const auto directory = open();
+        put("config/recovery-key", "key");
+        put("config/admin-password", "password");  // whose link was moved away, in the belief that it was the file
+        std::filesystem::create_symlink("config/recovery-key", path + "/recovery-key");
+        bool hit = false;
+        {
+            const test::FailNth fault(n);
+            (void)directory->replace_links();
+            hit = fault.hit();
+        }
+        must(directory->replace_links());
+        EXPECT_EQ(must(read_file(real_disk(), path + "/recovery-key")), "key");
+        EXPECT_EQ(must(read_file(real_disk(), path + "/admin-password")), "password");
+        EXPECT_THAT(directory->left_to_carry_away(),
+                    testing::ElementsAre(path + "/recovery-key", path + "/admin-password"));
+        ASSERT_FALSE(HasFailure()) << "step " << n;
+        if (!hit) break;
+        ASSERT_LT(n, 50);
+    }
+}
+
+TEST_F(DataDirectoryTest, LinksAndFilesOfSomebodyElseStay) {
+    const auto directory = open();
+    put("recovery-key", "somebody's");
+    put("config/recovery-key", "ours");
+    std::filesystem::create_symlink("elsewhere", path + "/admin-password");
+    put("config/admin-password", "ours");
+    must(directory->replace_links());
+    EXPECT_EQ(must(read_file(real_disk(), path + "/recovery-key")), "somebody's");
+    EXPECT_EQ(std::filesystem::read_symlink(path + "/admin-password"), "elsewhere");
+    EXPECT_THAT(directory->left_to_carry_away(), testing::SizeIs(4));
+}
+
+// Where only the folders are volumes, DIR goes with the container: the secrets lie in config/, and nothing leads there.
+TEST_F(DataDirectoryTest, WhereConfigIsAMountTheFileIsThere) {
+    open();
+    std::filesystem::create_symlink("config/recovery-key", path + "/recovery-key");  // of an older release
+    const int ended = test::in_child([this] {
+        constexpr int kCannotMount = 77;
+        if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            ::mount((path + "/config").c_str(), (path + "/config").c_str(), nullptr, MS_BIND, nullptr) != 0)
+            return kCannotMount;
+        const auto directory = open();
+        const Staging staging{"install", "", current.generation, ""};
+        must(directory->begin_staging(staging));
+        must(directory->hand_out("recovery-key", "key", current.generation));
+        must(directory->flip(current));
+        must(directory->take_over(staging));
+        const std::string file = path + "/config/recovery-key";
+        const bool good = directory->place_of("recovery-key") == file && must(read_file(real_disk(), file)) == "key" &&
+                          directory->left_to_carry_away() == std::vector<std::string>{file} &&
+                          !std::filesystem::is_symlink(std::filesystem::symlink_status(path + "/recovery-key"));
+        return good ? 0 : 1;
+    });
+    if (ended == 77) GTEST_SKIP() << "NOTHING CAN BE MOUNTED HERE";
+    EXPECT_EQ(ended, 0);
 }
 
 // Files of a staged generation wait beside the live ones, change places with them after the flip, and back after another;
@@ -221,14 +353,13 @@ TEST_F(DataDirectoryTest, FilesHandedOutChangePlacesAtEveryStep) {
         must(directory->flip(current));
         must(directory->hand_out("recovery-key", "old"));
         must(directory->hand_out("admin-password", "old password"));
-        std::filesystem::remove(path + "/recovery-key");  // its link was carried away
         must(directory->begin_staging(staging));
         EXPECT_EQ(must(directory->staging())->retired_generation, staging.retired_generation);
         EXPECT_EQ(must(directory->staging())->set_aside, staging.set_aside);
         must(directory->hand_out("recovery-key", "new", new_generation));
-        EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key")), "old");
+        EXPECT_EQ(must(read_file(real_disk(), path + "/recovery-key")), "old");
         must(directory->take_over(staging));  // not live: nothing happens
-        EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key")), "old");
+        EXPECT_EQ(must(read_file(real_disk(), path + "/recovery-key")), "old");
         Current next = current;
         next.generation = new_generation;
         next.undo_generation = old_generation;
@@ -241,11 +372,9 @@ TEST_F(DataDirectoryTest, FilesHandedOutChangePlacesAtEveryStep) {
         }
         must(directory->take_over(staging));
         must(directory->take_over(staging));
-        EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key")), "new");
-        EXPECT_TRUE(std::filesystem::is_symlink(path + "/recovery-key"));
+        EXPECT_EQ(must(read_file(real_disk(), path + "/recovery-key")), "new");
         EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key." + old_generation)), "old");
-        EXPECT_FALSE(exists(real_disk(), path + "/config/admin-password"));
-        EXPECT_FALSE(std::filesystem::is_symlink(path + "/admin-password"));
+        EXPECT_FALSE(exists(real_disk(), path + "/admin-password"));
         EXPECT_EQ(must(read_file(real_disk(), path + "/config/admin-password." + old_generation)), "old password");
         // And back.
         must(directory->flip([&] {
@@ -254,8 +383,8 @@ TEST_F(DataDirectoryTest, FilesHandedOutChangePlacesAtEveryStep) {
             return back;
         }()));
         must(directory->take_over({"undo", "", old_generation, ""}));
-        EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key")), "old");
-        EXPECT_EQ(must(read_file(real_disk(), path + "/config/admin-password")), "old password");
+        EXPECT_EQ(must(read_file(real_disk(), path + "/recovery-key")), "old");
+        EXPECT_EQ(must(read_file(real_disk(), path + "/admin-password")), "old password");
         EXPECT_EQ(must(read_file(real_disk(), path + "/config/recovery-key." + new_generation)), "new");
         ASSERT_FALSE(HasFailure()) << "step " << n;
         if (!hit) break;

@@ -123,10 +123,10 @@ TEST_F(ReplicaTest, MadePasswordsAreHandedOutOnce) {
         cluster::InstallOptions options;
         options.server_names = {"localhost"};
         options.external_url = "registry.example";
-        EXPECT_TRUE(must(cluster::install(environment, options)).password_handed_out);
+        EXPECT_EQ(must(cluster::install(environment, options)).password_file, made + "/admin-password");
     }
     const Site site = must(open_replica(made));
-    const std::string password = must(read_file(real_disk(), made + "/config/admin-password"));
+    const std::string password = must(read_file(real_disk(), made + "/admin-password"));
     EXPECT_GE(password.size(), 20U);
     EXPECT_TRUE(must(log_in(*site, "admin", password)).is_admin);
     EXPECT_EQ(must(site->external_url()), "https://registry.example");

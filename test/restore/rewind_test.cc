@@ -356,54 +356,49 @@ TEST_F(Rewind, WhatNoLiveRowNamesIsKnownToBeKept) {
 // --- what is handed out ---
 
 TEST_F(Rewind, WithoutSecretsTheOldRecoveryKeyIsKept) {
-    const std::string old_key = file("config/recovery-key");
+    const std::string old_key = file("recovery-key");
     backup::RestoreOptions bare;
     bare.rewind = bare.without_secrets = true;
     bare.anchors = source.options.anchors;
     // Not before the flip.
     EXPECT_FALSE(restore_into(path, source.archive.substr(0, source.archive.size() - 600), bare));
-    EXPECT_EQ(file("config/recovery-key"), old_key);
+    EXPECT_EQ(file("recovery-key"), old_key);
     must(restore_into(path, source.archive, bare));
-    const std::string new_key = file("config/recovery-key");
+    const std::string new_key = file("recovery-key");
     EXPECT_NE(new_key, old_key);
-    EXPECT_EQ(file("recovery-key"), "(none)");  // a link is not followed
-    EXPECT_EQ(std::filesystem::read_symlink(path + "/recovery-key"), "config/recovery-key");
     EXPECT_EQ(file("config/recovery-key." + current().undo_generation), old_key);
     {
         const Site site = must(open_replica(path));
-        EXPECT_TRUE(log_in(*site, "admin", file("config/admin-password")));
+        EXPECT_TRUE(log_in(*site, "admin", file("admin-password")));
         EXPECT_TRUE(verify_at(3, must(back_up(*site)), with_recovery_key(path)));
     }
     must(undo_in(path));
-    EXPECT_EQ(file("config/recovery-key"), old_key);
-    EXPECT_EQ(file("config/admin-password"), "(none)");
-    EXPECT_FALSE(std::filesystem::is_symlink(path + "/admin-password"));
+    EXPECT_EQ(file("recovery-key"), old_key);
+    EXPECT_EQ(file("admin-password"), "(none)");
     EXPECT_EQ(file("config/recovery-key." + current().undo_generation), new_key);
     EXPECT_TRUE(verify_at(3, must(back_up(*must(open_replica(path)))), source.options));
     must(undo_in(path));
-    EXPECT_EQ(file("config/recovery-key"), new_key);
-    EXPECT_NE(file("config/admin-password"), "(none)");
-    EXPECT_TRUE(log_in(*must(open_replica(path)), "admin", file("config/admin-password")));
+    EXPECT_EQ(file("recovery-key"), new_key);
+    EXPECT_NE(file("admin-password"), "(none)");
+    EXPECT_TRUE(log_in(*must(open_replica(path)), "admin", file("admin-password")));
 }
 
 // The recovery key that lies there would not open the next backup.
 TEST_F(Rewind, ABackupOfAnotherClusterSetsTheKeyAside) {
     const std::string other = dir.path() + "/other";
     must(install(other));
-    const auto mine = must(read_file(real_disk(), other + "/config/recovery-key"));
+    const auto mine = must(read_file(real_disk(), other + "/recovery-key"));
     path = other;
     must(restore_into(path, source.archive, options));
-    EXPECT_EQ(file("config/recovery-key"), "(none)");
-    EXPECT_FALSE(std::filesystem::is_symlink(path + "/recovery-key"));
+    EXPECT_EQ(file("recovery-key"), "(none)");
     serves(source.state);
     must(undo_in(path));
-    EXPECT_EQ(file("config/recovery-key"), mine);
-    EXPECT_TRUE(std::filesystem::is_symlink(path + "/recovery-key"));
+    EXPECT_EQ(file("recovery-key"), mine);
     {
         const Site site = must(open_site(path));
         EXPECT_TRUE(must(backup::forget_undo(*site.directory, *site.openers)));
     }
-    EXPECT_EQ(file("config/recovery-key"), mine);
+    EXPECT_EQ(file("recovery-key"), mine);
 }
 
 // --- over what is broken ---
@@ -442,7 +437,7 @@ TEST_F(Rewind, OfTheConfigurationOnly) {
         const Site site = must(open_replica(path));
         EXPECT_EQ(must(logical(*site)).config, source.state.config);
         EXPECT_TRUE(must(logical(*site)).objects.empty());
-        EXPECT_TRUE(log_in(*site, "admin", file("config/admin-password")));
+        EXPECT_TRUE(log_in(*site, "admin", file("admin-password")));
     }
     must(undo_in(path));
     serves(before);

@@ -193,7 +193,7 @@ Result<std::string> back_up(cluster::Replica& replica, const backup::BackupOptio
 }
 
 backup::RestoreOptions with_recovery_key(const std::string& path) {
-    const auto text = must(read_file(real_disk(), path + "/config/recovery-key"));
+    const auto text = must(read_file(real_disk(), path + "/recovery-key"));
     auto file = must(archive::parse_identity_file(Secret(text)));
     backup::RestoreOptions options;
     options.keys.identities = std::move(file.identities);

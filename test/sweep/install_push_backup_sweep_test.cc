@@ -29,7 +29,8 @@ void check_installed(const std::string& path, bool thoroughly) {
     const auto recipient = must((*site)->config().get(backup::kRecipientKey));
     const auto options = with_recovery_key(path);
     EXPECT_EQ(options.keys.identities.at(0).recipient().text(), recipient.value.expose());
-    EXPECT_TRUE(std::filesystem::is_symlink(path + "/recovery-key"));
+    EXPECT_TRUE(std::filesystem::is_regular_file(std::filesystem::symlink_status(path + "/recovery-key")));
+    EXPECT_EQ(site->directory->left_to_carry_away(), std::vector<std::string>{path + "/recovery-key"});
     EXPECT_FALSE(must(site->directory->staging()).has_value());
     if (!thoroughly) return;
     EXPECT_TRUE(log_in(**site, "admin", kAdminPassword));

@@ -14,7 +14,6 @@ namespace {
 
 void carry_away(const std::string& path) {
     std::filesystem::remove(path + "/recovery-key");
-    std::filesystem::remove(path + "/config/recovery-key");
 }
 
 Result<archive::AgeRecipient> rekey(const std::string& path, const std::string& output) {
@@ -87,7 +86,7 @@ void finish(const std::string& path, const std::string& output, const std::strin
     EXPECT_EQ(std::filesystem::status(file).permissions(),
               std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
     if (output.empty()) {
-        EXPECT_TRUE(std::filesystem::is_symlink(path + "/recovery-key"));
+        EXPECT_FALSE(std::filesystem::exists(path + "/config/recovery-key"));
     }
 }
 
@@ -97,7 +96,7 @@ class RekeySweep : public testing::TestWithParam<bool> {
     // Where the key goes: a file somewhere, or handed out in the data directory.
     [[nodiscard]] static std::string output(const TempDir& dir) { return GetParam() ? dir.path() + "/key" : ""; }
     [[nodiscard]] static std::string file(const TempDir& dir) {
-        return dir.path() + (GetParam() ? "/key" : "/config/recovery-key");
+        return dir.path() + (GetParam() ? "/key" : "/recovery-key");
     }
 };
 

@@ -33,6 +33,8 @@ http::Reply show_cluster_status(Asked& asked) {
             {"cluster_id", epoch->cluster_id},
             {"epoch", epoch->number},
             {"staged_restore", staged_status(services.staged_restore)},
+            {"left_to_carry_away", json::value_from(services.left_to_carry_away ? services.left_to_carry_away()
+                                                                                : std::vector<std::string>())},
             {"version", services.version}});
 }
 

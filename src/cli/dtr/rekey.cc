@@ -64,18 +64,19 @@ Result<archive::AgeRecipient> rekey_online(RekeyCommand& command) {
         system_random());
 }
 
-Result<archive::AgeRecipient> rekey_offline(const RekeyCommand& command, const backup::StoreOpeners& openers) {
+Result<archive::AgeRecipient> rekey_offline(RekeyCommand& command, const backup::StoreOpeners& openers) {
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
-    return cluster::rekey(environment, command.output);
+    DTR_ASSIGN(auto key, cluster::rekey(environment, command.output));
+    if (command.output.empty()) command.output = directory->place_of("recovery-key");
+    return key;
 }
 
 int run_rekey(RekeyCommand& command, const backup::StoreOpeners& openers) {
     const auto key = command.offline ? rekey_offline(command, openers) : rekey_online(command);
     if (!key) return report(key.error());
-    const std::string file = command.output.empty() ? command.data_dir + "/recovery-key" : command.output;
     say(fmt::format("backups are sealed to {} from now on", key->text()));
-    say(fmt::format("its key is {}: carry it away", file));
+    say(fmt::format("its key is {}: carry it away", command.output));
     say("backups made so far still need the old key: keep it as long as them");
     return kGood;
 }

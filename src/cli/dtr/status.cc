@@ -11,11 +11,25 @@ namespace {
 
 namespace json = boost::json;
 
+// What an operator shall not overlook among all the rest.
+void warn_of_what_is_left(const std::string& status) {
+    boost::system::error_code error;
+    const json::value document = json::parse(status, error);
+    const auto* fields = error ? nullptr : document.if_object();
+    const auto* files = fields == nullptr ? nullptr : fields->if_contains("left_to_carry_away");
+    if (files == nullptr || !files->is_array()) return;
+    for (const json::value& file : files->as_array())
+        if (file.is_string())
+            say(fmt::format("warning: {} is still on the replica: move it to a safe place",
+                            std::string_view(file.as_string())));
+}
+
 Status show_status(Connection& connection) {
     DTR_ASSIGN(HttpCall call, connection.call("GET", "/api/v0/meta/cluster_status"));
     DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
     if (answer.status != 200) return fail(answer_error(answer, "cannot read the status"));
     std::printf("%s\n", answer.body.c_str());
+    warn_of_what_is_left(answer.body);
     return {};
 }
 

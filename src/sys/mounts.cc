@@ -1,0 +1,74 @@
+#include "sys/mounts.h"
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace dtr {
+namespace {
+
+// Blank, tab, line feed and backslash stand as \040 and the like.
+std::string unescaped(std::string_view field) {
+    std::string out;
+    const auto octal = [](char c) { return c >= '0' && c <= '7'; };
+    for (std::size_t i = 0; i < field.size(); ++i) {
+        if (field[i] == '\\' && i + 3 < field.size() && octal(field[i + 1]) && octal(field[i + 2]) &&
+            octal(field[i + 3])) {
+            out.push_back(static_cast<char>((field[i + 1] - '0') * 64 + (field[i + 2] - '0') * 8 + field[i + 3] - '0'));
+            i += 3;
+        } else {
+            out.push_back(field[i]);
+        }
+    }
+    return out;
+}
+
+bool lies_in(std::string_view path, std::string_view directory) {
+    if (directory == "/") return path.starts_with('/');
+    return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
+}
+
+}  // namespace
+
+// 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw
+Mounts Mounts::parse(std::string_view mountinfo) {
+    Mounts mounts;
+    std::istringstream lines{std::string(mountinfo)};
+    for (std::string line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        std::string id, parent, device, root, point, word, type;
+        if (!(words >> id >> parent >> device >> root >> point)) continue;
+        while (words >> word && word != "-") {
+        }
+        if (words >> type) mounts.mounts_.push_back({unescaped(root), unescaped(point), type});
+    }
+    return mounts;
+}
+
+Mounts Mounts::of_this_process() {
+    std::ifstream file("/proc/self/mountinfo", std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return parse(text.str());
+}
+
+// The longest mount point above the path; of two on the same point the later one covers the other.
+const Mount* Mounts::of(std::string_view path) const {
+    const Mount* found = nullptr;
+    for (const Mount& mount : mounts_)
+        if (lies_in(path, mount.point) && (found == nullptr || mount.point.size() >= found->point.size()))
+            found = &mount;
+    return found;
+}
+
+std::string resolved(const std::string& path) {
+    std::error_code error;
+    const auto absolute = std::filesystem::absolute(path, error);
+    if (error) return path;
+    const auto canonical = std::filesystem::weakly_canonical(absolute, error);
+    std::string text = (error ? absolute.lexically_normal() : canonical).string();
+    while (text.size() > 1 && text.back() == '/') text.pop_back();
+    return text;
+}
+
+}  // namespace dtr

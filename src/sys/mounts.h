@@ -1,0 +1,33 @@
+// What is mounted where, as this process sees it (/proc/self/mountinfo, proc(5)).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dtr {
+
+struct Mount {
+    std::string root;   // the directory of its file system that is mounted
+    std::string point;  // where
+    std::string type;   // "ext4", "overlay", "tmpfs", ...
+};
+
+class Mounts {
+  public:
+    // Lines that are no mountinfo are left out.
+    static Mounts parse(std::string_view mountinfo);
+    // Empty where /proc is not mounted.
+    static Mounts of_this_process();
+
+    // The mount that an absolute path without links lies on, whether or not it exists; null if the table is empty.
+    [[nodiscard]] const Mount* of(std::string_view path) const;
+
+  private:
+    std::vector<Mount> mounts_;  // in the order in which they were mounted
+};
+
+// Absolute, links followed as far as the path exists.
+std::string resolved(const std::string& path);
+
+}  // namespace dtr
