@@ -52,6 +52,17 @@ class Engine:
             os.remove("/etc/docker/key.json")
 
 
+class Podman:
+    """podman with a container storage of its own; called as an Engine is."""
+
+    def __init__(self, space):
+        self.environment = podman_environment(space)
+
+    def __call__(self, *args, **options):
+        options.setdefault("check", 0)
+        return run(["podman", *args], env=self.environment, **options)
+
+
 def podman_environment(space):
     """With a container storage of its own; also for buildah."""
     with open(space.file("containers.conf"), "w", encoding="ascii") as file:

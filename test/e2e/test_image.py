@@ -9,7 +9,7 @@ import time
 import pytest
 import requests
 
-from engine import Engine
+from engine import Engine, Podman
 from harness import DTR, ROOT, clean_env, free_port, run, tool
 from oci import Image, Registry
 from test_ucp import eventually
@@ -40,25 +40,35 @@ def docker(module_space, archive):
         engine.close()
 
 
-def volumes(name, program="dtr"):
-    """A named volume for each folder of the data directory; of UCP, one for all."""
-    if program == "ucp":
-        return ["-v", f"{name}:/var/lib/ucp"]
-    return [word for folder in FOLDERS for word in ("-v", f"{name}-{folder}:/var/lib/dtr/{folder}")]
+@pytest.fixture(scope="module")
+def podman(module_space, archive):
+    engine = Podman(module_space)
+    engine("load", "-q", "-i", archive)
+    yield engine
+    for container in engine("ps", "-aq").text.split():
+        engine("rm", "-f", container)
+
+
+def volumes(name, program="dtr", folders=FOLDERS):
+    """-v for each folder of the data directory, or for all in one."""
+    if not folders:
+        return ["-v", f"{name}:/var/lib/{program}"]
+    return [word for folder in folders for word in ("-v", f"{name}-{folder}:/var/lib/{program}/{folder}")]
 
 
 class Contained:
     """`dtr serve` or `ucp serve` in a container of its own, on the host's network."""
 
-    def __init__(self, docker, name, program="dtr"):
+    def __init__(self, docker, name, program="dtr", mounts=None):
         self.docker, self.name, self.program = docker, name, program
+        self.mounts = volumes(name, program, () if program == "ucp" else FOLDERS) if mounts is None else mounts
         self.port, self.plain_port = free_port(), free_port()
         self.host, self.url = f"127.0.0.1:{self.port}", f"http://127.0.0.1:{self.plain_port}"
         self.password = None
 
     def start(self, *args):
-        self.docker("run", "-d", "--name", self.name, "--network", "host", *volumes(self.name, self.program), "--entrypoint",
-                    f"/usr/bin/{self.program}", "dtr:test", "serve", "--listen", self.host, "--http-listen",
+        self.docker("run", "-d", "--name", self.name, "--network", "host", "--health-interval", "1s", *self.mounts,
+                    "--entrypoint", f"/usr/bin/{self.program}", "dtr:test", "serve", "--listen", self.host, "--http-listen",
                     f"127.0.0.1:{self.plain_port}", *args)
         deadline = time.monotonic() + 30
         while f"{self.program}: ready" not in self.log():
@@ -78,12 +88,13 @@ class Contained:
         packed = self.docker("cp", f"{self.name}:{path}", "-")
         with tarfile.open(fileobj=io.BytesIO(packed.out)) as tar:
             member = tar.getmembers()[0]
+            assert member.isreg(), f"{path} is no file"
             return member, tar.extractfile(member).read()
 
     def stop(self):
         self.docker("stop", "-t", "15", self.name)
         assert self.docker("inspect", "-f", "{{.State.ExitCode}}", self.name).text.strip() == "0", self.log()
-        self.docker("rm", self.name)
+        self.docker("rm", "-v", self.name)
 
     def ca(self):
         return requests.get(f"https://{self.host}/ca", verify=False, timeout=10).text
@@ -159,7 +170,7 @@ def test_the_session_in_containers(docker, space):
 def test_the_session_with_ucp_in_containers(docker, space):
     """UCP, the registry and each command in containers of their own; the key of the backup comes from UCP's escrow."""
     identity = Contained(docker, "identity", "ucp").start()
-    identity.password = identity.file("/var/lib/ucp/config/admin-password")[1].decode().strip()
+    identity.password = identity.file("/var/lib/ucp/admin-password")[1].decode().strip()
     given, replica = identity.ucp(), "0123456789ab"
     registry = Contained(docker, "registry")
     registry.password = identity.password
@@ -177,7 +188,7 @@ def test_the_session_with_ucp_in_containers(docker, space):
         once(docker, "backup", *given, options=as_ucp, stdout=out)
     key = space.file("ucp-key")
     with open(key, "wb") as out:
-        out.write(identity.file("/var/lib/ucp/config/recovery-key")[1])
+        out.write(identity.file("/var/lib/ucp/recovery-key")[1])
     os.chmod(key, 0o644)
     registry.stop()
     identity.stop()
@@ -185,7 +196,7 @@ def test_the_session_with_ucp_in_containers(docker, space):
         docker("volume", "rm", volume)
 
     with open(accounts, "rb") as file:
-        once(docker, "restore", "--identity", "/key", options=[*as_ucp, "-v", f"{key}:/key:ro", *volumes("identity", "ucp")], stdin=file)
+        once(docker, "restore", "--identity", "/key", options=[*as_ucp, "-v", f"{key}:/key:ro", *volumes("identity", "ucp", ())], stdin=file)
     identity.start()
     with open(target, "rb") as file:
         done = once(docker, "restore", *given, "--dtr-external-url", registry.host,
@@ -197,6 +208,85 @@ def test_the_session_with_ucp_in_containers(docker, space):
     for server in (registry, identity):
         assert registry.password not in server.log() and "PRIVATE KEY" not in server.log()
         server.stop()
+
+
+# -- what outlives a container
+
+@pytest.mark.parametrize("folders", [(), FOLDERS], ids=["one volume", "four volumes"])
+@pytest.mark.parametrize("kind", ["docker", "podman"])
+def test_everything_outlives_the_container(request, kind, folders):
+    """rm and run, with the same -v: the same authority, accounts, repositories and bytes. The secrets are files there."""
+    engine = request.getfixturevalue(kind)
+    name = f"lives-{len(folders)}"
+    first = Contained(engine, name, mounts=volumes(name, folders=folders)).start()
+    place = "/var/lib/dtr/config" if folders else "/var/lib/dtr"
+    first.password = first.file(f"{place}/admin-password")[1].decode().strip()
+    key = first.file(f"{place}/recovery-key")[1]
+    assert b"AGE-SECRET-KEY-1" in key and f"{place}/recovery-key is still on this machine" in first.log()
+    image = Image()
+    Registry(first, "admin/team/app").push(image, "1.0")
+    ca = first.ca()
+    assert "warning: " not in first.log().replace("still on this machine", "")
+    first.stop()
+
+    second = Contained(engine, name, mounts=first.mounts)
+    second.password = first.password
+    second.start("--no-install")
+    assert second.ca() == ca
+    assert image.digest in Registry(second, "admin/team/app").pull("1.0")
+    assert second.file(f"{place}/recovery-key")[1] == key
+    second.stop()
+
+
+def refused(docker, program, command, *options):
+    """The command in a container with these options is refused for safety; what it says."""
+    done = docker("run", "-i", "--rm", "--network", "host", *options, "--entrypoint", f"/usr/bin/{program}", "dtr:test", *command,
+                  stdin=b"whatever comes", check=10)
+    assert done.out == b"" and "deleted with the container" in done.err and "--ephemeral" in done.err, done
+    return done.err
+
+
+@pytest.mark.parametrize("kind", ["docker", "podman"])
+def test_nothing_is_made_where_it_would_be_lost(request, kind):
+    """docker run -i --rm IMAGE restore < backup.tar would say "restored", and --rm delete it."""
+    engine = request.getfixturevalue(kind)
+    listen = ["--listen", f"127.0.0.1:{free_port()}"]
+    for program, command in (("dtr", ["restore"]), ("dtr", ["install"]), ("dtr", ["serve", *listen]), ("ucp", ["restore"]),
+                             ("ucp", ["serve", *listen])):
+        assert f"add -v {program}:/var/lib/{program} to docker run" in refused(engine, program, command)
+    assert "add -v dtr:/data/x to docker run" in refused(engine, "dtr", ["restore", "--data-dir", "/data/x"])
+    # A mount beside it, or of some of the folders, is not enough.
+    refused(engine, "dtr", ["restore"], "-v", "beside:/var/lib/dtr2")
+    said = refused(engine, "dtr", ["serve", *listen], *volumes("some", folders=("config", "ca")))
+    assert "add -v dtr-metadata:/var/lib/dtr/metadata -v dtr-registry:/var/lib/dtr/registry to docker run" in said
+
+
+@pytest.mark.parametrize("mounts, args, warning", [
+    ([], ["--ephemeral"], "deleted with the container"),
+    (["-v", "/var/lib/dtr"], [], "a volume without a name"),
+    (["--tmpfs", "/var/lib/dtr:uid=1000,gid=1000,mode=0700"], [], "lies in memory"),
+], ids=["ephemeral", "anonymous", "tmpfs"])
+def test_what_may_be_lost_is_warned_about(docker, mounts, args, warning):
+    server = Contained(docker, "may-be-lost", mounts=mounts).start(*args)
+    assert f"warning: /var/lib/dtr" in server.log() and warning in server.log()
+    server.stop()
+
+
+@pytest.mark.parametrize("program", ["dtr", "ucp"])
+def test_health_needs_no_shell_and_no_password(docker, program):
+    server = Contained(docker, f"healthy-{program}", program).start()
+    status = lambda: docker("inspect", "-f", "{{.State.Health.Status}}", server.name).text.strip()
+    eventually(lambda: status() == "healthy")
+    assert docker("exec", server.name, "/usr/bin/dtr", "health").json["Healthy"] is True
+    nothing = docker("exec", server.name, f"/usr/bin/{program}", "health", "--data-dir", "/tmp", check=3)
+    assert "no server is running on /tmp" in nothing.err
+    server.stop()
+
+
+def test_health_with_podman(podman):
+    server = Contained(podman, "healthy").start()
+    podman("healthcheck", "run", server.name)
+    server.stop()
 
 
 def test_what_the_engine_keeps_of_a_backup(docker, space):
@@ -231,7 +321,8 @@ def test_the_image_is_small_and_private(docker, archive, space):
     docker("run", "--rm", "dtr:test", check=2)
     shown = docker("inspect", "dtr:test").json[0]
     assert shown["Config"]["User"] == "1000:1000"
-    assert sorted(shown["Config"]["Volumes"]) == sorted(f"/var/lib/dtr/{folder}" for folder in FOLDERS)
+    assert not shown["Config"].get("Volumes"), "a volume that nobody named is lost with its container"
+    assert shown["Config"]["Healthcheck"]["Test"] == ["CMD", "/usr/bin/dtr", "health"]
     docker("create", "--name", "look", "dtr:test")
     exported = docker("export", "look").out
     with tarfile.open(fileobj=io.BytesIO(exported)) as tar:
@@ -239,8 +330,8 @@ def test_the_image_is_small_and_private(docker, archive, space):
     assert not any(name.startswith(("bin/", "usr/sbin/", "usr/share/", "work/", "home/")) for name in members)
     assert sorted(n for n in members if n.startswith("usr/bin/"))[-1] in ("usr/bin/dtr", "usr/bin/ucp")
     assert members["tmp"].mode & 0o7777 == 0o1777
-    for folder in FOLDERS:
-        assert (members[f"var/lib/dtr/{folder}"].uid, members[f"var/lib/dtr/{folder}"].mode & 0o777) == (1000, 0o700)
+    for folder in [f"{program}{sub}" for program in ("dtr", "ucp") for sub in ("", *(f"/{folder}" for folder in FOLDERS))]:
+        assert (members[f"var/lib/{folder}"].uid, members[f"var/lib/{folder}"].mode & 0o777) == (1000, 0o700)
     assert not any(m.mode & 0o6000 for m in members.values()), "nothing in it runs as somebody else"
 
 

@@ -29,6 +29,7 @@ void add_dtr_commands(Program& program) {
     add_grant(program);
     add_repo(program);
     add_status(program);
+    add_health(program);
     add_token(program);
     add_oidc(program);
     add_audit(program);
@@ -52,6 +53,7 @@ void add_ucp_commands(Program& program) {
     add_team(program);
     add_grant(program);
     add_status(program);
+    add_health(program);
     add_token(program);
     add_oidc(program);
     add_ldap(program);

@@ -27,6 +27,7 @@ void add_grant(Program& program);
 void add_audit(Program& program);
 void add_repo(Program& program);
 void add_status(Program& program);
+void add_health(Program& program);
 void add_token(Program& program);
 void add_oidc(Program& program);
 void add_ldap(Program& program);

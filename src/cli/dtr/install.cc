@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "cli/connection.h"
+#include "cli/container.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/installed.h"
@@ -22,9 +23,11 @@ struct InstallCommand {
     std::string admin_password_file;
     std::string name;
     unsigned https_port = 0;
+    VolumeCheck volumes;
 };
 
 Status install(InstallCommand& command, const backup::StoreOpeners& openers) {
+    DTR_TRY(command.volumes.require(command.data_dir));
     cluster::InstallOptions options;
     options.replica_id = command.replica_id;
     options.external_url = command.external_url;
@@ -76,6 +79,7 @@ void add_install(Program& program) {
         ->check(CLI::Range(0, 65535));
     app->add_option("--admin-password-file", command->admin_password_file,
                     "Password of the new administrator, without --ucp-url");
+    command->volumes.add_option(*app);
     app->add_option("--name", command->name, "What UCP calls this registry");
     accept_predecessor_flags(*app, kOfInstall);
     app->callback([&program, command] {

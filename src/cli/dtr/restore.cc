@@ -10,6 +10,7 @@
 #include "backup/settle.h"
 #include "backup/undo.h"
 #include "cli/connection.h"
+#include "cli/container.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/keys.h"
@@ -47,6 +48,7 @@ struct RestoreCommand {
     bool debug = false;
     std::string log_level = "info";
     bool default_storage = false;  // there is no other
+    VolumeCheck volumes;
 };
 
 // Keeps what was read from it until it is rewound once.
@@ -159,6 +161,7 @@ void print_report(const cluster::UcpRestoreReport& accounts) {
 }
 
 Result<backup::RestoreReport> run_restore(RestoreCommand& command, const backup::StoreOpeners& openers) {
+    DTR_TRY(command.volumes.require(command.data_dir));
     DTR_ASSIGN(const Given given, read_what_is_given(command));
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, true));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
@@ -230,8 +233,8 @@ void print_report(const RestoreCommand& command, const backup::RestoreReport& re
         say(fmt::format("{} blobs were there from an interrupted restore", report.blobs_reused));
     say(fmt::format("epoch {}, replica {}", report.epoch, report.replica_id));
     if (command.without_secrets || command.config_only)
-        say(fmt::format("the new password of {} is in {}/admin-password", report.administrator, command.data_dir));
-    if (command.without_secrets) say(fmt::format("new keys were made; carry {}/recovery-key away", command.data_dir));
+        say(fmt::format("the new password of {} is in {}", report.administrator, report.password_file));
+    if (command.without_secrets) say(fmt::format("new keys were made; carry {} away", report.recovery_key_file));
     if (report.revoked_tokens != 0) say(fmt::format("{} access tokens are revoked", report.revoked_tokens));
     for (const std::string& token : report.revived_tokens)
         say(fmt::format("warning: access token {} was revoked after the backup, and is valid again", token));
@@ -347,6 +350,7 @@ void add_restore(Program& program) {
         ->check(check_replica_id);
     app->add_option("--dtr-external-url", command->external_url, "Address under which clients reach us")
         ->envname("DTR_EXTERNAL_URL");
+    command->volumes.add_option(*app);
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_flag("--without-secrets", command->without_secrets,
                   "All data, but new keys and a new administrator's password");

@@ -4,6 +4,7 @@
 
 #include "api/application.h"
 #include "cli/connection.h"
+#include "cli/container.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/installed.h"
@@ -43,6 +44,7 @@ struct ServeOptions {
     bool no_install = false;
     bool read_only = false;
     bool debug = false;
+    VolumeCheck volumes;
 };
 
 Result<std::vector<http::Address>> addresses(const std::vector<std::string>& texts) {
@@ -151,6 +153,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     if (options.certificate_pem.empty() != options.key_pem.empty())
         return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key need each other");
     replica_options.role = options.role;
+    DTR_TRY(options.volumes.require(options.data_dir));
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), options.data_dir, true));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     http::ServerOptions server_options;
@@ -209,7 +212,8 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
                            options.role == cluster::Role::ucp,
                            replica->staged_restore(),
                            certificates.get(),
-                           replica->ucp() == nullptr ? nullptr : &replica->directory()};
+                           replica->ucp() == nullptr ? nullptr : &replica->directory(),
+                           [&directory] { return directory->left_to_carry_away(); }};
     api::Application application(services);
     DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
     application.set_connection_count([&server] { return server->open_connections(); });
@@ -224,11 +228,16 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
         return server->set_certificate(served.pair.certificate_pem, served.pair.key_pem);
     });
     std::string where;
-    std::size_t index = 0;
+    std::vector<std::string> urls;
     for (const std::string& address : server->addresses())
-        where += fmt::format(" {}://{}", index++ < tls_count ? "https" : "http", address);
+        urls.push_back(fmt::format("{}://{}", urls.size() < tls_count ? "https" : "http", address));
+    for (const std::string& url : urls) where += ' ' + url;
+    if (auto announced = directory->announce(urls); !announced)
+        log::warn("dtr health will not find this server: {}", announced.error().text());
     log::info("replica {} of cluster {}, epoch {}, CA {}", replica->current().replica_id,
               replica->current().cluster_id.substr(0, 8), replica->current().epoch, fingerprint);
+    for (const std::string& file : directory->left_to_carry_away())
+        log::warn("{} is still on this machine: move it to a safe place", file);
     say(fmt::format("ready{}", where));
     wait_for_the_end(*certificates);
     log::info("stopping");
@@ -277,6 +286,7 @@ void add_serve(Program& program) {
         ->check(check_replica_id);
     command->add_option("--trusted-proxy", options->trusted_proxies, "Address whose X-Forwarded-* headers are believed")
         ->allow_extra_args(false);
+    options->volumes.add_option(*command);
     command->add_flag("--no-install", options->no_install, "Never make a new registry");
     command->add_flag("--read-only", options->read_only, "Refuse pushes and deletes");
     command->add_option("--set", options->settings, "Setting KEY=VALUE of this replica; may be repeated")
