@@ -51,11 +51,11 @@ struct Services {
     cluster::UcpLink* link = nullptr;  // of a registry with a UCP of its own
     bool is_ucp = false;               // accounts only, no registry
     std::string staged_restore = {};   // backup whose interrupted restore lies beside what is live, or empty
-    cluster::Certificates* certificates = nullptr;     // null: /ca is ca_pem, and nothing can be changed
-    identity::DirectoryService* directory = nullptr;   // null: people of a directory are unknown here
-    std::function<std::string()> render_metrics = {};  // set by the application
+    cluster::Certificates* certificates = nullptr;    // null: /ca is ca_pem, and nothing can be changed
+    identity::DirectoryService* directory = nullptr;  // null: people of a directory are unknown here
     // Paths of secrets that the operator was told to carry away, and that are still here. Unset: none.
     std::function<std::vector<std::string>()> left_to_carry_away = {};
+    std::function<std::string()> render_metrics = {};  // set by the application
 
     // What clients shall trust, now: what /ca answers.
     [[nodiscard]] std::string shown_ca() const {
