@@ -53,8 +53,8 @@ struct Staging {
 
 class DataDirectory {
   public:
-    // Takes the lock and empties its file, making the directory if `create`. refused: another process holds it, or it would be made among files
-    // of somebody else's; not_found: no directory.
+    // Takes the lock and empties its file, making the directory if `create`. refused: another process holds it, or it would
+    // be made among files of somebody else's; not_found: no directory.
     static Result<std::unique_ptr<DataDirectory>> open(Disk& disk, std::string path, bool create);
     DataDirectory(const DataDirectory&) = delete;
     DataDirectory& operator=(const DataDirectory&) = delete;

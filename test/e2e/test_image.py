@@ -196,7 +196,8 @@ def test_the_session_with_ucp_in_containers(docker, space):
         docker("volume", "rm", volume)
 
     with open(accounts, "rb") as file:
-        once(docker, "restore", "--identity", "/key", options=[*as_ucp, "-v", f"{key}:/key:ro", *volumes("identity", "ucp", ())], stdin=file)
+        once(docker, "restore", "--identity", "/key", stdin=file,
+             options=[*as_ucp, "-v", f"{key}:/key:ro", *volumes("identity", "ucp", ())])
     identity.start()
     with open(target, "rb") as file:
         done = once(docker, "restore", *given, "--dtr-external-url", registry.host,
