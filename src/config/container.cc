@@ -5,7 +5,7 @@
 namespace dtr::config {
 namespace {
 
-constexpr const char* kFolders[] = {"ca", "config", "metadata", "registry"};
+constexpr const char* kDataFolders[] = {"ca", "config", "metadata", "registry"};
 
 bool is_anonymous_name(std::string_view name) {
     return name.size() == 64 && name.find_first_not_of("0123456789abcdef") == std::string_view::npos;
@@ -44,7 +44,7 @@ Result<Volumes> require_volumes(const Mounts& mounts, const std::string& path, c
     const Mount* own = mounts.of("/");
     Volumes volumes;
     std::vector<std::string> lost;
-    for (const std::string folder : kFolders) {
+    for (const std::string folder : kDataFolders) {
         const Mount* mount = mounts.of(resolved(directory + '/' + folder));
         if (mount == nullptr || mount == own) {
             lost.push_back(folder);
@@ -56,7 +56,7 @@ Result<Volumes> require_volumes(const Mounts& mounts, const std::string& path, c
             volumes.warnings.push_back(std::move(warning));
     }
     if (lost.empty()) return volumes;
-    const bool all = lost.size() == std::size(kFolders);
+    const bool all = lost.size() == std::size(kDataFolders);
     std::string missing = all ? " -v " + volume + ':' + directory : "";
     if (!all)
         for (const std::string& folder : lost)
