@@ -15,6 +15,7 @@
 
 #include <algorithm>
 
+#include "archive/foreign.h"
 #include "archive/sums.h"
 #include "archive/tar.h"
 #include "base/check.h"
@@ -290,8 +291,17 @@ Status ArchiveReader::State::take_seal(Archive& in, std::uint64_t offset) {
 
 Status ArchiveReader::State::check_following(const Archive& in) const {
     const Header& next = following->header;
+    if (next.parent_seal.empty())
+        return fail(ErrorCode::corrupt,
+                    fmt::format("backup {} is complete in itself, and no increment of backup {} before it",
+                                next.backup_id, in.header.backup_id),
+                    "read one backup at a time; only a full backup and its own increments, in their order, make one");
     if (next.parent_seal != archive::seal_digest(in.seal_json))
-        return fail(ErrorCode::corrupt, "its parent is not the archive before it");
+        return fail(
+            ErrorCode::corrupt,
+            fmt::format("the increment {} does not build on backup {} before it, but on the one with the seal {}",
+                        next.backup_id, in.header.backup_id, next.parent_seal),
+            "give a full backup and its own increments, in their order");
     const bool known = std::any_of(next.signers.begin(), next.signers.end(),
                                    [&](const Signer& signer) { return signer.key.raw() == in.header.signer().raw(); });
     if (!known)
@@ -307,12 +317,18 @@ Status ArchiveReader::State::take_end(Archive& in) {
     if (entry) return fail(ErrorCode::corrupt, "an entry follows the seal");
     DTR_ASSIGN(const bool more, tar.more());
     if (!more) return {};
+    if (const Foreign is = recognise(tar.peeked()); !is.what.empty()) {
+        failed = Error{ErrorCode::corrupt, fmt::format("what follows backup {} is {}", in.header.backup_id, is.what),
+                       std::string(is.hint)};
+        return fail(*failed);
+    }
     following = std::make_unique<Archive>();
     following->start = tar.offset() - kTarBlock;
-    auto opened = open_archive(*following);
-    if (opened) opened = check_following(in);
-    if (!opened) return broken(*following, std::move(opened).error());
-    return {};
+    if (auto opened = open_archive(*following); !opened) return broken(*following, std::move(opened).error());
+    // Sound it is, in the wrong place.
+    auto follows = check_following(in);
+    if (!follows) failed = follows.error();
+    return follows;
 }
 
 Result<std::optional<Entry>> ArchiveReader::State::next(Archive& in) {

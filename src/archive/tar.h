@@ -43,6 +43,8 @@ class TarReader {
     Result<std::size_t> read(char* buffer, std::size_t size);
     // After the end blocks: true if more bytes follow.
     Result<bool> more();
+    // The block that more() found.
+    [[nodiscard]] std::string_view peeked() const { return {peek_, kTarBlock}; }
 
     [[nodiscard]] bool ended() const { return ended_; }             // the source ended too early
     [[nodiscard]] std::uint64_t offset() const { return offset_; }  // bytes taken from the source

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "archive/foreign.h"
+
 namespace dtr::archive {
 namespace {
 
@@ -108,10 +110,12 @@ Result<AgeKeys> unlock(const Header& header, const AgeKeys& keys) {
 }
 
 Result<std::unique_ptr<ByteSource>> open_stream(ByteSource& source, const AgeKeys& keys) {
-    std::string head(kAgeMagic.size(), '\0');
+    std::string head(kHeadBytes, '\0');
     DTR_ASSIGN(const std::size_t got, read_full(source, head.data(), head.size()));
     head.resize(got);
-    const bool encrypted = head == kAgeMagic;
+    const bool encrypted = head.starts_with(kAgeMagic);
+    if (const Foreign is = recognise(head); !encrypted && !is.what.empty())
+        return fail(ErrorCode::corrupt, fmt::format("it is {}", is.what), std::string(is.hint));
     auto ahead = std::make_unique<Ahead>(std::move(head), source);
     if (encrypted) return Decrypted::open(std::move(ahead), keys);
     return std::unique_ptr<ByteSource>(std::move(ahead));

@@ -31,7 +31,7 @@ std::string describe_recipients(const Header& header);
 Result<AgeKeys> unlock(const Header& header, const AgeKeys& keys);
 
 // The archive of `source`: as it comes, or what the age stream holds that it turns out to be. The source must outlive it.
-// untrusted if it is encrypted and no key fits.
+// untrusted if it is encrypted and no key fits; corrupt, saying what it is, if it is no archive at all.
 Result<std::unique_ptr<ByteSource>> open_stream(ByteSource& source, const AgeKeys& keys);
 
 }  // namespace dtr::archive

@@ -76,6 +76,10 @@ Error system_error(int errno_value, std::string_view what) {
             code = ErrorCode::no_space;
             hint = "free space on that filesystem and try again";
             break;
+        case EFBIG:
+            code = ErrorCode::no_space;
+            hint = "a limit on file sizes is in force for this process, or of that filesystem; raise it (ulimit -f)";
+            break;
         case EROFS:
             code = ErrorCode::unavailable;
             hint = "that filesystem is read-only; look at the system's log for why, and mount it for writing";

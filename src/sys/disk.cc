@@ -73,8 +73,10 @@ class RealDisk final : public Disk {
     Status sync_directory(const std::string& path) override {
         DTR_TRY(fault_point("disk.sync_dir"));
         UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (!fd.valid() || ::fsync(fd.get()) != 0) return failed("sync directory", path);
-        return {};
+        if (fd.valid() && ::fsync(fd.get()) == 0) return {};
+        Error error = system_error(errno, "cannot sync directory " + path);
+        if (errno == EINVAL || errno == ENOTSUP || errno == ENOSYS) error.code = ErrorCode::unsupported;
+        return fail(std::move(error));
     }
 
     Status rename(const std::string& from, const std::string& to) override {

@@ -43,7 +43,7 @@ class Disk {
     // The disk may begin with these bytes, so that sync() has less left to wait for. Promises nothing, and cannot fail.
     virtual void start_writeback(int fd, std::uint64_t offset, std::uint64_t length);
     virtual Status sync(int fd) = 0;
-    virtual Status sync_directory(const std::string& path) = 0;
+    virtual Status sync_directory(const std::string& path) = 0;  // unsupported: this filesystem cannot
     virtual Status rename(const std::string& from, const std::string& to) = 0;
     virtual Status remove(const std::string& path) = 0;                         // a file or an empty directory
     virtual Status make_directory(const std::string& path, unsigned mode) = 0;  // exists: good

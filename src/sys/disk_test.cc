@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "test/support/counting_faults.h"
+#include "test/support/must.h"
 #include "test/support/temp_dir.h"
 
 namespace dtr {
@@ -136,6 +137,11 @@ TEST_F(DiskTest, EveryMutatingCallPassesAFaultPoint) {
         EXPECT_TRUE(fault.hit());
     }
     EXPECT_EQ(disk.list(dir.path()).value(), std::vector<std::string>{"a"});
+}
+
+TEST(RealDisk, SaysWhichDirectoriesCannotBeSynced) {
+    EXPECT_EQ(test::outcome(real_disk().sync_directory("/proc")).substr(0, 11), "unsupported");
+    EXPECT_EQ(test::outcome(real_disk().sync_directory("/none")).substr(0, 9), "not_found");
 }
 
 }  // namespace

@@ -3,11 +3,14 @@
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <memory>
 
 #include "base/mutex.h"
 #include "sys/certificate_pin.h"
+#include "sys/interrupt.h"
+#include "sys/proxy.h"
 #include "sys/shared_library.h"
 
 namespace dtr {
@@ -83,6 +86,11 @@ std::size_t on_data(char* data, std::size_t size, std::size_t count, void* user)
     return chunk.size();
 }
 
+// Asked at least once a second.
+int on_progress(void*, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+    return interrupted() ? 1 : 0;
+}
+
 // scheme://host:port
 std::string origin_of(const std::string& url) {
     const std::size_t host = url.find("://");
@@ -102,6 +110,8 @@ void set_transfer(CURL* curl, const HttpCall& request, Transfer& transfer) {
     libcurl().curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
     libcurl().curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
     libcurl().curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
+    libcurl().curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    libcurl().curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
     libcurl().curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 512L * 1024);
     libcurl().curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
     if (request.method == "HEAD") libcurl().curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
@@ -128,6 +138,25 @@ void set_credentials(CURL* curl, const HttpCall& request) {
         libcurl().curl_easy_setopt(curl, CURLOPT_SSLCERT_BLOB, &certificate);
         libcurl().curl_easy_setopt(curl, CURLOPT_SSLKEY_BLOB, &key);
     }
+}
+
+bool holds_secrets(const HttpCall& request) {
+    return !request.basic_username.empty() || !request.body.empty() ||
+           std::any_of(request.headers.begin(), request.headers.end(),
+                       [](const auto& header) { return header.first == "Authorization"; });
+}
+
+// An https:// URL is asked for through a tunnel; of anything else a proxy sees all.
+Status set_proxy(CURL* curl, const HttpCall& request) {
+    const std::string proxy = proxy_for(request.url, [](const char* name) { return std::getenv(name); });
+    if (!proxy.empty() && !request.url.starts_with("https://") && holds_secrets(request))
+        return fail(
+            ErrorCode::refused,
+            fmt::format("a proxy stands between this machine and {}, and would see the password", host_in(request.url)),
+            "use https, or name that host in NO_PROXY");
+    libcurl().curl_easy_setopt(curl, CURLOPT_PROXY, proxy.c_str());
+    libcurl().curl_easy_setopt(curl, CURLOPT_NOPROXY, "");  // it is known already
+    return {};
 }
 
 void trust_anybody(CURL* curl) {
@@ -185,6 +214,7 @@ class CurlHttpClient final : public HttpClient {
         libcurl().curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
         set_transfer(curl, request, transfer);
         set_credentials(curl, request);
+        DTR_TRY(set_proxy(curl, request));
         const bool pinned = !request.trust.ca_fingerprint.empty();
         if (chain != nullptr) {
             trust_anybody(curl);
@@ -251,6 +281,7 @@ class CurlHttpClient final : public HttpClient {
                                          const char* problem) {
         const std::string what = fmt::format("{} {}: {}", request.method, request.url,
                                              *problem != '\0' ? problem : libcurl().curl_easy_strerror(code));
+        if (code == CURLE_ABORTED_BY_CALLBACK) return fail(check_interrupt().error());
         if (transfer.refused) return fail(ErrorCode::cancelled, what);
         if (transfer.too_large) return fail(ErrorCode::exhausted, what + ": the answer is too large");
         // A server of TLS 1.3 says only in its first answer that it does not accept the client's certificate.

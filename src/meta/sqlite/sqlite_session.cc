@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <mutex>
 
 #include "base/check.h"
@@ -75,7 +76,12 @@ const char* hint_of(ErrorCode code) {
 
 Error sqlite_error(sqlite3* handle, std::string_view tried) {
     const int result = sqlite3_extended_errcode(handle);
-    const ErrorCode code = code_of(result);
+    ErrorCode code = code_of(result);
+    // SQLite knows one way to be full; a quota and a limit on file sizes come as a failed write.
+    if ((result & 0xff) == SQLITE_IOERR) {
+        const int cause = sqlite3_system_errno(handle);
+        if (cause == EFBIG || cause == EDQUOT || cause == ENOSPC) code = ErrorCode::no_space;
+    }
     return Error{code, fmt::format("metadata database: {}: {} (SQLite {})", tried, sqlite3_errmsg(handle), result),
                  hint_of(code)};
 }

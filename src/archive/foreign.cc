@@ -1,0 +1,55 @@
+#include "archive/foreign.h"
+
+#include <algorithm>
+
+namespace dtr::archive {
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::string_view kUnpack = "unpack it first: a backup is read as it was written";
+constexpr std::string_view kOurPrefix = "dtr-backup-";
+
+struct Magic {
+    std::string_view bytes;
+    Foreign is;
+};
+constexpr Magic kMagics[] = {
+    {"\x1f\x8b"sv, {"compressed with gzip", "unpack it first: gzip -dc FILE | dtr verify -"}},
+    {"\x28\xb5\x2f\xfd"sv, {"compressed with zstd", "unpack it first: zstd -dc FILE | dtr verify -"}},
+    {"\xfd\x37zXZ\0"sv, {"compressed with xz", "unpack it first: xz -dc FILE | dtr verify -"}},
+    {"BZh"sv, {"compressed with bzip2", "unpack it first: bzip2 -dc FILE | dtr verify -"}},
+    {"\x04\x22\x4d\x18"sv, {"compressed with lz4", "unpack it first: lz4 -dc FILE | dtr verify -"}},
+    {"PK\x03\x04"sv, {"a zip file", kUnpack}},
+    {"7z\xbc\xaf\x27\x1c"sv, {"a 7z file", kUnpack}},
+    {"-----BEGIN AGE ENCRYPTED FILE-----"sv,
+     {"an age file in its ASCII form", "give its binary form: age -d -i KEY FILE | dtr verify -"}},
+    {"-----BEGIN PGP "sv, {"encrypted or signed with PGP", kUnpack}},
+    {"SQLite format 3\0"sv, {"a SQLite database", "give the backup, not a file of the data directory"}},
+};
+
+bool is_text(std::string_view head) {
+    return std::none_of(head.begin(), head.end(), [](char c) {
+        const auto byte = static_cast<unsigned char>(c);
+        return byte == 0x7f || (byte < 0x20 && c != '\n' && c != '\r' && c != '\t');
+    });
+}
+
+}  // namespace
+
+Foreign recognise(std::string_view head) {
+    if (head.empty()) return {"empty", "nothing was written to it"};
+    for (const Magic& magic : kMagics)
+        if (head.starts_with(magic.bytes)) return magic.is;
+    // Ours, also one that was cut.
+    const auto shared = std::min(head.size(), kOurPrefix.size());
+    const bool ours = head.substr(0, shared) == kOurPrefix.substr(0, shared);
+    if (ours && head.size() > shared && head[shared] == 'v')
+        return {"a backup of Docker Trusted Registry", "this program does not restore those"};
+    if (ours) return {};
+    if (head.size() >= 262 && head.substr(257, 5) == "ustar") return {"a tar archive that is no backup of dtr", {}};
+    if (head.size() >= 16 && is_text(head)) return {"a text, not an archive", {}};
+    return {};
+}
+
+}  // namespace dtr::archive
