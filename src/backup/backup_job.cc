@@ -352,6 +352,9 @@ Result<std::unique_ptr<BackupJob>> BackupJob::prepare(BackupSource source, Backu
 const std::string& BackupJob::id() const {
     return state_->header.backup_id;
 }
+const std::string& BackupJob::cluster_id() const {
+    return state_->header.cluster_id;
+}
 
 std::uint64_t BackupJob::bytes_total() const {
     std::uint64_t total = 64U << 10;

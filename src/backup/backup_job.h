@@ -51,6 +51,7 @@ class BackupJob {
     ~BackupJob();  // releases the fence
 
     [[nodiscard]] const std::string& id() const;
+    [[nodiscard]] const std::string& cluster_id() const;
     [[nodiscard]] std::uint64_t bytes_total() const;
     [[nodiscard]] bool encrypted_stream() const;  // what write() gives is an age file, not a tar
     // After write(): what allow_missing left out.

@@ -47,7 +47,8 @@ BackupStream::~BackupStream() {
 void BackupStream::run(BackupJob& job) {
     ChannelSink sink(channel_, job.encrypted_stream());
     auto seal = job.write(sink);
-    BackupReport report{id_, service_.source_.clock.now(), true, std::nullopt, {}, {}, sink.written(), {}};
+    BackupReport report{
+        id_, service_.source_.clock.now(), true, std::nullopt, {}, {}, sink.written(), {}, job.cluster_id()};
     if (seal) {
         report.seal_digest = seal->digest;
         report.stream_digest = sink.digest();
@@ -83,7 +84,7 @@ Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options
         --running_;
         return fail(job.error());
     }
-    record({(*job)->id(), source_.clock.now(), false, std::nullopt, {}, {}, 0, {}});
+    record({(*job)->id(), source_.clock.now(), false, std::nullopt, {}, {}, 0, {}, (*job)->cluster_id()});
     return std::unique_ptr<BackupStream>(new BackupStream(*this, std::move(*job)));
 }
 

@@ -27,6 +27,7 @@ struct BackupReport {
     std::string stream_digest;  // SHA-256 of all that was sent, hex; of an age stream only, whose seal is out of sight
     std::uint64_t bytes = 0;
     MissingBlobs missing;  // of a sealed one, if it was allowed to leave blobs out
+    std::string cluster_id = {};
 };
 
 class BackupService;

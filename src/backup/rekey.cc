@@ -52,9 +52,15 @@ Status replace_recipient(config::ConfigStore& config, const archive::AgeRecipien
     return {};
 }
 
-KeyPlace file_place(Disk& disk, const std::string& path) {
-    return {path, [&disk, path] { return read_file(disk, path, 64U << 10); },
-            [&disk, path](std::string_view contents) { return write_file(disk, path, contents); }};
+Result<KeyPlace> file_place(Disk& disk, const std::string& path) {
+    DTR_ASSIGN(const Place place, look_at_place(path));
+    if (place.kind != Place::Kind::file)
+        return fail(ErrorCode::invalid, fmt::format("{} is no file: a key that is written there cannot be kept", path),
+                    "name a file");
+    return KeyPlace{path, [&disk, at = place.path] { return read_file(disk, at, 64U << 10); },
+                    [&disk, at = place.path](std::string_view contents, NewFile::Existing existing) {
+                        return write_new_file(at, contents, existing, disk);
+                    }};
 }
 
 Result<archive::AgeRecipient> rekey(
@@ -62,11 +68,12 @@ Result<archive::AgeRecipient> rekey(
     const std::function<Status(const archive::AgeRecipient& from, const archive::AgeRecipient& to)>& replace,
     Random& random) {
     DTR_ASSIGN(auto identity, left_over(state, place));
+    const auto existing = identity ? NewFile::Existing::replaced : NewFile::Existing::kept;
     if (!identity) identity = archive::AgeIdentity::generate(random);
     const Secret file = archive::format_identity_file(
         *identity, {state.signer},
         "recovery key of dtr cluster " + state.cluster_id + ": carry it away, it opens the secrets of every backup");
-    DTR_TRY(place.write(replaces_line(state.recipient) + std::string(file.expose())));
+    DTR_TRY(place.write(replaces_line(state.recipient) + std::string(file.expose()), existing));
     DTR_TRY(fault_point("rekey.written"));
     if (auto replaced = replace(state.recipient, identity->recipient()); !replaced) {
         Error error = replaced.error();

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "config/config_store.h"
 #include "sys/disk.h"
+#include "sys/new_file.h"
 
 namespace dtr::backup {
 
@@ -31,9 +32,10 @@ Status replace_recipient(config::ConfigStore& config, const archive::AgeRecipien
 struct KeyPlace {
     std::string name;  // for messages
     std::function<Result<std::string>()> read;
-    std::function<Status(std::string_view contents)> write;
+    std::function<Status(std::string_view contents, NewFile::Existing existing)> write;
 };
-KeyPlace file_place(Disk& disk, const std::string& path);
+// As look_at_place() says; invalid for what is no file.
+Result<KeyPlace> file_place(Disk& disk, const std::string& path);
 
 // Makes a key, writes it to `place`, then has `replace` put it in force; or goes on with one that was interrupted, if the
 // file says that it replaces the key in force. refused if any other file is in the way: it is never overwritten. After

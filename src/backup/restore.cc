@@ -13,6 +13,7 @@
 #include "backup/settle.h"
 #include "backup/undo.h"
 #include "base/fault.h"
+#include "sys/interrupt.h"
 #include "sys/log.h"
 
 namespace dtr::backup {
@@ -31,13 +32,10 @@ Result<archive::AgeKeys> opening_keys(const archive::Header& header, const Resto
 
 }  // namespace
 
-Status refuse_early(const archive::ArchiveReader& reader, const RestoreOptions& options) {
-    const archive::Header& header = reader.header();
-    if (options.anchors.empty())
-        return fail(ErrorCode::untrusted, "nothing says whose backup this is",
-                    fmt::format("give the recovery key with --identity FILE, or, if you know the signer, --trust {}",
-                                header.signer().key_id()));
-    DTR_TRY(reader.require_verified());
+namespace {
+
+// Whatever key opens it.
+Status refuse_kind(const archive::Header& header, const RestoreOptions& options) {
     DTR_TRY(require_known_schema(header));
     if (header.kind == archive::BackupKind::increment)
         return fail(ErrorCode::unsupported, "this archive is an increment",
@@ -52,6 +50,35 @@ Status refuse_early(const archive::ArchiveReader& reader, const RestoreOptions& 
         return fail(ErrorCode::untrusted, "this backup was made with --secrets omit: it holds no keys and passwords",
                     "restore it with --without-secrets; new ones are made");
     return {};
+}
+
+}  // namespace
+
+Status refuse_early(const archive::ArchiveReader& reader, const RestoreOptions& options) {
+    const archive::Header& header = reader.header();
+    if (options.anchors.empty())
+        return fail(ErrorCode::untrusted, "nothing says whose backup this is",
+                    fmt::format("give the recovery key with --identity FILE, or, if you know the signer, --trust {}",
+                                header.signer().key_id()));
+    DTR_TRY(reader.require_verified());
+    return refuse_kind(header, options);
+}
+
+Status refuse_without_keys(archive::ByteSource& source, config::DataDirectory* directory, const RestoreOptions& options,
+                           Disk& disk) {
+    std::optional<config::Current> live;
+    if (directory != nullptr) {
+        DTR_ASSIGN(live, directory->current());
+        DTR_TRY(require_rewindable(*directory, live, options));
+        DTR_ASSIGN(const auto staged, directory->staging());
+        if (!live && !staged) DTR_TRY(require_empty(*directory));
+        if (!staged) DTR_TRY(require_room(*directory, options, disk));
+    }
+    const auto input = archive::open_stream(source, {});
+    if (!input && input.error().code == ErrorCode::untrusted) return {};  // encrypted as a whole
+    if (!input) return fail(input.error());
+    DTR_ASSIGN(const auto reader, archive::ArchiveReader::open(**input, {}));
+    return refuse_kind(reader->header(), options);
 }
 
 bool is_in_place(const Error& error) {
@@ -385,6 +412,8 @@ class Restoration {
             DTR_TRY(hooks_.settle_accounts(cluster, *store));
         }
         report_.epoch = epoch.number;
+        report_.cluster_id = epoch.cluster_id;
+        report_.backed_up_cluster_id = header.cluster_id;
         report_.replica_id = options_.replica_id.empty() ? random_hex(random_, 6) : options_.replica_id;
         current_.replica_id = report_.replica_id;
         DTR_TRY(note_position(*store, *config_, current_));
@@ -458,6 +487,7 @@ class Restoration {
         config_.reset();
         live_config_.reset();
         DTR_TRY(fault_point("restore.before_flip"));
+        DTR_TRY(uninterruptible_from_here());
         if (auto flipped = directory_.flip(current_); !flipped) {
             const auto found = directory_.current();
             if (!found || !*found || (*found)->generation != current_.generation) return flipped;

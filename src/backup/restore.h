@@ -60,6 +60,8 @@ struct RestoreReport {
     archive::SignerTrust trust = archive::SignerTrust::unverified;
     std::int64_t epoch = 0;
     std::string replica_id;
+    std::string cluster_id;               // the new one
+    std::string backed_up_cluster_id;     // of the backup
     std::string administrator = "admin";  // whom a new password was made for, if one was
     std::string password_file;            // where that lies
     std::string recovery_key_file;        // and the new recovery key, if one was made
@@ -82,6 +84,10 @@ Error in_place_but_unconfirmed(const Error& error, std::string_view what);
 
 // What is refused before anything is staged, by a restore and by its rehearsal (dry_run.h) alike. From the header:
 Status refuse_early(const archive::ArchiveReader& reader, const RestoreOptions& options);
+// All of it that needs no key and no trust, for callers to whom a key costs something. Reads the header from `source`; of a
+// stream that is encrypted as a whole it sees nothing. `directory` may be null: none is there yet.
+Status refuse_without_keys(archive::ByteSource& source, config::DataDirectory* directory, const RestoreOptions& options,
+                           Disk& disk);
 // Live data without `rewind`, or not all of it there.
 Status require_rewindable(config::DataDirectory& directory, const std::optional<config::Current>& live,
                           const RestoreOptions& options);

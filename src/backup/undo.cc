@@ -6,6 +6,7 @@
 #include "backup/seal_keys.h"
 #include "backup/settle.h"
 #include "base/fault.h"
+#include "sys/interrupt.h"
 #include "sys/log.h"
 
 namespace dtr::backup {
@@ -50,7 +51,7 @@ class Undo {
         DTR_TRY(make_own());
         DTR_TRY(fault_point("undo.hygiene"));
         DTR_TRY(flip());
-        return UndoReport{live_.restored_from, next_.epoch, next_.replica_id};
+        return UndoReport{live_.restored_from, next_.epoch, next_.replica_id, next_.cluster_id};
     }
 
   private:
@@ -136,6 +137,7 @@ class Undo {
         config_.reset();
         DTR_TRY(directory_.begin_staging(note));
         DTR_TRY(fault_point("undo.before_flip"));
+        DTR_TRY(uninterruptible_from_here());
         if (auto flipped = directory_.flip(next_); !flipped) {
             const auto found = directory_.current();
             if (!found || !*found || (*found)->generation != next_.generation) return flipped;
@@ -204,6 +206,7 @@ Result<bool> forget_undo(config::DataDirectory& directory, const StoreOpeners& o
     DTR_TRY(directory.begin_staging(note));
     live->undo_generation.clear();
     DTR_TRY(fault_point("undo.before_forget"));
+    DTR_TRY(uninterruptible_from_here());
     DTR_TRY(directory.flip(*live));
     DTR_TRY(finish_flip(directory, openers));
     return true;

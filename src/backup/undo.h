@@ -21,6 +21,7 @@ struct UndoReport {
     std::string undone;  // backup id that what was live had been restored from, or empty
     std::int64_t epoch = 0;
     std::string replica_id;
+    std::string cluster_id;
 };
 
 // refused: there is nothing to go back to, a restore is staged, or something was written since without `rewind`. On any

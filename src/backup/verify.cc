@@ -187,6 +187,7 @@ class Level3 final : public Level2 {
 
 void describe(const archive::ArchiveReader& reader, VerifyReport& report) {
     report.backup_id = reader.header().backup_id;
+    report.cluster_id = reader.header().cluster_id;
     report.cut_at = reader.header().cut_at;
     report.trust = reader.trust();
     report.signer = reader.header().signer().key_id();

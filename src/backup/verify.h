@@ -24,6 +24,7 @@ struct VerifyOptions {
 
 struct VerifyReport {
     std::string backup_id;
+    std::string cluster_id;
     std::string seal_digest;
     Micros cut_at = 0;
     archive::SignerTrust trust = archive::SignerTrust::unverified;

@@ -48,7 +48,7 @@ Status print_list(Connection& connection, const std::string& path, std::string_v
         if (rows == nullptr || !rows->is_array())
             return fail(ErrorCode::unavailable, "cannot list: the server's answer holds no list");
         for (const json::value& row : rows->as_array())
-            if (row.is_object()) std::printf("%s\n", line(row.as_object()).c_str());
+            if (row.is_object()) print_line(line(row.as_object()));
         const auto* next = answer.if_contains("nextPageStart");
         if (next == nullptr || !next->is_string() || next->as_string().empty()) return {};
         const std::string start(next->as_string());
@@ -62,10 +62,7 @@ Status print_list(Connection& connection, const std::string& path, std::string_v
 std::string text_of(const json::object& row, std::string_view name) {
     const auto* value = row.if_contains(name);
     if (value == nullptr || !value->is_string()) return {};
-    std::string text(value->as_string());
-    for (char& c : text)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-    return text;
+    return visible(value->as_string());
 }
 
 bool is_true(const json::object& row, std::string_view name) {

@@ -10,7 +10,10 @@
 
 #include "base/encoding.h"
 #include "cli/program.h"
+#include "cli/server_url.h"
 #include "cli/streams.h"
+#include "sys/interrupt.h"
+#include "sys/proxy.h"
 
 namespace dtr::cli {
 
@@ -18,7 +21,8 @@ namespace json = boost::json;
 
 void Connection::add_options(CLI::App& command) {
     command.add_option("--ucp-url", url, "Address of UCP, or of the replica with embedded UCP: HOST:PORT")
-        ->envname("UCP_URL");
+        ->envname("UCP_URL")
+        ->check(check_server_url);
     command.add_option("--ucp-username", username, "Name of an administrator")->envname("UCP_USERNAME");
     command.add_option("--ucp-password", password, "Password; better: --ucp-password-file, UCP_PASSWORD, or be asked")
         ->envname("UCP_PASSWORD");
@@ -63,18 +67,23 @@ class Silence {
         termios silent = before_;
         silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
         silent_ = ::tcsetattr(terminal_, TCSAFLUSH, &silent) == 0;
+        if (silent_) at_forced_end_.emplace([this] { restore(); });
     }
     ~Silence() {
-        if (silent_) ::tcsetattr(terminal_, TCSAFLUSH, &before_);
+        at_forced_end_.reset();
+        if (silent_) restore();
     }
     Silence(const Silence&) = delete;
     Silence& operator=(const Silence&) = delete;
     [[nodiscard]] bool silent() const { return silent_; }
 
   private:
+    void restore() { (void)::tcsetattr(terminal_, TCSAFLUSH, &before_); }
+
     int terminal_;
     termios before_{};
     bool silent_ = false;
+    std::optional<OnForcedEnd> at_forced_end_;
 };
 
 Result<UniqueFd> open_terminal() {
@@ -87,6 +96,7 @@ Result<std::string> ask_terminal(int terminal, const std::string& question) {
     std::string line;
     bool ended = ::write(terminal, question.data(), question.size()) < 0;
     for (char c = 0; !ended && line.size() < 4096;) {
+        DTR_TRY(wait_readable(terminal));
         ended = ::read(terminal, &c, 1) != 1 || c == '\n';
         if (!ended) line.push_back(c);
     }
@@ -105,6 +115,7 @@ Result<Secret> prompt_password(const std::string& question) {
     if (!silence.silent()) return fail(system_error(errno, "cannot use the terminal"));
     auto line = ask_terminal(terminal->get(), question);
     const bool told = ::write(terminal->get(), "\n", 1) == 1;
+    if (!line && line.error().code == ErrorCode::cancelled) return fail(line.error());
     if (!line || !told) return fail(ErrorCode::invalid, "no password was typed");
     Secret typed(*line);
     wipe(*line);
@@ -129,8 +140,10 @@ Status Connection::ask_for_what_is_missing() {
         if (auto typed = prompt_text(question)) field = std::move(*typed);
     };
     ask_for(url, "Address of UCP (HOST:PORT): ");
+    DTR_TRY(check_interrupt());
     if (url.empty()) return fail(ErrorCode::invalid, "no server was named", "use --ucp-url HOST:PORT or UCP_URL");
     ask_for(username, fmt::format("Name of an administrator at {}: ", url));
+    DTR_TRY(check_interrupt());
     if (username.empty())
         return fail(ErrorCode::invalid, "no user was named", "use --ucp-username NAME or UCP_USERNAME");
     return {};
@@ -151,13 +164,27 @@ Result<HttpCall> Connection::call_ucp(std::string method, const std::string& pat
         say("warning: the server's certificate is not checked");
     HttpCall call;
     call.method = std::move(method);
-    std::string base = url.find("://") == std::string::npos ? "https://" + url : url;
-    while (!base.empty() && base.back() == '/') base.pop_back();
+    DTR_ASSIGN(const std::string base, parse_server_url(url));
+    if (base.starts_with("http://") && !is_loopback(base) && !std::exchange(warned_of_plain_, true))
+        say(fmt::format("warning: the password crosses the network in clear: {} is plain http; use https", base));
     call.url = base + path;
     call.basic_username = username;
     DTR_ASSIGN(call.basic_password, find_password());
     call.trust = {ca, insecure, ca_fingerprint};
     return call;
+}
+
+bool Connection::would_ask() const {
+    return url.empty() || username.empty() || (password.empty() && password_file.empty() && asked_.empty());
+}
+
+Status Connection::probe() {
+    DTR_ASSIGN(const std::string base, parse_server_url(url));
+    HttpCall question;
+    question.url = base + "/_ping";
+    question.trust = {ca, insecure, ca_fingerprint};
+    DTR_TRY(curl_http_client().call(question));
+    return {};
 }
 
 Status Connection::find_replica() {
@@ -172,7 +199,9 @@ Status Connection::find_replica() {
     const json::value document = json::parse(answer.body, error);
     const auto* fields = error ? nullptr : document.if_object();
     if (answer.status != 200) {
-        Error refusal = answer_error(answer, "cannot reach a replica");
+        const bool is_about_us = answer.status == 401 || answer.status == 403;
+        Error refusal = answer_error(
+            answer, is_about_us ? fmt::format("{} refuses {}", url, username) : std::string("cannot reach a replica"));
         if (answer.status == 404) refusal.code = ErrorCode::refused;
         return fail(std::move(refusal));
     }

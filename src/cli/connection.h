@@ -35,6 +35,11 @@ struct Connection {
     // The same to UCP, whatever the path.
     Result<HttpCall> call_ucp(std::string method, const std::string& path);
 
+    // Something is missing that would be asked for on the terminal.
+    [[nodiscard]] bool would_ask() const;
+    // Whether anybody answers at UCP's address, without credentials. unavailable, untrusted.
+    Status probe();
+
   private:
     struct Replica {
         std::string url;
@@ -48,6 +53,7 @@ struct Connection {
     Secret asked_;
     bool embedded_ = false;  // UCP is the replica
     bool warned_ = false;    // that nothing is checked: once is enough
+    bool warned_of_plain_ = false;
     std::optional<Replica> replica_;
 };
 

@@ -13,6 +13,11 @@ std::string check_replica_id(const std::string& id) {
     return good ? std::string() : std::string("a replica id is 12 lower-case hex digits");
 }
 
+std::string check_key_id(const std::string& id) {
+    const bool good = id.size() == 16 && id.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
+    return good ? std::string() : std::string("the id of a signing key is 16 hex digits, as dtr verify shows it");
+}
+
 void KeyOptions::add_options(CLI::App& command) {
     command
         .add_option("--identity", identity_files, "Recovery key: an age identity file, with the signer as a comment")
@@ -21,7 +26,8 @@ void KeyOptions::add_options(CLI::App& command) {
                                     "File with the passphrase that the backup was sealed to in its first line");
     command.add_flag("--ask-passphrase", ask_passphrase, "Ask for that passphrase on the terminal")->excludes(file);
     command.add_option("--trust", trusted_ids, "Accept a backup signed by this key (16 hex digits)")
-        ->allow_extra_args(false);
+        ->allow_extra_args(false)
+        ->check(check_key_id);
 }
 
 Status add_identities(ArchiveKeys& keys, const Secret& text, const std::string& where) {

@@ -13,8 +13,9 @@
 
 namespace dtr::cli {
 
-// For CLI11's check(): 12 lower-case hex digits.
+// For CLI11's check(): 12 lower-case hex digits; 16 hex digits.
 std::string check_replica_id(const std::string& id);
+std::string check_key_id(const std::string& id);
 
 struct KeyOptions {
     std::vector<std::string> identity_files;

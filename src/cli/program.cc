@@ -3,10 +3,13 @@
 #include <sys/resource.h>
 
 #include <csignal>
+#include <optional>
 
 #include "base/fault.h"
 #include "cli/exit_code.h"
 #include "cli/predecessor_flags.h"
+#include "cli/usage.h"
+#include "sys/interrupt.h"
 
 namespace dtr::cli {
 namespace {
@@ -37,10 +40,6 @@ const std::string& program_name() {
     return running_program();
 }
 
-void say(std::string_view text) {
-    std::fputs(fmt::format("{}: {}\n", program_name(), text).c_str(), stderr);
-}
-
 int report(const Error& error) {
     say(error.message);
     if (!error.hint.empty()) say("hint: " + error.hint);
@@ -51,7 +50,8 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
                 const std::function<void(Program&)>& add_commands) {
     const rlimit no_core{0, 0};
     (void)::setrlimit(RLIMIT_CORE, &no_core);
-    (void)std::signal(SIGPIPE, SIG_IGN);
+    // Errors of the write that they come with (EPIPE, EFBIG), not the end of the process.
+    for (const int signal : {SIGPIPE, SIGXFSZ}) (void)std::signal(signal, SIG_IGN);
     running_program() = name;
     install_fault_injector_from_environment();
     adopt_newer_environment();
@@ -66,14 +66,22 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
     add_commands(program);
     try {
         app.parse(argc, argv);
+    } catch (const CLI::Success& asked) {  // --help, --version
+        (void)app.exit(asked, std::cout, std::cerr);
+        return kGood;
     } catch (const CLI::ParseError& error) {
-        const int code = app.exit(error, std::cout, std::cerr);
-        return code == 0 ? kGood : kUsage;
+        hide_passwords(argc, argv);
+        return report(usage_error(app, error, argc, argv));
     }
     hide_passwords(argc, argv);
     say_what_is_ignored(app);
+    std::optional<Interrupts> interrupts;
+    if (!program.takes_signals) interrupts.emplace(Interrupts::Options{kInterrupted, say});
     try {
-        return program.run ? program.run() : static_cast<int>(kUsage);
+        const int code = program.run ? program.run() : static_cast<int>(kUsage);
+        const Status flushed = flush_data();
+        if (flushed || code != kGood) return code;
+        return flushed.error().code == ErrorCode::cancelled ? static_cast<int>(kInterrupted) : report(flushed.error());
     } catch (const std::exception& error) {
         // Ours do not throw; the library's may, for want of memory.
         say(fmt::format("unexpected: {}", error.what()));

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "backup/stores.h"
+#include "cli/print.h"
 #include "identity/user_directory.h"
 
 namespace dtr::cli {
@@ -22,6 +23,8 @@ struct Program {
     identity::DirectoryOpener open_directory = {};
     // Set by the command that was chosen; answers the exit code.
     std::function<int()> run = {};
+    // Set by a command that has its own use for SIGINT, SIGTERM and SIGHUP; any other is interrupted by them (11).
+    bool takes_signals = false;
 };
 
 // Parses, runs, prints errors. `argv` strings that hold passwords are overwritten.
@@ -34,9 +37,6 @@ void add_ucp_commands(Program& program);
 
 // What the running program is called: "dtr" until run_program() is told otherwise.
 const std::string& program_name();
-
-// "<program>: <text>" on stderr.
-void say(std::string_view text);
 
 // Says what went wrong, and the hint; answers the exit code.
 int report(const Error& error);

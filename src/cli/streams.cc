@@ -4,8 +4,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
+
+#include "cli/print.h"
+#include "sys/interrupt.h"
 
 namespace dtr::cli {
 namespace {
@@ -34,7 +38,7 @@ ProgressLine::ProgressLine(std::string verb, std::uint64_t total)
       terminal_(::isatty(STDERR_FILENO) == 1) {}
 
 ProgressLine::~ProgressLine() {
-    if (terminal_ && shown_ != 0) std::fprintf(stderr, "\r\033[K");
+    clear_progress();
 }
 
 void ProgressLine::add(std::uint64_t bytes) {
@@ -51,53 +55,7 @@ void ProgressLine::add(std::uint64_t bytes) {
         line += fmt::format(", {:.0f} % of {}, {:.0f} s left",
                             100.0 * static_cast<double>(done_) / static_cast<double>(total_), human_bytes(total_),
                             static_cast<double>(total_ - done_) / rate);
-    std::fprintf(stderr, "\r\033[K%s", line.c_str());
-}
-
-Result<std::unique_ptr<OutputSink>> OutputSink::open(const std::string& path) {
-    if (path.empty() || path == "-") {
-        if (::isatty(STDOUT_FILENO) == 1)
-            return fail(ErrorCode::refused, "stdout is a terminal, and a backup is binary and private",
-                        "redirect it: dtr backup ... > backup.tar, or use --output FILE");
-        (void)::fcntl(STDOUT_FILENO, F_SETPIPE_SZ, kPipeBytes);  // if it is one
-        return std::unique_ptr<OutputSink>(new OutputSink(UniqueFd(), STDOUT_FILENO, ""));
-    }
-    const std::string part = path + ".part";
-    UniqueFd fd(::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!fd.valid()) return fail(system_error(errno, "cannot create " + part));
-    if (::fchmod(fd.get(), 0600) != 0) return fail(system_error(errno, "cannot make private " + part));  // an old one
-    const int raw = fd.get();
-    return std::unique_ptr<OutputSink>(new OutputSink(std::move(fd), raw, path));
-}
-
-OutputSink::~OutputSink() {
-    if (!path_.empty()) (void)::unlink((path_ + ".part").c_str());
-}
-
-Status OutputSink::write(std::string_view bytes) {
-    while (!bytes.empty()) {
-        const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno == EPIPE) return fail(ErrorCode::cancelled, "whoever read the backup is gone");
-        if (n < 0) return fail(system_error(errno, "cannot write the backup"));
-        bytes.remove_prefix(static_cast<std::size_t>(n));
-        written_ += static_cast<std::uint64_t>(n);
-    }
-    if (!path_.empty() && written_ - written_back_ >= kWritebackBytes) {
-        real_disk().start_writeback(fd_, written_back_, written_ - written_back_);
-        written_back_ = written_;
-    }
-    return {};
-}
-
-Status OutputSink::finish() {
-    if (path_.empty()) return {};
-    if (::fsync(fd_) != 0) return fail(system_error(errno, "cannot sync " + path_));
-    if (::rename((path_ + ".part").c_str(), path_.c_str()) != 0)
-        return fail(system_error(errno, "cannot rename to " + path_));
-    const std::string directory = parent_directory(path_);
-    path_.clear();
-    return real_disk().sync_directory(directory);
+    show_progress(line);
 }
 
 Result<std::string> read_named_file(const std::string& path, std::size_t limit) {
@@ -107,9 +65,13 @@ Result<std::string> read_named_file(const std::string& path, std::size_t limit) 
 
 class InputSource::Files final : public archive::ByteSource {
   public:
-    void add(UniqueFd fd) { files_.push_back(std::move(fd)); }
+    void add(UniqueFd fd, std::string name, std::uint64_t size) {
+        files_.push_back(std::move(fd));
+        named_.push_back({std::move(name), size});
+    }
     Result<std::size_t> read(char* buffer, std::size_t size) override {
         while (current_ < files_.size()) {
+            DTR_TRY(wait_readable(files_[current_].get()));
             const ssize_t n = ::read(files_[current_].get(), buffer, size);
             if (n < 0 && errno == EINTR) continue;
             if (n < 0) return fail(system_error(errno, "cannot read the archive"));
@@ -118,9 +80,24 @@ class InputSource::Files final : public archive::ByteSource {
         }
         return std::size_t{0};
     }
+    // Which file is being read; not to be asked while another thread reads.
+    [[nodiscard]] const std::string& current() const { return named_[std::min(current_, named_.size() - 1)].name; }
+    // Where the byte before `position` came from, if all are regular files.
+    [[nodiscard]] const std::string& at(std::uint64_t position) const {
+        for (const Named& file : named_) {
+            if (position <= file.size) return file.name;
+            position -= file.size;
+        }
+        return named_.back().name;
+    }
 
   private:
+    struct Named {
+        std::string name;
+        std::uint64_t size = 0;
+    };
     std::vector<UniqueFd> files_;
+    std::vector<Named> named_;
     std::size_t current_ = 0;
 };
 
@@ -138,12 +115,15 @@ Result<std::unique_ptr<InputSource>> InputSource::open(const std::vector<std::st
         UniqueFd fd(name == "-" ? ::dup(STDIN_FILENO) : ::open(name.c_str(), O_RDONLY | O_CLOEXEC));
         if (!fd.valid()) return fail(system_error(errno, "cannot open " + name));
         struct stat info {};
-        if (::fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode))
-            source->total_ += static_cast<std::uint64_t>(info.st_size);
-        else
-            regular = false;
+        const bool is_known = ::fstat(fd.get(), &info) == 0;
+        if (is_known && S_ISDIR(info.st_mode))
+            return fail(ErrorCode::invalid, fmt::format("{} is a directory", name), "name the file");
+        const bool is_regular = is_known && S_ISREG(info.st_mode);
+        const std::uint64_t size = is_regular ? static_cast<std::uint64_t>(info.st_size) : 0;
+        source->total_ += size;
+        regular = regular && is_regular;
         (void)::fcntl(fd.get(), F_SETPIPE_SZ, kPipeBytes);  // if it is one
-        source->files_->add(std::move(fd));
+        source->files_->add(std::move(fd), name == "-" ? std::string() : name, size);
     }
     if (regular && source->total_ >= kReadAheadBytes)
         source->ahead_ = std::make_unique<backup::ReadAhead>(*source->files_);
@@ -152,8 +132,16 @@ Result<std::unique_ptr<InputSource>> InputSource::open(const std::vector<std::st
 
 Result<std::size_t> InputSource::read(char* buffer, std::size_t size) {
     auto got = ahead_ ? ahead_->read(buffer, size) : files_->read(buffer, size);
+    if (got) read_ += *got;
     if (got && *got > 0 && on_bytes_) on_bytes_(*got);
     return got;
+}
+
+Error InputSource::in_file(Error error) const {
+    const bool is_of_content =
+        error.code == ErrorCode::corrupt || error.code == ErrorCode::untrusted || error.code == ErrorCode::unsupported;
+    const std::string& name = ahead_ ? files_->at(read_) : files_->current();
+    return is_of_content && !name.empty() ? error.in(name) : error;
 }
 
 }  // namespace dtr::cli

@@ -1,4 +1,4 @@
-// Archives between files, pipes and the terminal: sinks, sources, progress.
+// Archives from files and pipes, and how far they are, on the terminal. (Where they go: output.h.)
 #pragma once
 
 #include <functional>
@@ -32,25 +32,6 @@ class ProgressLine {
 
 std::string human_bytes(std::uint64_t bytes);
 
-// Where an archive goes: stdout, or a file that appears only when it is whole (0600, ".part", fsync, rename).
-class OutputSink final : public archive::ByteSink {
-  public:
-    // refused: stdout is a terminal. `path` empty or "-": stdout.
-    static Result<std::unique_ptr<OutputSink>> open(const std::string& path);
-    ~OutputSink() override;  // removes an unfinished file
-    Status write(std::string_view bytes) override;
-    [[nodiscard]] std::uint64_t written() const { return written_; }
-    Status finish();
-
-  private:
-    OutputSink(UniqueFd fd, int raw, std::string path) : owned_(std::move(fd)), fd_(raw), path_(std::move(path)) {}
-    UniqueFd owned_;
-    int fd_;
-    std::string path_;
-    std::uint64_t written_ = 0;
-    std::uint64_t written_back_ = 0;
-};
-
 // A file the operator named, which may be a link; exhausted over `limit` bytes.
 Result<std::string> read_named_file(const std::string& path, std::size_t limit = 1U << 20);
 
@@ -63,6 +44,8 @@ class InputSource final : public archive::ByteSource {
     Result<std::size_t> read(char* buffer, std::size_t size) override;
     void on_bytes(std::function<void(std::uint64_t)> callback) { on_bytes_ = std::move(callback); }
     [[nodiscard]] std::uint64_t total() const { return total_; }  // 0 if not known
+    // An error of what was read last, with the file's name before it, if it is one of what lies in a file that has a name.
+    [[nodiscard]] Error in_file(Error error) const;
 
   private:
     class Files;
@@ -70,6 +53,7 @@ class InputSource final : public archive::ByteSource {
     std::unique_ptr<Files> files_;
     std::unique_ptr<backup::ReadAhead> ahead_;  // of large regular files: a pipe may keep its reader waiting for ever
     std::uint64_t total_ = 0;
+    std::uint64_t read_ = 0;
     std::function<void(std::uint64_t)> on_bytes_;
 };
 

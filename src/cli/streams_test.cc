@@ -1,7 +1,6 @@
 #include "cli/streams.h"
 
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
 #include "test/support/must.h"
 #include "test/support/temp_dir.h"
@@ -16,11 +15,6 @@ class StreamsTest : public ::testing::Test {
   protected:
     test::TempDir directory;
     std::string path(const char* name) const { return directory.path() + '/' + name; }
-    static mode_t mode_of(const std::string& file) {
-        struct stat info {};
-        EXPECT_EQ(::stat(file.c_str(), &info), 0) << file;
-        return info.st_mode & 07777;
-    }
     static std::string read_all(InputSource& source, std::size_t step = 3) {
         std::string all;
         std::string buffer(step, '\0');
@@ -28,50 +22,6 @@ class StreamsTest : public ::testing::Test {
         return all;
     }
 };
-
-TEST_F(StreamsTest, AnOutputFileAppearsWhenItIsWhole) {
-    must(write_file(real_disk(), path("backup.tar"), "the one before"));
-    auto sink = must(OutputSink::open(path("backup.tar")));
-    must(sink->write("first, "));
-    EXPECT_EQ(must(read_file(real_disk(), path("backup.tar"))), "the one before");
-    EXPECT_EQ(mode_of(path("backup.tar.part")), 0600U);
-    must(sink->write("second"));
-    must(sink->finish());
-    EXPECT_EQ(must(read_file(real_disk(), path("backup.tar"))), "first, second");
-    EXPECT_EQ(mode_of(path("backup.tar")), 0600U);
-    sink.reset();
-    EXPECT_EQ(must(real_disk().list(directory.path())), std::vector<std::string>{"backup.tar"});
-}
-
-TEST_F(StreamsTest, AnUnfinishedOutputLeavesNothing) {
-    must(write_file(real_disk(), path("backup.tar"), "the one before"));
-    {
-        const auto sink = must(OutputSink::open(path("backup.tar")));
-        must(sink->write("half"));
-    }
-    EXPECT_EQ(must(real_disk().list(directory.path())), std::vector<std::string>{"backup.tar"});
-    EXPECT_EQ(must(read_file(real_disk(), path("backup.tar"))), "the one before");
-}
-
-TEST_F(StreamsTest, WhatAnEarlierRunLeftBecomesPrivate) {
-    must(write_file(real_disk(), path("backup.tar.part"), "remains that everybody may read", 0644));
-    ASSERT_EQ(::chmod(path("backup.tar.part").c_str(), 0644), 0);
-    const auto sink = must(OutputSink::open(path("backup.tar")));
-    EXPECT_EQ(mode_of(path("backup.tar.part")), 0600U);
-    must(sink->write("new"));
-    must(sink->finish());
-    EXPECT_EQ(must(read_file(real_disk(), path("backup.tar"))), "new");
-}
-
-TEST_F(StreamsTest, AnOutputThatCannotBeIsRefused) {
-    const auto refused = OutputSink::open(path("no/such/folder/backup.tar"));
-    ASSERT_FALSE(refused);
-    EXPECT_NE(refused.error().message.find("no/such/folder"), std::string::npos);
-    // Not through somebody else's link.
-    std::filesystem::create_symlink(path("target"), path("backup.tar.part"));
-    EXPECT_FALSE(OutputSink::open(path("backup.tar")));
-    EXPECT_FALSE(std::filesystem::exists(path("target")));
-}
 
 TEST_F(StreamsTest, InputsFollowEachOther) {
     must(write_file(real_disk(), path("full"), "full "));
@@ -85,9 +35,26 @@ TEST_F(StreamsTest, InputsFollowEachOther) {
     EXPECT_EQ(told, 14U);
     EXPECT_EQ(read_all(*source), "") << "the end stays the end";
     EXPECT_EQ(outcome(InputSource::open({path("full"), path("none")})).substr(0, 9), "not_found");
-    const auto folder = must(InputSource::open({directory.path()}));
-    char c = 0;
-    EXPECT_FALSE(folder->read(&c, 1));
+    EXPECT_EQ(outcome(InputSource::open({path("full"), directory.path()})).substr(0, 7), "invalid");
+}
+
+TEST_F(StreamsTest, ErrorsNameTheFileTheyAreOf) {
+    const auto named = [](const InputSource& source, ErrorCode code) {
+        return source.in_file({code, "bad", ""}).message;
+    };
+    for (const std::size_t size : {10U, 5U << 20}) {  // and read ahead on a thread
+        must(write_file(real_disk(), path("one"), std::string(size, '1')));
+        must(write_file(real_disk(), path("two"), std::string(size, '2')));
+        const auto source = must(InputSource::open({path("one"), path("two")}));
+        std::string buffer(size, '\0');
+        ASSERT_EQ(must(archive::read_full(*source, buffer.data(), buffer.size())), size);
+        EXPECT_EQ(named(*source, ErrorCode::corrupt), path("one") + ": bad");
+        ASSERT_EQ(must(archive::read_full(*source, buffer.data(), 1)), 1U);
+        EXPECT_EQ(named(*source, ErrorCode::corrupt), path("two") + ": bad");
+        EXPECT_EQ(named(*source, ErrorCode::refused), "bad");
+        read_all(*source, size);
+        EXPECT_EQ(named(*source, ErrorCode::untrusted), path("two") + ": bad");
+    }
 }
 
 TEST_F(StreamsTest, NamedFilesAreBounded) {

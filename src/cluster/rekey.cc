@@ -7,11 +7,11 @@ namespace {
 
 // Where an installation hands it out.
 backup::KeyPlace handed_out(Environment& environment) {
-    backup::KeyPlace place = backup::file_place(environment.disk, environment.directory.place_of("recovery-key"));
-    place.write = [&environment](std::string_view contents) {
-        return environment.directory.hand_out("recovery-key", contents);
-    };
-    return place;
+    const std::string path = environment.directory.place_of("recovery-key");
+    return {path, [&environment, path] { return read_file(environment.disk, path, 64U << 10); },
+            [&environment](std::string_view contents, NewFile::Existing) {
+                return environment.directory.hand_out("recovery-key", contents);
+            }};
 }
 
 }  // namespace
@@ -20,8 +20,10 @@ Result<archive::AgeRecipient> rekey(Environment& environment, const std::string&
     DTR_ASSIGN(const auto replica, Replica::open(environment, {}));
     DTR_ASSIGN(const backup::RecoveryState state,
                backup::recovery_state(replica->config(), replica->current().cluster_id));
-    const backup::KeyPlace place =
-        output.empty() ? handed_out(environment) : backup::file_place(environment.disk, output);
+    backup::KeyPlace place = handed_out(environment);
+    if (!output.empty()) {
+        DTR_ASSIGN(place, backup::file_place(environment.disk, output));
+    }
     return backup::rekey(
         state, place,
         [&](const archive::AgeRecipient& from, const archive::AgeRecipient& to) {

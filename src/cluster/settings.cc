@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/nearest.h"
 #include "base/units.h"
 #include "sys/log.h"
 
@@ -85,31 +86,16 @@ const std::vector<Setting>& all() {
     return settings;
 }
 
-// Letters that differ, roughly: for the hint only.
-std::size_t distance(std::string_view a, std::string_view b) {
-    std::vector<std::size_t> row(b.size() + 1);
-    for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-    for (std::size_t i = 1; i <= a.size(); ++i) {
-        std::size_t corner = row[0];
-        row[0] = i;
-        for (std::size_t j = 1; j <= b.size(); ++j) {
-            const std::size_t cost = std::min({row[j] + 1, row[j - 1] + 1, corner + (a[i - 1] == b[j - 1] ? 0U : 1U)});
-            corner = row[j];
-            row[j] = cost;
-        }
-    }
-    return row.back();
-}
-
 Result<const Setting*> find_setting(std::string_view key) {
-    const Setting* nearest = &all().front();
+    std::vector<std::string> keys;
     for (const Setting& setting : all()) {
         if (setting.info.key == key) return &setting;
-        if (distance(setting.info.key, key.substr(0, 64)) < distance(nearest->info.key, key.substr(0, 64)))
-            nearest = &setting;
+        keys.emplace_back(setting.info.key);
     }
+    const std::string meant = nearest(key, keys);
     return fail(ErrorCode::invalid, fmt::format("there is no setting '{}'", key.substr(0, 64)),
-                fmt::format("did you mean {}? docs/operating/settings.md lists all", nearest->info.key));
+                meant.empty() ? "docs/operating/settings.md lists all of them, and so does dtr reconfigure"
+                              : fmt::format("did you mean {}?", meant));
 }
 
 }  // namespace

@@ -66,8 +66,8 @@ TEST_F(SettingsTest, TheReplicaGoesBeforeTheClusterAndThatBeforeTheDefault) {
 TEST_F(SettingsTest, WhatIsWrongChangesNothing) {
     auto service = open();
     EXPECT_EQ(outcome(service->change({{"gc.lease", "5m"}, {"gc.grcae", "5m"}})),
-              "invalid: there is no setting 'gc.grcae' (hint: did you mean gc.grace? docs/operating/settings.md lists "
-              "all)");
+              "invalid: there is no setting 'gc.grcae' (hint: did you mean gc.grace?)");
+    EXPECT_EQ(outcome(service->change({{"frobnicate", "5m"}})).find("did you mean"), std::string::npos);
     EXPECT_FALSE(service->change({{"gc.lease", "5m"}, {"gc.grace", "soon"}}));
     EXPECT_FALSE(service->change({{"gc.lease", "0s"}}));
     EXPECT_EQ(service->effective().lease, registry::kHour);

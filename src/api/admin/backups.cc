@@ -103,6 +103,7 @@ http::Reply show_backup(Asked& asked) {
     const auto found = asked.services.backups.report(asked.at("id"));
     if (!found) return error_response(found.error(), "NO_SUCH_BACKUP");
     json::object fields{{"id", found->id},
+                        {"clusterId", found->cluster_id},
                         {"startedAt", format_rfc3339(found->started_at)},
                         {"finished", found->finished},
                         {"sealed", found->finished && !found->error},

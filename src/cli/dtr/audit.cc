@@ -17,13 +17,13 @@ struct AuditCommand {
 
 void print_event(const json::object& row, bool as_json) {
     if (as_json) {
-        std::printf("%s\n", json::serialize(row).c_str());
+        print_line(json::serialize(row));
         return;
     }
     std::string line = text_of(row, "happenedAt");
     for (const char* const field : {"actor", "address", "action", "subject", "detail"})
         line += '\t' + text_of(row, field);
-    std::printf("%s\n", line.c_str());
+    print_line(line);
 }
 
 Status print_audit(AuditCommand& command) {

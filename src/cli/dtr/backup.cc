@@ -12,11 +12,13 @@
 #include "cli/exit_code.h"
 #include "cli/keys.h"
 #include "cli/missing.h"
+#include "cli/output.h"
 #include "cli/predecessor_flags.h"
 #include "cli/streams.h"
 #include "cli/work_stream.h"
 #include "cluster/replica.h"
 #include "sys/byte_channel.h"
+#include "sys/interrupt.h"
 #include "sys/log.h"
 
 namespace dtr::cli {
@@ -44,10 +46,12 @@ struct BackupCommand {
     bool allow_missing = false;
     bool json_output = false;
     bool debug = false;
+    bool in_place = false;  // there is a sealed file, whatever else went wrong
 };
 
 struct Outcome {
     std::string backup_id;
+    std::string cluster_id;
     std::string seal_digest;
     std::uint64_t bytes = 0;
     std::uint64_t missing = 0;  // blobs that were left out
@@ -82,6 +86,12 @@ Result<backup::BackupOptions> read_options(const BackupCommand& command) {
     if (stream && options.passphrase)
         say("warning: with a passphrase the stream opens with that passphrase alone, not with the recovery key");
     return options;
+}
+
+Status finish(OutputSink& sink, BackupCommand& command) {
+    auto finished = sink.finish();
+    command.in_place = sink.is_in_place();
+    return finished;
 }
 
 std::string query_of(const BackupCommand& command, const std::string& id) {
@@ -166,6 +176,7 @@ struct TarProof {
         DTR_ASSIGN(const bool more, reader->next_archive());
         if (more) return fail(ErrorCode::corrupt, "the server sent more than one archive");
         return Outcome{reader->header().backup_id,
+                       reader->header().cluster_id,
                        reader->seal_digest(),
                        reader->bytes_read(),
                        reader->header().missing_blobs,
@@ -203,6 +214,7 @@ struct StreamProof {
         if (text_in(report, "streamDigest") != outcome.stream_digest)
             return fail(ErrorCode::corrupt, "what arrived is not what the server sent");
         outcome.backup_id = id;
+        outcome.cluster_id = text_in(report, "clusterId");
         outcome.seal_digest = text_in(report, "seal");
         add_missing(report, outcome);
         outcome.missing = outcome.missing_digests.size();
@@ -268,7 +280,7 @@ Result<Outcome> backup_online(BackupCommand& command, const backup::BackupOption
     if (answer->status != 200) return fail(answer_error(*answer, "the server refused the backup"));
     DTR_ASSIGN(Outcome outcome, passage.finish());
     DTR_ASSIGN(outcome, Proof::judge(command, id, std::move(outcome)));
-    DTR_TRY(sink->finish());
+    DTR_TRY(finish(*sink, command));
     return outcome;
 }
 
@@ -285,7 +297,7 @@ class CountingSink final : public archive::ByteSink {
     ProgressLine& progress_;
 };
 
-Result<Outcome> backup_offline(const BackupCommand& command, backup::BackupOptions options,
+Result<Outcome> backup_offline(BackupCommand& command, backup::BackupOptions options,
                                const backup::StoreOpeners& openers) {
     DTR_ASSIGN(auto sink, OutputSink::open(command.output));
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
@@ -300,8 +312,9 @@ Result<Outcome> backup_offline(const BackupCommand& command, backup::BackupOptio
     backup::WriteBehind behind(counting);
     DTR_ASSIGN(const archive::WrittenSeal seal, job->write(behind));
     DTR_TRY(behind.finish());
-    DTR_TRY(sink->finish());
+    DTR_TRY(finish(*sink, command));
     return Outcome{job->id(),
+                   replica->current().cluster_id,
                    seal.digest,
                    sink->written(),
                    job->missing().digests.size(),
@@ -321,29 +334,29 @@ int run_backup(BackupCommand& command, const backup::StoreOpeners& openers) {
     if (command.debug) log::set_level(log::Level::debug);
     const auto options = read_options(command);
     if (!options) return report(options.error());
+    constexpr const char* kNone = "no backup was made; whatever was written has no seal";
     const Micros started = system_clock().monotonic();
+    const OnForcedEnd at_forced_end([] { say(kNone); });
     const auto outcome = make_backup(command, *options, openers);
     if (!outcome) {
         const int code = report(outcome.error());
-        say("no backup was made; whatever was written has no seal");
+        if (!command.in_place) say(kNone);
         return code;
     }
     const double seconds = static_cast<double>(system_clock().monotonic() - started) / kSecond;
     if (command.json_output) {
-        std::fprintf(stderr, "%s\n",
-                     json::serialize(json::object{{"backup", outcome->backup_id},
-                                                  {"seal", outcome->seal_digest},
-                                                  {"bytes", outcome->bytes},
-                                                  {"missingBlobs", outcome->missing},
-                                                  {"seconds", seconds}})
-                         .c_str());
-    } else {
-        say(fmt::format("backup {} sealed: {} in {:.1f} s, seal {}", outcome->backup_id, human_bytes(outcome->bytes),
-                        seconds, outcome->seal_digest));
+        say_json(json::serialize(json::object{{"backup", outcome->backup_id},
+                                              {"cluster", outcome->cluster_id},
+                                              {"seal", outcome->seal_digest},
+                                              {"bytes", outcome->bytes},
+                                              {"missingBlobs", outcome->missing},
+                                              {"seconds", seconds}}));
     }
-    if (outcome->missing == 0) return kGood;
-    print_missing(outcome->missing_digests, outcome->sufferers);
-    return kDegraded;
+    if (outcome->missing != 0) print_missing(outcome->missing_digests, outcome->sufferers);
+    if (!command.json_output)
+        say(fmt::format("backup {} sealed: {} in {:.1f} s, seal {}, cluster {}", outcome->backup_id,
+                        human_bytes(outcome->bytes), seconds, outcome->seal_digest, outcome->cluster_id));
+    return outcome->missing == 0 ? kGood : kDegraded;
 }
 
 }  // namespace
@@ -356,7 +369,8 @@ void add_backup(Program& program) {
     app->add_option("--existing-replica-id", command->replica_id, "Replica to back up from; checked")
         ->envname("DTR_REPLICA_ID");
     app->add_option("--output,-o", command->output,
-                    "Write to FILE instead of stdout; it appears only when it is sealed");
+                    "Write to FILE instead of stdout; it appears only when it is sealed")
+        ->check(check_file_name);
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_option("--images", command->images, "auto, include or inventory")->capture_default_str();
     if (program.name == "dtr")

@@ -9,7 +9,7 @@ namespace dtr::cli {
 void add_version(Program& program) {
     program.app.add_subcommand("version", "Print the version")->callback([&program] {
         program.run = [] {
-            std::printf("%s\n", kProductVersion);
+            print_line(kProductVersion);
             return static_cast<int>(kGood);
         };
     });

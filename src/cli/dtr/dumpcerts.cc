@@ -7,6 +7,7 @@
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/keys.h"
+#include "cli/output.h"
 #include "cli/predecessor_flags.h"
 #include "cli/streams.h"
 #include "cluster/install.h"
@@ -102,7 +103,7 @@ void add_dumpcerts(Program& program) {
     app->add_option("--existing-replica-id", command->replica_id, "Replica to ask; checked")
         ->envname("DTR_REPLICA_ID")
         ->check(check_replica_id);
-    app->add_option("--output,-o", command->output, "Write to FILE instead of stdout");
+    app->add_option("--output,-o", command->output, "Write to FILE instead of stdout")->check(check_file_name);
     app->add_flag("--offline", command->offline, "Read the data directory; no replica may be running on it");
     app->add_option("--data-dir", command->data_dir, "Data directory for --offline")
         ->envname("DTR_DATA_DIR")
@@ -125,7 +126,7 @@ void add_dumpcerts(Program& program) {
 void add_images(Program& program) {
     program.app.add_subcommand("images", "Print the container images that a release consists of")->callback([&program] {
         program.run = [] {
-            std::printf("dtr:%s\n", kProductVersion);
+            print_line(fmt::format("dtr:{}", kProductVersion));
             return static_cast<int>(kGood);
         };
     });

@@ -49,7 +49,7 @@ int run_gc(GcCommand& command) {
     const auto last = follow_work(command.connection, "/api/v0/gc" + query, "cannot collect garbage",
                                   [](const boost::json::object&) {});
     if (!last) return report(last.error());
-    if (command.json_output) std::printf("%s\n", boost::json::serialize(*last).c_str());
+    if (command.json_output) print_line(boost::json::serialize(*last));
     describe_run(*last, command.dry_run);
     const std::string held = text_in(*last, "held");
     if (held.empty()) return kGood;

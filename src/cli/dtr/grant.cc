@@ -77,8 +77,8 @@ Status list_team(GrantCommand& command) {
         if (rows == nullptr || !rows->is_array()) continue;
         for (const json::value& row : rows->as_array())
             if (row.is_object())
-                std::printf("%s\t%s\t%s\n", what, text_of(row.as_object(), what).c_str(),
-                            text_of(row.as_object(), "accessLevel").c_str());
+                print_line(fmt::format("{}\t{}\t{}", what, text_of(row.as_object(), what),
+                                       text_of(row.as_object(), "accessLevel")));
     }
     return {};
 }

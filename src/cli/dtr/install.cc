@@ -9,6 +9,7 @@
 #include "cli/installed.h"
 #include "cli/keys.h"
 #include "cli/predecessor_flags.h"
+#include "cli/server_url.h"
 #include "cluster/install.h"
 #include "cluster/ucp_link.h"
 
@@ -73,7 +74,8 @@ void add_install(Program& program) {
         ->check(check_replica_id);
     app->add_option("--dtr-external-url,--external-url", command->external_url,
                     "Address under which clients reach the registry")
-        ->envname("DTR_EXTERNAL_URL");
+        ->envname("DTR_EXTERNAL_URL")
+        ->check(check_server_url);
     app->add_option("--replica-https-port", command->https_port, "Where dtr serve listens if it is not told")
         ->envname("REPLICA_HTTPS_PORT")
         ->check(CLI::Range(0, 65535));

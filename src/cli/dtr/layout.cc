@@ -19,7 +19,7 @@ void add_layout(Program& program) {
         program.run = [arguments] {
             const auto view = backup::write_layout_view(real_disk(), arguments->directory, arguments->repository);
             if (!view) return report(view.error());
-            std::printf("%s\n", view->path.c_str());
+            print_line(view->path);
             say(fmt::format("{} tags; use them as oci:{}:TAG", view->tags, view->path));
             for (const std::string& tag : view->unnamed)
                 say(fmt::format("{} cannot be spelled as an OCI reference; it is there as dtr.ref", tag));

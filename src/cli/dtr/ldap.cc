@@ -79,7 +79,7 @@ Status set_ldap(LdapCommand& command) {
 
 Status show_ldap(LdapCommand& command) {
     DTR_ASSIGN(const json::object settings, call_ldap(command, "GET", kSettings, nullptr, "cannot read the settings"));
-    std::printf("%s\n", json::serialize(settings).c_str());
+    print_line(json::serialize(settings));
     return {};
 }
 
@@ -105,8 +105,8 @@ Status test(LdapCommand& command) {
                call_ldap(command, "POST", std::string(kSettings) + "/tryLogin", &body, "the directory does not work"));
     say("the directory answers");
     if (!command.login.empty())
-        std::printf("%s\t%s\t%s\n", text_in(answer, "accountName").c_str(), text_in(answer, "dn").c_str(),
-                    text_in(answer, "fullName").c_str());
+        print_line(fmt::format("{}\t{}\t{}", text_of(answer, "accountName"), text_of(answer, "dn"),
+                               text_of(answer, "fullName")));
     if (const std::string problem = text_in(answer, "problem"); !problem.empty())
         return fail(ErrorCode::invalid, "the directory lets him in, but " + problem);
     return {};
@@ -130,7 +130,7 @@ Status sync(LdapCommand& command) {
     if (result == nullptr || !result->is_object()) return fail(ErrorCode::unavailable, "the server tells no result");
     const json::object& report = result->get_object();
     for (const char* name : {"people", "created", "updated", "reactivated", "deactivated", "teams", "joined", "left"})
-        std::printf("%s\t%llu\n", name, static_cast<unsigned long long>(number_in(report, name)));
+        print_line(fmt::format("{}\t{}", name, number_in(report, name)));
     const auto* notes = report.if_contains("notes");
     if (notes != nullptr && notes->is_array())
         for (const json::value& note : notes->get_array())

@@ -53,9 +53,7 @@ void print_oidc(const json::object& settings) {
         } else {
             text = value.is_string() ? std::string(value.get_string()) : json::serialize(value);
         }
-        for (char& c : text)
-            if ((static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7f) c = '?';
-        std::printf("%s\t%s\n", std::string(key).c_str(), text.c_str());
+        print_line(fmt::format("{}\t{}", visible(key), visible(text)));
     }
 }
 

@@ -50,14 +50,15 @@ Result<json::object> send(ReconfigureCommand& command, const char* method, const
 
 void print_certificates(const ReconfigureCommand& command, const json::object& state) {
     if (command.json_output) {
-        std::printf("%s\n", json::serialize(state).c_str());
+        print_line(json::serialize(state));
         return;
     }
     for (const char* name : {"authority", "next", "old"})
-        if (const std::string text = text_in(state, name); !text.empty()) std::printf("%s = %s\n", name, text.c_str());
+        if (const std::string text = text_in(state, name); !text.empty())
+            print_line(fmt::format("{} = {}", name, text));
     if (const auto* server = state.if_contains("server"); server != nullptr && server->is_object())
-        std::printf("server = %s (%s, until %s)\n", text_in(server->as_object(), "fingerprint").c_str(),
-                    text_in(server->as_object(), "source").c_str(), text_in(server->as_object(), "notAfter").c_str());
+        print_line(fmt::format("server = {} ({}, until {})", text_in(server->as_object(), "fingerprint"),
+                               text_in(server->as_object(), "source"), text_in(server->as_object(), "notAfter")));
 }
 
 Status give_certificate(ReconfigureCommand& command) {
@@ -128,7 +129,7 @@ Status reconfigure(ReconfigureCommand& command) {
     DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
     if (answer.status != 200) return fail(answer_error(answer, "cannot change the settings"));
     if (command.json_output) {
-        std::printf("%s\n", answer.body.c_str());
+        print_line(answer.body);
         return {};
     }
     boost::system::error_code error;
@@ -145,7 +146,7 @@ Status reconfigure(ReconfigureCommand& command) {
             const auto* value = one.if_contains(name);
             return value != nullptr && value->is_bool() && value->as_bool();
         };
-        std::printf("%s = %s\n", key.c_str(), text_in(one, "value").c_str());
+        print_line(fmt::format("{} = {}", key, text_in(one, "value")));
         if (!changes.contains(key)) continue;
         if (flag("fixedByReplica"))
             say(fmt::format("warning: {} is fixed by the command line or file of this replica", key));

@@ -6,6 +6,7 @@
 #include "cli/connection.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
+#include "cli/output.h"
 #include "cluster/rekey.h"
 
 namespace dtr::cli {
@@ -55,9 +56,10 @@ Status tell(Connection& connection, const archive::AgeRecipient& from, const arc
 Result<archive::AgeRecipient> rekey_online(RekeyCommand& command) {
     if (command.output.empty())
         return fail(ErrorCode::invalid, "nothing says where the new key is to go", "use --output FILE");
+    DTR_ASSIGN(const backup::KeyPlace place, backup::file_place(real_disk(), command.output));
     DTR_ASSIGN(const backup::RecoveryState state, recovery_state(command.connection));
     return backup::rekey(
-        state, backup::file_place(real_disk(), command.output),
+        state, place,
         [&](const archive::AgeRecipient& from, const archive::AgeRecipient& to) {
             return tell(command.connection, from, to);
         },
@@ -88,7 +90,8 @@ void add_rekey(Program& program) {
     auto command = std::make_shared<RekeyCommand>();
     command->connection.add_options(*app);
     app->add_option("--output,-o", command->output,
-                    "File for the new key, 0600; never overwritten. With --offline: DIR/recovery-key by default");
+                    "File for the new key, 0600; never overwritten. With --offline: DIR/recovery-key by default")
+        ->check(check_file_name);
     app->add_flag("--offline", command->offline, "Change the data directory; no replica may be running on it");
     app->add_option("--data-dir", command->data_dir, "Data directory for --offline")
         ->envname("DTR_DATA_DIR")

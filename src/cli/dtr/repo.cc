@@ -53,12 +53,12 @@ Status show_repo(RepoCommand& command) {
     DTR_TRY(oci::check_repository_name(command.name));
     DTR_ASSIGN(const json::object row,
                get_object(command.connection, repo_path(command), "cannot show the repository"));
-    std::printf("name\t%s\nvisibility\t%s\nimmutable tags\t%s\n", text_of(row, "fullName").c_str(),
-                text_of(row, "visibility").c_str(), is_true(row, "immutableTags") ? "on" : "off");
-    for (const char* const field : {"shortDescription", "longDescription"})
-        if (const std::string text = text_of(row, field); !text.empty())
-            std::printf("%s\t%s\n", field == std::string_view("shortDescription") ? "description" : "long description",
-                        text.c_str());
+    print_line("name\t" + text_of(row, "fullName"));
+    print_line("visibility\t" + text_of(row, "visibility"));
+    print_line(fmt::format("immutable tags\t{}", is_true(row, "immutableTags") ? "on" : "off"));
+    for (const auto& [field, name] :
+         {std::pair("shortDescription", "description"), std::pair("longDescription", "long description")})
+        if (const std::string text = text_of(row, field); !text.empty()) print_line(fmt::format("{}\t{}", name, text));
     return {};
 }
 

@@ -1,7 +1,7 @@
 // dtr restore: brings a cluster back from an archive, as one transaction; or back to what it was before that.
 #include <algorithm>
 #include <boost/json.hpp>
-#include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <sstream>
 
@@ -16,9 +16,11 @@
 #include "cli/keys.h"
 #include "cli/missing.h"
 #include "cli/predecessor_flags.h"
+#include "cli/server_url.h"
 #include "cli/streams.h"
 #include "cluster/install.h"
 #include "cluster/ucp_restore.h"
+#include "sys/interrupt.h"
 #include "sys/log.h"
 
 namespace dtr::cli {
@@ -51,29 +53,36 @@ struct RestoreCommand {
     VolumeCheck volumes;
 };
 
-// Keeps what was read from it until it is rewound once.
+// Keeps what was read from it, to be read again from the beginning, until it is let go.
 class Rewindable final : public archive::ByteSource {
   public:
     explicit Rewindable(archive::ByteSource& source) : source_(source) {}
     Result<std::size_t> read(char* buffer, std::size_t size) override {
-        if (rewound_ && at_ < kept_.size()) {
+        if (at_ < kept_.size()) {
             const std::size_t some = std::min(size, kept_.size() - at_);
             std::copy_n(kept_.data() + at_, some, buffer);
             at_ += some;
             return some;
         }
         DTR_ASSIGN(const std::size_t some, source_.read(buffer, size));
-        if (!rewound_) kept_.append(buffer, some);
+        if (keeps_) {
+            kept_.append(buffer, some);
+            at_ = kept_.size();
+        }
         return some;
     }
-    void rewind() { rewound_ = true; }
-    [[nodiscard]] const std::string& kept() const { return kept_; }
+    void rewind() { at_ = 0; }
+    // From the beginning once more, and never again.
+    void let_go() {
+        at_ = 0;
+        keeps_ = false;
+    }
 
   private:
     archive::ByteSource& source_;
     std::string kept_;
     std::size_t at_ = 0;
-    bool rewound_ = false;
+    bool keeps_ = true;
 };
 
 // What both a restore and its rehearsal are made of.
@@ -115,40 +124,66 @@ Status fetch_key(Given& given, ArchiveKeys& keys) {
         if (released) return add_identities(keys, *released, "the key from UCP");
         last = released.error();
     }
-    last.hint = "give the recovery key itself: --identity FILE; or restore --without-secrets --trust KEYID";
+    // When it may be had again comes from UCP.
+    last.hint += std::string(last.hint.empty() ? "" : "; or ") +
+                 "give the recovery key itself: --identity FILE; or restore --without-secrets --trust KEYID";
     if (last.code == ErrorCode::not_found) last.code = ErrorCode::untrusted;
     return fail(std::move(last));
 }
 
-Result<Given> read_what_is_given(RestoreCommand& command) {
+// UCP, if one was named. Whether it must be there depends on whether a key is to come from it.
+Status reach_ucp(RestoreCommand& command, Given& given, bool key_needed) {
+    Connection& connection = command.connection;
+    if (connection.url.empty()) return {};
+    const auto go_on_without = [&](const std::string& why) {
+        say(fmt::format("warning: {}; accounts will be as in the backup", why));
+        return Status{};
+    };
+    const char* variable = std::getenv("UCP_URL");
+    if (!key_needed && connection.would_ask() && variable != nullptr && connection.url == variable)
+        return go_on_without("UCP_URL is not used, as no password came with it (--ucp-username, --ucp-password-file)");
+    // The lost server may be the one that is named: nobody is asked for its password.
+    Status reached = connection.would_ask() ? connection.probe() : Status{};
+    if (reached) {
+        DTR_ASSIGN(const HttpCall admin, connection.call_ucp("GET", ""));
+        given.ucp = std::make_unique<cluster::UcpAdministrator>(curl_http_client(), admin);
+        reached = given.ucp->check();
+    }
+    if (reached) return {};
+    given.ucp.reset();
+    Error error = reached.error();
+    if (!key_needed && error.code == ErrorCode::unavailable) return go_on_without(error.message);
+    if (key_needed && error.code == ErrorCode::unavailable && error.hint.empty())
+        error.hint = "UCP keeps the recovery key; without UCP give the key itself: --identity FILE";
+    return fail(std::move(error));
+}
+
+// Whatever can be refused is, before anybody is asked for a password or a key. `directory` may be null.
+Result<Given> read_what_is_given(RestoreCommand& command, config::DataDirectory* directory) {
     DTR_ASSIGN(ArchiveKeys keys, read_keys(command.keys));
     Given given;
     DTR_ASSIGN(given.renamed, read_map(command.map_users));
-    if (!command.connection.url.empty()) {
-        DTR_ASSIGN(const HttpCall admin, command.connection.call_ucp("GET", ""));
-        given.ucp = std::make_unique<cluster::UcpAdministrator>(curl_http_client(), admin);
-        const auto good = given.ucp->check();  // before anything is read or written
-        const bool needed = !keys.opens_something() && !command.without_secrets;
-        if (!good && (needed || good.error().code != ErrorCode::unavailable)) return fail(good.error());
-        if (!good) {
-            say(fmt::format("warning: {}; accounts will be as in the backup", good.error().message));
-            given.ucp.reset();
-        }
-    }
     DTR_ASSIGN(given.input, InputSource::open(command.files));
     given.source = std::make_unique<Rewindable>(*given.input);
-    if (given.ucp && !keys.opens_something() && !command.without_secrets) DTR_TRY(fetch_key(given, keys));
-    given.source->rewind();
     given.options.config_only = command.config_only;
     given.options.without_secrets = command.without_secrets;
     given.options.allow_missing = command.allow_missing;
     given.options.revoke_access_tokens = command.revoke_access_tokens;
-    given.options.anchors = std::move(keys.anchors);
-    given.options.keys = std::move(keys.keys);
     given.options.replica_id = command.replica_id;
     given.options.external_url = command.external_url;
     given.options.rewind = command.rewind;
     given.options.archive_bytes = given.input->total();
+    const bool key_needed = !keys.opens_something() && !command.without_secrets;
+    if (!command.connection.url.empty()) {
+        const auto good = backup::refuse_without_keys(*given.source, directory, given.options, real_disk());
+        if (!good) return fail(given.input->in_file(good.error()));
+        given.source->rewind();
+    }
+    DTR_TRY(reach_ucp(command, given, key_needed));
+    if (given.ucp && key_needed) DTR_TRY(fetch_key(given, keys));
+    given.source->let_go();
+    given.options.anchors = std::move(keys.anchors);
+    given.options.keys = std::move(keys.keys);
     return given;
 }
 
@@ -162,8 +197,8 @@ void print_report(const cluster::UcpRestoreReport& accounts) {
 
 Result<backup::RestoreReport> run_restore(RestoreCommand& command, const backup::StoreOpeners& openers) {
     DTR_TRY(command.volumes.require(command.data_dir));
-    DTR_ASSIGN(const Given given, read_what_is_given(command));
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, true));
+    DTR_ASSIGN(const Given given, read_what_is_given(command, directory.get()));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     ProgressLine progress("restore:", given.input->total());
     given.input->on_bytes([&progress](std::uint64_t bytes) { progress.add(bytes); });
@@ -174,15 +209,18 @@ Result<backup::RestoreReport> run_restore(RestoreCommand& command, const backup:
         {program_name() == "ucp" ? cluster::Role::ucp : cluster::Role::registry, given.ucp.get(), names.back(),
          given.renamed, command.allow_orphans, given.options.keys},
         accounts);
-    DTR_ASSIGN(auto restored, backup::restore(*given.source, *directory, openers, given.options, hooks, real_disk(),
-                                              system_clock(), system_random()));
+    auto restored = backup::restore(*given.source, *directory, openers, given.options, hooks, real_disk(),
+                                    system_clock(), system_random());
+    if (!restored) return fail(given.input->in_file(std::move(restored).error()));
     print_report(accounts);
     return restored;
 }
 
+constexpr const char* kNothingChanged = "nothing live was changed";
+
 int failed(const Error& error) {
     const int code = report(error);
-    if (!backup::is_in_place(error)) say("nothing live was changed");
+    if (!backup::is_in_place(error)) say(kNothingChanged);
     return code;
 }
 
@@ -208,22 +246,23 @@ void print_what_is_kept(const RestoreCommand& command, const backup::RestoreRepo
 
 void print_report(const RestoreCommand& command, const backup::RestoreReport& report) {
     if (command.json_output) {
-        std::printf("%s\n", json::serialize(json::object{{"backup", report.backup_id},
-                                                         {"cutAt", format_rfc3339(report.cut_at)},
-                                                         {"epoch", report.epoch},
-                                                         {"replica", report.replica_id},
-                                                         {"rows", report.rows},
-                                                         {"blobs", report.blobs},
-                                                         {"blobBytes", report.blob_bytes},
-                                                         {"blobsReused", report.blobs_reused},
-                                                         {"undoKept", report.undo_kept},
-                                                         {"leftBehind", report.left_behind},
-                                                         {"leftBehindBytes", report.left_behind_bytes},
-                                                         {"revokedTokens", report.revoked_tokens},
-                                                         {"revivedTokens", json::value_from(report.revived_tokens)},
-                                                         {"missing", json::value_from(texts(report.missing.digests))},
-                                                         {"sufferers", json::value_from(report.missing.sufferers)}})
-                                .c_str());
+        print_line(json::serialize(json::object{{"backup", report.backup_id},
+                                                {"cutAt", format_rfc3339(report.cut_at)},
+                                                {"epoch", report.epoch},
+                                                {"replica", report.replica_id},
+                                                {"cluster", report.cluster_id},
+                                                {"backedUpCluster", report.backed_up_cluster_id},
+                                                {"rows", report.rows},
+                                                {"blobs", report.blobs},
+                                                {"blobBytes", report.blob_bytes},
+                                                {"blobsReused", report.blobs_reused},
+                                                {"undoKept", report.undo_kept},
+                                                {"leftBehind", report.left_behind},
+                                                {"leftBehindBytes", report.left_behind_bytes},
+                                                {"revokedTokens", report.revoked_tokens},
+                                                {"revivedTokens", json::value_from(report.revived_tokens)},
+                                                {"missing", json::value_from(texts(report.missing.digests))},
+                                                {"sufferers", json::value_from(report.missing.sufferers)}}));
         return;
     }
     say(fmt::format("restored backup {} of {} into {}: {} rows, {} blobs ({})", report.backup_id,
@@ -231,7 +270,6 @@ void print_report(const RestoreCommand& command, const backup::RestoreReport& re
                     human_bytes(report.blob_bytes)));
     if (report.blobs_reused != 0)
         say(fmt::format("{} blobs were there from an interrupted restore", report.blobs_reused));
-    say(fmt::format("epoch {}, replica {}", report.epoch, report.replica_id));
     if (command.without_secrets || command.config_only)
         say(fmt::format("the new password of {} is in {}", report.administrator, report.password_file));
     if (command.without_secrets) say(fmt::format("new keys were made; carry {} away", report.recovery_key_file));
@@ -241,19 +279,23 @@ void print_report(const RestoreCommand& command, const backup::RestoreReport& re
     if (report.undo_kept) print_what_is_kept(command, report);
     say_next(command);
     if (program_name() == "dtr") say("garbage is collected again after dtr gc --confirm");
+    say(fmt::format("epoch {}, replica {}, cluster {}, restored from cluster {}", report.epoch, report.replica_id,
+                    report.cluster_id, report.backed_up_cluster_id));
 }
 
 // --- a rehearsal ---
 
 Result<backup::DryRunReport> rehearse(RestoreCommand& command, const backup::StoreOpeners& openers) {
-    DTR_ASSIGN(const Given given, read_what_is_given(command));
     std::unique_ptr<config::DataDirectory> directory;
     if (exists(real_disk(), command.data_dir + "/config")) {
         DTR_ASSIGN(directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
     }
+    DTR_ASSIGN(const Given given, read_what_is_given(command, directory.get()));
     ProgressLine progress("reading:", given.input->total());
     given.input->on_bytes([&progress](std::uint64_t bytes) { progress.add(bytes); });
-    return backup::dry_run(*given.source, directory.get(), openers, given.options, real_disk());
+    auto rehearsed = backup::dry_run(*given.source, directory.get(), openers, given.options, real_disk());
+    if (!rehearsed) return fail(given.input->in_file(std::move(rehearsed).error()));
+    return rehearsed;
 }
 
 constexpr std::pair<const char*, backup::Changes backup::DryRunReport::*> kCompared[] = {
@@ -276,27 +318,23 @@ void print_json(const backup::DryRunReport& report) {
                                  {"changed", changes.changed},
                                  {"named", json::value_from(changes.named)}};
     }
-    std::printf("%s\n", json::serialize(out).c_str());
+    print_line(json::serialize(out));
 }
 
 void print_report(const RestoreCommand& command, const backup::DryRunReport& report) {
     if (command.json_output) return print_json(report);
-    std::printf("backup %s of %s is good: %llu rows, %llu blobs\n", report.verified.backup_id.c_str(),
-                format_rfc3339(report.verified.cut_at).c_str(), static_cast<unsigned long long>(report.verified.rows),
-                static_cast<unsigned long long>(report.verified.blobs));
-    if (report.over_live)
-        std::printf("over the live state of replica %s, under epoch %lld:\n", report.live_replica.c_str(),
-                    static_cast<long long>(report.epoch));
-    else
-        std::printf("into an empty directory, under epoch %lld:\n", static_cast<long long>(report.epoch));
+    print_line(fmt::format("backup {} of {} is good: {} rows, {} blobs", report.verified.backup_id,
+                           format_rfc3339(report.verified.cut_at), report.verified.rows, report.verified.blobs));
+    print_line(report.over_live ? fmt::format("over the live state of replica {}, under epoch {}:", report.live_replica,
+                                              report.epoch)
+                                : fmt::format("into an empty directory, under epoch {}:", report.epoch));
     for (const auto& [name, member] : kCompared) {
         const backup::Changes& changes = report.*member;
-        std::printf("%s: %llu same, %llu added, %llu removed, %llu changed\n", name,
-                    static_cast<unsigned long long>(changes.same), static_cast<unsigned long long>(changes.added),
-                    static_cast<unsigned long long>(changes.removed), static_cast<unsigned long long>(changes.changed));
+        print_line(fmt::format("{}: {} same, {} added, {} removed, {} changed", name, changes.same, changes.added,
+                               changes.removed, changes.changed));
         if (!report.over_live) continue;
-        for (const std::string& line : changes.named) std::printf("  %s\n", line.c_str());
-        if (changes.added + changes.removed + changes.changed > changes.named.size()) std::printf("  ...\n");
+        for (const std::string& line : changes.named) print_line("  " + line);
+        if (changes.added + changes.removed + changes.changed > changes.named.size()) print_line("  ...");
     }
 }
 
@@ -310,14 +348,15 @@ int undo(const RestoreCommand& command, const backup::StoreOpeners& openers) {
     }();
     if (!undone) return failed(undone.error());
     if (command.json_output)
-        std::printf("%s\n", json::serialize(json::object{{"undone", undone->undone},
-                                                         {"epoch", undone->epoch},
-                                                         {"replica", undone->replica_id}})
-                                .c_str());
-    say(fmt::format("{} is live again as before the restore{}{}; epoch {}, replica {}", command.data_dir,
-                    undone->undone.empty() ? "" : " of backup ", undone->undone, undone->epoch, undone->replica_id));
+        print_line(json::serialize(json::object{{"undone", undone->undone},
+                                                {"epoch", undone->epoch},
+                                                {"replica", undone->replica_id},
+                                                {"cluster", undone->cluster_id}}));
+    say(fmt::format("{} is live again as before the restore{}{}", command.data_dir,
+                    undone->undone.empty() ? "" : " of backup ", undone->undone));
     say("what was live until now is kept: the same command goes back to it");
     say_next(command);
+    say(fmt::format("epoch {}, replica {}, cluster {}", undone->epoch, undone->replica_id, undone->cluster_id));
     return kGood;
 }
 
@@ -349,7 +388,8 @@ void add_restore(Program& program) {
         ->envname("DTR_INSTALL_REPLICA_ID")
         ->check(check_replica_id);
     app->add_option("--dtr-external-url", command->external_url, "Address under which clients reach us")
-        ->envname("DTR_EXTERNAL_URL");
+        ->envname("DTR_EXTERNAL_URL")
+        ->check(check_server_url);
     command->volumes.add_option(*app);
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_flag("--without-secrets", command->without_secrets,
@@ -383,6 +423,7 @@ void add_restore(Program& program) {
         program.run = [&program, command] {
             if (!log::set_level(command->debug ? "debug" : command->log_level))
                 return report({ErrorCode::invalid, "no such log level: " + command->log_level, {}});
+            const OnForcedEnd at_forced_end([] { say(kNothingChanged); });
             if (command->undo) return undo(*command, program.openers);
             if (command->discard_staged || command->forget_undo) return tidy(*command, program.openers);
             if (command->dry_run) {
@@ -393,8 +434,9 @@ void add_restore(Program& program) {
             }
             const auto restored = run_restore(*command, program.openers);
             if (!restored) return failed(restored.error());
+            const int code = missed(restored->missing);
             print_report(*command, *restored);
-            return missed(restored->missing);
+            return code;
         };
     });
     app->footer(

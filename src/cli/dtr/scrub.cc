@@ -33,7 +33,7 @@ void list_bad(const boost::json::object& last) {
                 uses += fmt::format("{}{}{}{}", uses.empty() ? "" : ", ", text_in(use.as_object(), "repository"),
                                     tag.empty() ? "" : ":", tag);
             }
-        std::printf("%s\t%s\t%s\n", text_in(*one, "digest").c_str(), text_in(*one, "why").c_str(), uses.c_str());
+        print_line(fmt::format("{}\t{}\t{}", text_in(*one, "digest"), text_in(*one, "why"), uses));
     }
 }
 
@@ -52,7 +52,7 @@ int run_scrub(ScrubCommand& command) {
     });
     if (!last) return report(last.error());
     if (command.json_output)
-        std::printf("%s\n", boost::json::serialize(*last).c_str());
+        print_line(boost::json::serialize(*last));
     else
         list_bad(*last);
     const std::uint64_t bad = number_in(*last, "badObjects");

@@ -10,6 +10,7 @@
 #include "cli/installed.h"
 #include "cli/keys.h"
 #include "cli/predecessor_flags.h"
+#include "cli/server_url.h"
 #include "cli/settings_text.h"
 #include "cli/streams.h"
 #include "cluster/certificates.h"
@@ -60,16 +61,6 @@ std::vector<std::string> tls_addresses(const ServeOptions& options) {
     if (!options.listen.empty()) return options.listen;
     if (options.https_port != 0) return {fmt::format(":{}", options.https_port)};
     return options.http_listen.empty() ? std::vector<std::string>{"127.0.0.1:8443"} : std::vector<std::string>();
-}
-
-// "registry.example" or "https://registry.example/" -> "https://registry.example".
-Result<std::string> as_url(std::string text) {
-    for (const char c : text)
-        if (static_cast<unsigned char>(c) <= ' ' || c == '"' || c == '\\' || c == 0x7f)
-            return fail(ErrorCode::invalid, "the external URL holds a character that no URL has");
-    if (text.find("://") == std::string::npos) text = "https://" + text;
-    while (text.back() == '/') text.pop_back();
-    return text;
 }
 
 Status install_if_empty(cluster::Environment& environment, const ServeOptions& options,
@@ -173,7 +164,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     }
     DTR_ASSIGN(std::string external_url, replica->external_url());
     if (!options.external_url.empty()) {
-        DTR_ASSIGN(external_url, as_url(options.external_url));
+        DTR_ASSIGN(external_url, parse_server_url(options.external_url));
     }
     if (!external_url.empty()) more.push_back(host_of(external_url));
     DTR_ASSIGN(const auto certificates,
@@ -280,7 +271,8 @@ void add_serve(Program& program) {
         ->check(CLI::Range(0, 65535));
     command
         ->add_option("--dtr-external-url,--external-url", options->external_url, "Address under which clients reach us")
-        ->envname("DTR_EXTERNAL_URL");
+        ->envname("DTR_EXTERNAL_URL")
+        ->check(check_server_url);
     command->add_option("--replica-id", options->replica_id, "Id of a new replica: 12 hex digits")
         ->envname("DTR_INSTALL_REPLICA_ID")
         ->check(check_replica_id);
@@ -296,6 +288,7 @@ void add_serve(Program& program) {
     command->add_flag("--debug", options->debug, "Log everything")->envname("DEBUG");
     if (!is_ucp) accept_predecessor_flags(*command, kOfInstall);
     command->callback([&program, options] {
+        program.takes_signals = true;
         program.run = [&program, options] {
             sigset_t set;  // before any thread: they inherit it, and only wait_for_the_end() takes them
             sigemptyset(&set);

@@ -28,7 +28,7 @@ Status show_status(Connection& connection) {
     DTR_ASSIGN(HttpCall call, connection.call("GET", "/api/v0/meta/cluster_status"));
     DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
     if (answer.status != 200) return fail(answer_error(answer, "cannot read the status"));
-    std::printf("%s\n", answer.body.c_str());
+    print_line(answer.body);
     warn_of_what_is_left(answer.body);
     return {};
 }

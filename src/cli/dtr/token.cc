@@ -31,7 +31,7 @@ Status create_token(TokenCommand& command) {
     boost::system::error_code error;
     const json::value answer = json::parse(made.body, error);
     if (error || !answer.is_object()) return fail(ErrorCode::unavailable, "the server's answer is no access token");
-    std::printf("%s\n", text_of(answer.as_object(), "token").c_str());
+    print_line(text_of(answer.as_object(), "token"));
     say(fmt::format("access token {}; it is shown only now, and used as a password{}",
                     text_of(answer.as_object(), "id"),
                     command.scope == "backup" ? ", to read backups and for nothing else" : ""));
@@ -49,12 +49,11 @@ Status list_tokens(TokenCommand& command) {
         const json::object& row = one.as_object();
         const std::string scope = text_of(row, "scope");
         const std::string used = text_of(row, "lastUsed");
-        std::printf("%s\t%s\t%s\t%s\t%s\n", text_of(row, "id").c_str(), text_of(row, "createdAt").c_str(),
-                    used.empty() ? "never used" : used.c_str(), text_of(row, "tokenLabel").c_str(),
-                    (scope + (is_true(row, "isActive") ? ""
-                              : scope.empty()          ? "inactive"
-                                                       : ", inactive"))
-                        .c_str());
+        print_line(fmt::format("{}\t{}\t{}\t{}\t{}", text_of(row, "id"), text_of(row, "createdAt"),
+                               used.empty() ? "never used" : used, text_of(row, "tokenLabel"),
+                               scope + (is_true(row, "isActive") ? ""
+                                        : scope.empty()          ? "inactive"
+                                                                 : ", inactive")));
     }
     return {};
 }

@@ -32,45 +32,43 @@ Result<backup::VerifyReport> run_verify(const VerifyCommand& command) {
     DTR_ASSIGN(auto source, InputSource::open(command.files));
     ProgressLine progress("verify:", source->total());
     source->on_bytes([&progress](std::uint64_t bytes) { progress.add(bytes); });
-    return backup::verify(*source, options);
+    auto verified = backup::verify(*source, options);
+    if (!verified) return fail(source->in_file(std::move(verified).error()));
+    return verified;
 }
 
 void print_verified(const backup::VerifyReport& report, bool as_json) {
     const bool verified = report.trust == archive::SignerTrust::verified;
     if (as_json) {
-        std::printf("%s\n", json::serialize(json::object{{"backup", report.backup_id},
-                                                         {"cutAt", format_rfc3339(report.cut_at)},
-                                                         {"level", report.level},
-                                                         {"signer", report.signer},
-                                                         {"signerVerified", verified},
-                                                         {"secretsOpened", report.secrets_opened},
-                                                         {"entries", report.entries},
-                                                         {"rows", report.rows},
-                                                         {"blobs", report.blobs},
-                                                         {"manifests", report.manifests},
-                                                         {"bytes", report.bytes},
-                                                         {"missingBlobs", report.missing_blobs},
-                                                         {"sufferers", json::value_from(report.missing.sufferers)},
-                                                         {"seal", report.seal_digest}})
-                                .c_str());
+        print_line(json::serialize(json::object{{"backup", report.backup_id},
+                                                {"cutAt", format_rfc3339(report.cut_at)},
+                                                {"cluster", report.cluster_id},
+                                                {"level", report.level},
+                                                {"signer", report.signer},
+                                                {"signerVerified", verified},
+                                                {"secretsOpened", report.secrets_opened},
+                                                {"entries", report.entries},
+                                                {"rows", report.rows},
+                                                {"blobs", report.blobs},
+                                                {"manifests", report.manifests},
+                                                {"bytes", report.bytes},
+                                                {"missingBlobs", report.missing_blobs},
+                                                {"sufferers", json::value_from(report.missing.sufferers)},
+                                                {"seal", report.seal_digest}}));
         return;
     }
-    std::printf("%s at level %d: backup %s of %s, %llu entries, %s\n",
-                verified ? "intact, signer verified" : "intact, signer unverified", report.level,
-                report.backup_id.c_str(), format_rfc3339(report.cut_at).c_str(),
-                static_cast<unsigned long long>(report.entries), human_bytes(report.bytes).c_str());
+    print_line(fmt::format("{} at level {}: backup {} of {}, {} entries, {}",
+                           verified ? "intact, signer verified" : "intact, signer unverified", report.level,
+                           report.backup_id, format_rfc3339(report.cut_at), report.entries, human_bytes(report.bytes)));
     if (report.level >= 2)
-        std::printf("%llu rows, %llu blobs, %llu manifests parsed, secrets %s\n",
-                    static_cast<unsigned long long>(report.rows), static_cast<unsigned long long>(report.blobs),
-                    static_cast<unsigned long long>(report.manifests),
-                    report.secrets_opened ? "opened" : "not opened (no key)");
-    std::printf("signer %s, seal %s\n", report.signer.c_str(), report.seal_digest.c_str());
+        print_line(fmt::format("{} rows, {} blobs, {} manifests parsed, secrets {}", report.rows, report.blobs,
+                               report.manifests, report.secrets_opened ? "opened" : "not opened (no key)"));
+    print_line(fmt::format("signer {}, seal {}, cluster {}", report.signer, report.seal_digest, report.cluster_id));
     if (report.missing_blobs != 0)
-        std::printf("%llu blobs were missing when it was made, and are not in it\n",
-                    static_cast<unsigned long long>(report.missing_blobs));
+        print_line(fmt::format("{} blobs were missing when it was made, and are not in it", report.missing_blobs));
     if (!verified)
-        std::printf("nobody vouches for the signer: give the recovery key with --identity FILE, or --trust %s\n",
-                    report.signer.c_str());
+        print_line(fmt::format(
+            "nobody vouches for the signer: give the recovery key with --identity FILE, or --trust {}", report.signer));
 }
 
 }  // namespace
