@@ -19,8 +19,8 @@
 namespace dtr::backup {
 namespace {
 
-constexpr std::string_view kInPlace = "is in place, but the disk did not confirm it";
 constexpr std::size_t kCopyBytes = 1U << 20;
+constexpr std::size_t kAuditPage = 500;
 constexpr std::string_view kFirstAdministrator = "admin";
 
 // The keys that open what is to be read; untrusted if none of those given does.
@@ -81,12 +81,8 @@ Status refuse_without_keys(archive::ByteSource& source, config::DataDirectory* d
     return refuse_kind(reader->header(), options);
 }
 
-bool is_in_place(const Error& error) {
-    return error.message.find(kInPlace) != std::string::npos;
-}
-
 Error in_place_but_unconfirmed(const Error& error, std::string_view what) {
-    Error out = error.in(fmt::format("{} {}", what, kInPlace));
+    Error out = error.in(fmt::format("{} is in place, but the disk did not confirm it", what));
     out.hint = "check the disk and its log, then run dtr serve";
     return out;
 }
@@ -443,7 +439,7 @@ class Restoration {
             return {};
         }
         DTR_ASSIGN(const auto cut, (*before)->changes().cut());
-        DTR_TRY(note_revived_tokens(*cut, restored));
+        DTR_TRY(note_revived_tokens(**before, restored));
         return cut->each_object([&](const meta::Object& object) -> Status {
             const auto found = restored.content().find_object(object.digest);
             if (found) return {};
@@ -454,18 +450,22 @@ class Restoration {
         });
     }
 
-    // Who revoked a token since the backup wants to know that it opens the door again.
-    Status note_revived_tokens(meta::Cut& before, meta::MetaStore& restored) {
+    // Who revoked a token since the backup wants to know that it opens the door again. That one is not in the state before
+    // says nothing: it may have been made after that state's own backup.
+    Status note_revived_tokens(meta::MetaStore& before, meta::MetaStore& restored) {
+        std::set<std::string, std::less<>> revoked;
+        for (std::int64_t at = 0;;) {
+            DTR_ASSIGN(const auto events, before.audit().list(at, kAuditPage));
+            for (const meta::AuditEvent& event : events)
+                if (event.action == "token.revoke") revoked.insert(event.detail.substr(0, event.detail.find(',')));
+            if (events.size() < kAuditPage) break;
+            at = events.back().sequence;
+        }
         const meta::Table& table = meta::table(meta::TableId::access_tokens);
         const std::size_t id = meta::column_index(table, "id");
-        std::set<std::string> valid;
-        DTR_TRY(before.each_row(table, [&](const meta::Cut::Row& row) -> Status {
-            valid.insert(*row[id]);
-            return {};
-        }));
         DTR_ASSIGN(const auto after, restored.changes().cut());
         return after->each_row(table, [&](const meta::Cut::Row& row) -> Status {
-            if (!valid.contains(*row[id]))
+            if (revoked.contains(*row[id]))
                 report_.revived_tokens.push_back(
                     fmt::format("{} ({})", *row[meta::column_index(table, "label")], *row[id]));
             return {};
@@ -492,7 +492,8 @@ class Restoration {
             const auto found = directory_.current();
             if (!found || !*found || (*found)->generation != current_.generation) return flipped;
             // Renamed, but not confirmed: it may be undone by a power loss now, and by nothing else.
-            return fail(in_place_but_unconfirmed(flipped.error(), "the restored state"));
+            report_.unconfirmed = in_place_but_unconfirmed(flipped.error(), "the restored state");
+            return {};
         }
         // The new state is live. What fails from here is tidied up by the next start.
         if (auto point = fault_point("restore.flipped"); !point) return {};

@@ -74,12 +74,13 @@ struct RestoreReport {
     std::uint64_t left_behind = 0;
     std::uint64_t left_behind_bytes = 0;
     MissingBlobs missing;  // only with allow_missing
+    // The new state is live, but the very last sync failed: a power loss may still undo it.
+    std::optional<Error> unconfirmed;
     std::uint64_t revoked_tokens = 0;
     std::vector<std::string> revived_tokens;  // "label (id)": revoked since the backup, and valid again
 };
 
-// True of the one kind of error, of a restore or an undo, after which the new state is live: the very last sync failed.
-bool is_in_place(const Error& error);
+// For `unconfirmed` of a report: what is live now, and the error of the disk's last sync.
 Error in_place_but_unconfirmed(const Error& error, std::string_view what);
 
 // What is refused before anything is staged, by a restore and by its rehearsal (dry_run.h) alike. From the header:
@@ -99,7 +100,7 @@ Status require_room(config::DataDirectory& directory, const RestoreOptions& opti
 Status require_restorable(ContentVisitor::Place place);
 
 // refused: the directory holds a live system, and no `rewind`; corrupt, untrusted, unsupported: the archive; no_space. On
-// any error but is_in_place() the live state is as it was.
+// any error the live state is as it was.
 Result<RestoreReport> restore(archive::ByteSource& source, config::DataDirectory& directory,
                               const StoreOpeners& openers, const RestoreOptions& options, const RestoreHooks& hooks,
                               Disk& disk, Clock& clock, Random& random);

@@ -51,7 +51,7 @@ class Undo {
         DTR_TRY(make_own());
         DTR_TRY(fault_point("undo.hygiene"));
         DTR_TRY(flip());
-        return UndoReport{live_.restored_from, next_.epoch, next_.replica_id, next_.cluster_id};
+        return UndoReport{live_.restored_from, next_.epoch, next_.replica_id, next_.cluster_id, unconfirmed_};
     }
 
   private:
@@ -141,7 +141,8 @@ class Undo {
         if (auto flipped = directory_.flip(next_); !flipped) {
             const auto found = directory_.current();
             if (!found || !*found || (*found)->generation != next_.generation) return flipped;
-            return fail(in_place_but_unconfirmed(flipped.error(), "the undo"));
+            unconfirmed_ = in_place_but_unconfirmed(flipped.error(), "the undone state");
+            return {};
         }
         if (auto point = fault_point("undo.flipped"); !point) return {};
         if (auto finished = finish_flip(directory_, openers_); !finished) log::warn("{}", finished.error().text());
@@ -156,6 +157,7 @@ class Undo {
     config::Current live_;
     config::Current next_;
     std::unique_ptr<config::ConfigStore> config_;
+    std::optional<Error> unconfirmed_;
 };
 
 }  // namespace

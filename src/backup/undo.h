@@ -22,6 +22,7 @@ struct UndoReport {
     std::int64_t epoch = 0;
     std::string replica_id;
     std::string cluster_id;
+    std::optional<Error> unconfirmed;  // as in RestoreReport
 };
 
 // refused: there is nothing to go back to, a restore is staged, or something was written since without `rewind`. On any

@@ -102,6 +102,7 @@ Result<Collection::Phase> Collection::condemn() {
     DTR_TRY(fault_point("gc.retired"));
     if (condemned.fenced || retired.fenced) {
         report_.held = "a backup or a restore is under way";
+        report_.held_by_fence = true;
         return Phase::unlink;
     }
     return condemned.examined == kPerStep || retired.removals.size() == kPerStep ? Phase::condemn : Phase::unlink;

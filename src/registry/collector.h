@@ -33,12 +33,13 @@ struct CollectionOptions {
 
 struct CollectionReport {
     std::uint64_t condemned = 0;
-    std::uint64_t removed = 0;  // objects whose bytes are gone now; in a dry run, that would go
-    std::uint64_t bytes = 0;    // of those
-    std::uint64_t orphans = 0;  // among them those that nothing recorded
-    std::uint64_t uploads = 0;  // abandoned ones
-    std::uint64_t stuck = 0;    // tries to remove bytes that failed; the log says why, the next run tries again
-    std::string held;           // not empty: why nothing was condemned or removed
+    std::uint64_t removed = 0;   // objects whose bytes are gone now; in a dry run, that would go
+    std::uint64_t bytes = 0;     // of those
+    std::uint64_t orphans = 0;   // among them those that nothing recorded
+    std::uint64_t uploads = 0;   // abandoned ones
+    std::uint64_t stuck = 0;     // tries to remove bytes that failed; the log says why, the next run tries again
+    std::string held;            // not empty: why nothing was condemned or removed
+    bool held_by_fence = false;  // by something that ends by itself; else an operator has to say so
     Micros waits_until = 0;  // not 0: nothing is condemned before, as leases may have been lost with the last process
 };
 

@@ -67,6 +67,7 @@ struct Collecting {
                 {"uploads", report.uploads},
                 {"stuck", report.stuck},
                 {"held", report.held},
+                {"heldByFence", report.held_by_fence},
                 {"waitsUntil", report.waits_until == 0 ? std::string() : format_rfc3339(report.waits_until)}};
     }
 };

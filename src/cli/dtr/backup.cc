@@ -304,7 +304,7 @@ Result<Outcome> backup_offline(BackupCommand& command, backup::BackupOptions opt
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     DTR_ASSIGN(auto replica, cluster::Replica::open(environment, {.product_version = kProductVersion}));
     if (!command.replica_id.empty() && command.replica_id != replica->current().replica_id)
-        return fail(ErrorCode::invalid, fmt::format("{} is replica {}, not {}", command.data_dir,
+        return fail(ErrorCode::refused, fmt::format("{} is replica {}, not {}", command.data_dir,
                                                     replica->current().replica_id, command.replica_id));
     DTR_ASSIGN(auto job, backup::BackupJob::prepare(replica->backup_source(), std::move(options)));
     ProgressLine progress("backup:", job->bytes_total());

@@ -3,6 +3,7 @@
 
 #include "base/encoding.h"
 #include "base/units.h"
+#include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/streams.h"
@@ -53,7 +54,7 @@ int run_gc(GcCommand& command) {
     describe_run(*last, command.dry_run);
     const std::string held = text_in(*last, "held");
     if (held.empty()) return kGood;
-    if (held.starts_with("a backup")) {
+    if (is_true(*last, "heldByFence")) {
         say(fmt::format("{}; the rest goes with the next collection", held));
         return kGood;
     }

@@ -220,7 +220,7 @@ constexpr const char* kNothingChanged = "nothing live was changed";
 
 int failed(const Error& error) {
     const int code = report(error);
-    if (!backup::is_in_place(error)) say(kNothingChanged);
+    say(kNothingChanged);
     return code;
 }
 
@@ -357,6 +357,7 @@ int undo(const RestoreCommand& command, const backup::StoreOpeners& openers) {
     say("what was live until now is kept: the same command goes back to it");
     say_next(command);
     say(fmt::format("epoch {}, replica {}, cluster {}", undone->epoch, undone->replica_id, undone->cluster_id));
+    if (undone->unconfirmed) return report(*undone->unconfirmed);
     return kGood;
 }
 
@@ -436,7 +437,7 @@ void add_restore(Program& program) {
             if (!restored) return failed(restored.error());
             const int code = missed(restored->missing);
             print_report(*command, *restored);
-            return code;
+            return restored->unconfirmed ? report(*restored->unconfirmed) : code;
         };
     });
     app->footer(
