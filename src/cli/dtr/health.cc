@@ -50,7 +50,7 @@ Status ask(const std::string& url, bool write) {
     call.timeout_ms = 10'000;
     call.body_limit = 64U << 10;
     DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
-    std::printf("%s\n", answer.body.c_str());
+    print_line(answer.body);
     if (answer.status == 200) return {};
     return fail(ErrorCode::unavailable, fmt::format("{} answers {}", call.url, answer.status));
 }
