@@ -28,7 +28,7 @@ constexpr Magic kMagics[] = {
     {"SQLite format 3\0"sv, {"a SQLite database", "give the backup, not a file of the data directory"}},
 };
 
-bool is_text(std::string_view head) {
+bool is_plain_text(std::string_view head) {
     return std::none_of(head.begin(), head.end(), [](char c) {
         const auto byte = static_cast<unsigned char>(c);
         return byte == 0x7f || (byte < 0x20 && c != '\n' && c != '\r' && c != '\t');
@@ -48,7 +48,7 @@ Foreign recognise(std::string_view head) {
         return {"a backup of Docker Trusted Registry", "this program does not restore those"};
     if (ours) return {};
     if (head.size() >= 262 && head.substr(257, 5) == "ustar") return {"a tar archive that is no backup of dtr", {}};
-    if (head.size() >= 16 && is_text(head)) return {"a text, not an archive", {}};
+    if (head.size() >= 16 && is_plain_text(head)) return {"a text, not an archive", {}};
     return {};
 }
 

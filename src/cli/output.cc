@@ -14,7 +14,7 @@
 namespace dtr::cli {
 namespace {
 
-constexpr int kPipeBytes = 1 << 20;
+constexpr int kOutPipeBytes = 1 << 20;
 constexpr Micros kLookForReader = kSecond / 10;
 
 tl::unexpected<Error> is_terminal(std::string_view what) {
@@ -53,7 +53,7 @@ Result<std::unique_ptr<OutputSink>> OutputSink::open_stdout() {
     sink->fd_ = STDOUT_FILENO;
     sink->name_ = "stdout";
     if (type_of(STDOUT_FILENO) == S_IFIFO) {
-        (void)::fcntl(STDOUT_FILENO, F_SETPIPE_SZ, kPipeBytes);
+        (void)::fcntl(STDOUT_FILENO, F_SETPIPE_SZ, kOutPipeBytes);
         sink->owned_ = UniqueFd(::open("/proc/self/fd/1", O_WRONLY | O_CLOEXEC | O_NONBLOCK));
         if (sink->owned_.valid()) sink->fd_ = sink->owned_.get();
     }
@@ -66,7 +66,7 @@ Result<std::unique_ptr<OutputSink>> OutputSink::open_stream(const std::string& p
     std::unique_ptr<OutputSink> sink(new OutputSink());
     if (S_ISFIFO(s.st_mode)) {
         DTR_ASSIGN(sink->owned_, open_fifo(path));
-        (void)::fcntl(sink->owned_.get(), F_SETPIPE_SZ, kPipeBytes);
+        (void)::fcntl(sink->owned_.get(), F_SETPIPE_SZ, kOutPipeBytes);
     } else {
         DTR_ASSIGN(sink->owned_, open_device(path, S_ISBLK(s.st_mode)));
     }

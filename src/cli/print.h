@@ -11,8 +11,8 @@
 
 namespace dtr::cli {
 
-// Control characters (C0, C1, DEL; also TAB and line ends), characters that change the direction of text or are not to be seen,
-// and the line separators of Unicode as \u001b; bytes that are not UTF-8 as \x9b.
+// Control characters (C0, C1, DEL; also TAB and line ends), characters that change the direction of text or are not to be
+// seen, and the line separators of Unicode as \u001b; bytes that are not UTF-8 as \x9b.
 std::string visible(std::string_view text);
 
 // A line of data on stdout. TABs between fields stay.

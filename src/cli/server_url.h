@@ -1,5 +1,4 @@
-// Addresses that an operator gives: of a server to talk to, and of our own as clients see it. For CLI11's check(): what is wrong
-// with one, or nothing.
+// Addresses that an operator gives: of a server to talk to, and of our own as clients see it.
 #pragma once
 
 #include <string>
@@ -12,6 +11,7 @@ namespace dtr::cli {
 // "HOST", "HOST:PORT", or either after http:// or https://, with a '/' at the end or without; an IPv6 address in brackets.
 // Answers it with its scheme (https:// if none was given) and without the '/'. invalid, saying why.
 Result<std::string> parse_server_url(std::string_view text);
+// For CLI11's check(): what is wrong with one, or nothing.
 std::string check_server_url(const std::string& text);
 
 }  // namespace dtr::cli

@@ -1,5 +1,5 @@
-// The parser knows what it could not place, but not what that was taken for: here the words are walked again, down the tree of
-// commands, to the first that has no place in it.
+// The parser knows what it could not place, but not what that was taken for: here the words are walked again, down the tree
+// of commands, to the first that has no place in it.
 #include "cli/usage.h"
 
 #include <fmt/format.h>

@@ -52,7 +52,8 @@ class HttpClient {
   public:
     virtual ~HttpClient() = default;
     // unavailable: no connection, or it broke; untrusted: certificate not accepted, ours or the server's, or not the one of
-    // the fingerprint; refused: a proxy (sys/proxy.h) would see credentials in clear; cancelled: on_body said no, or a signal came (sys/interrupt.h).
+    // the fingerprint; refused: a proxy (sys/proxy.h) would see credentials in clear; cancelled: on_body said no, or a
+    // signal came (sys/interrupt.h).
     // Any HTTP status is a success here. Thread-safe.
     virtual Result<HttpAnswer> call(const HttpCall& request) = 0;
 };

@@ -1,5 +1,6 @@
 // The one state of the process: who waits for signals, whether one came, and what to do at a forced end. The mutex is held
-// while the forced end runs, so that uninterruptible_from_here() and the destructors of OnForcedEnd come before it or not at all.
+// while the forced end runs, so that uninterruptible_from_here() and the destructors of OnForcedEnd come before it or not
+// at all.
 #include "sys/interrupt.h"
 
 #include <poll.h>

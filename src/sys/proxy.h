@@ -1,5 +1,5 @@
-// Which proxy stands between us and a URL, as the environment says: http_proxy for http:// (in lower case only: CGI programs get
-// HTTP_PROXY from strangers), https_proxy or HTTPS_PROXY for https://, all_proxy or ALL_PROXY for either; no_proxy or
+// Which proxy stands between us and a URL, as the environment says: http_proxy for http:// (in lower case only: CGI programs
+// get HTTP_PROXY from strangers), https_proxy or HTTPS_PROXY for https://, all_proxy or ALL_PROXY for either; no_proxy or
 // NO_PROXY lists who is asked directly. Loopback always is.
 #pragma once
 
