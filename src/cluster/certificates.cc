@@ -41,10 +41,12 @@ Result<identity::KeyAndCertificate> issued_certificate(config::ConfigStore& conf
     DTR_ASSIGN(const auto covered, identity::certificate_names(stored.value.expose()));
     DTR_ASSIGN(const bool due, identity::renewal_due(stored.value.expose(), clock.now()));
     DTR_ASSIGN(const bool ours, identity::issued_by(stored.value.expose(), authority.value.expose()));
+    // As earlier releases issued them: a server could have shown it elsewhere as a client.
+    DTR_ASSIGN(const bool too_wide, identity::is_for_clients(stored.value.expose()));
     const bool fits = std::all_of(names.begin(), names.end(), [&](const std::string& name) {
         return std::find(covered.begin(), covered.end(), name) != covered.end();
     });
-    if (!fits || due || !ours) {
+    if (!fits || due || !ours || too_wide) {
         log::info("issuing a new server certificate");
         // An authority that is no longer good, or a clock that is years off: the old certificate serves better than none.
         if (const Status issued = issue_server_certificate(config, names, clock, random); !issued)

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
 #include "cluster/install.h"
 #include "config/file/file_config_store.h"
 #include "sys/disk.h"
@@ -75,6 +79,33 @@ TEST_F(CertificatesTest, RenewsInTimeAndOnlyThen) {
     const std::string second = server();
     reopen();
     EXPECT_EQ(server(), second);
+}
+
+// As earlier releases issued it: for servers and clients.
+TEST_F(CertificatesTest, OneThatIsForClientsTooIsReplacedAtTheNextStart) {
+    const auto path = [&](const char* name) { return dir_.path() + "/" + name; };
+    const auto write = [&](const char* name, std::string_view text) { std::ofstream(path(name)) << text; };
+    write("ca.pem", must(config_->get(kAuthorityCertificate)).value.expose());
+    write("ca.key", must(config_->get(kAuthorityKey)).value.expose());
+    write("server.key", must(config_->get(kServerKey)).value.expose());
+    write("extensions", "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n");
+    ASSERT_EQ(std::system(("cd " + dir_.path() +
+                           " && openssl req -new -key server.key -subj /O=dtr/CN=localhost -out request 2>/dev/null"
+                           " && openssl x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -days 300"
+                           " -extfile extensions -out wide.pem 2>/dev/null")
+                              .c_str()),
+              0);
+    std::ostringstream wide;
+    wide << std::ifstream(path("wide.pem")).rdbuf();
+    must(config_->apply({{kServerCertificate, Secret(wide.str()), false, std::nullopt}}));
+    ASSERT_TRUE(must(identity::is_for_clients(wide.str())));
+    reopen();
+    EXPECT_FALSE(must(identity::is_for_clients(server())));
+    EXPECT_EQ(must(identity::certificate_names(server())), names_);
+    EXPECT_TRUE(*issued_by(server(), now().authority));
+    must(step("begin"));
+    must(step("switch"));
+    EXPECT_FALSE(must(identity::is_for_clients(server())));
 }
 
 TEST_F(CertificatesTest, WhatCannotBeAppliedIsTriedAgain) {

@@ -225,8 +225,7 @@ Result<KeyAndCertificate> issue_server_certificate(const KeyAndCertificate& auth
                                                    const ServerCertificateRequest& request, Clock& clock,
                                                    Random& random) {
     if (!is_valid_utf8(request.common_name)) return fail(ErrorCode::invalid, "a certificate's name must be UTF-8");
-    return issue(authority, {request.common_name, "serverAuth,clientAuth", &request.names, request.validity}, clock,
-                 random);
+    return issue(authority, {request.common_name, "serverAuth", &request.names, request.validity}, clock, random);
 }
 
 Result<KeyAndCertificate> issue_client_certificate(const KeyAndCertificate& authority, std::string_view common_name,
@@ -244,6 +243,11 @@ Result<bool> renewal_due(std::string_view certificate_pem, Micros now) {
     DTR_ASSIGN(const Micros begins, time_of(X509_get0_notBefore(certificate.get())));
     DTR_ASSIGN(const Micros ends, time_of(X509_get0_notAfter(certificate.get())));
     return ends - now < std::min(kRenewalAhead, (ends - begins) / 3);
+}
+
+Result<bool> is_for_clients(std::string_view certificate_pem) {
+    DTR_ASSIGN(const X509Ptr certificate, parse_certificate(certificate_pem));
+    return (X509_get_extended_key_usage(certificate.get()) & XKU_SSL_CLIENT) != 0;
 }
 
 Result<bool> issued_by(std::string_view certificate_pem, std::string_view authority_pem) {

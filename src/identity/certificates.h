@@ -35,7 +35,7 @@ struct ServerCertificateRequest {
     Micros validity = 397 * kDay;    // at most kServerValidityMax, and not beyond the authority's own end
 };
 
-// For servers and, between replicas, clients. invalid: a name that is neither.
+// For servers, and for nothing else. invalid: a name that is neither.
 Result<KeyAndCertificate> issue_server_certificate(const KeyAndCertificate& authority,
                                                    const ServerCertificateRequest& request, Clock& clock,
                                                    Random& random);
@@ -47,6 +47,8 @@ Result<KeyAndCertificate> issue_client_certificate(const KeyAndCertificate& auth
 
 // It is time for a new one: less than 30 days and less than a third of its validity are left.
 Result<bool> renewal_due(std::string_view certificate_pem, Micros now);
+// Whether it may be shown by a client (its first certificate): those that earlier releases issued for servers may.
+Result<bool> is_for_clients(std::string_view certificate_pem);
 // Whether `authority_pem` (one or several) signed the first certificate, whatever the time.
 Result<bool> issued_by(std::string_view certificate_pem, std::string_view authority_pem);
 
