@@ -40,6 +40,28 @@ TEST(OidcSettings, WhatIsShownCanBeSentBack) {
                     .client_secret.empty());
 }
 
+TEST(OidcSettings, TheSecretIsForTheProviderItWasGivenFor) {
+    const auto settings = [](json::object changes) {
+        json::object all{{"issuer", "https://id.example"}, {"clientID", "dtr"}};
+        for (const auto& [key, value] : changes) all[key] = value;
+        return json::serialize(all);
+    };
+    const Settings before = must(parse_settings(settings({{"clientSecret", "canary"}}), nullptr));
+    const auto after = [&](json::object changes) { return parse_settings(settings(std::move(changes)), &before); };
+    EXPECT_EQ(must(after({{"groupsClaim", "g"}, {"enabled", false}})).client_secret.expose(), "canary");
+    const auto authority = must(make_authority("t", system_clock(), system_random()));
+    for (const auto& [key, value] : json::object{{"issuer", "https://id.example/"},
+                                                 {"clientID", "other"},
+                                                 {"insecureTLS", true},
+                                                 {"caPEM", authority.certificate_pem}}) {
+        EXPECT_THAT(outcome(after({{key, value}})), HasSubstr("'clientSecret' is missing")) << key;
+        EXPECT_EQ(must(after({{key, value}, {"clientSecret", "new"}})).client_secret.expose(), "new") << key;
+        EXPECT_TRUE(must(after({{key, value}, {"clientSecret", nullptr}})).client_secret.empty()) << key;
+    }
+    const Settings off = must(parse_settings(R"({"enabled":false})", &before));
+    EXPECT_TRUE(off.client_secret.empty()) << "or the next change would give it to any issuer";
+}
+
 TEST(OidcSettings, WrongOnesAreRefusedByName) {
     const std::vector<std::pair<std::string, std::string>> wrong{
         {"", "JSON"},

@@ -152,10 +152,11 @@ Result<json::object> ProviderSignIn::claims(Provider& provider, const Pending& p
 
 Result<SignedIn> ProviderSignIn::finish(const Callback& callback) {
     DTR_ASSIGN(const Live live, this->live());
-    DTR_ASSIGN(const Pending pending, take(callback, live));
-    const Settings& settings = live.provider->settings();
+    // First: who is told to come back later may.
     const Place place(waiting_);
     DTR_TRY(place.check());
+    DTR_ASSIGN(const Pending pending, take(callback, live));
+    const Settings& settings = live.provider->settings();
     DTR_ASSIGN(const auto metadata, live.provider->metadata());
     if (callback.issuer ? *callback.issuer != settings.issuer : metadata->issuer_in_answer)
         return refused_sign_in("the answer is not of the provider that was asked");
