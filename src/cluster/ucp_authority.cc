@@ -91,7 +91,7 @@ Result<Registration> UcpAuthority::register_service(std::string_view name, std::
         std::find_if(known.begin(), known.end(), [&](const Service& one) { return one.cluster_id == cluster_id; });
     if (same != known.end()) return certify(*same);
     if (known.size() >= kRecordsMax)
-        return fail(ErrorCode::exhausted, fmt::format("{} services are registered", known.size()),
+        return fail(ErrorCode::conflict, fmt::format("{} services are registered", known.size()),
                     "remove those that are no more");
     DTR_ASSIGN(Registration made, certify({"service-" + random_hex(random_, 8), std::string(name),
                                            std::string(cluster_id), clock_.now()}));
@@ -176,7 +176,8 @@ Status UcpAuthority::record_replica(ReplicaRecord replica) {
         if (same && now - before.last_seen < kWrittenEvery) return {};
     } else {
         DTR_ASSIGN(const auto all, config_.list(kReplicas));
-        if (all.entries.size() >= kRecordsMax) return fail(ErrorCode::exhausted, "too many replicas are registered");
+        if (all.entries.size() >= kRecordsMax)
+            return fail(ErrorCode::conflict, "too many replicas are registered", "remove services that are no more");
     }
     DTR_TRY(config_.apply({entry_of(key, {{"service", replica.service_id},
                                           {"address", replica.address},

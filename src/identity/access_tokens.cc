@@ -51,7 +51,7 @@ Result<NewAccessToken> AccessTokens::create(std::string_view account, std::strin
         return fail(ErrorCode::invalid, fmt::format("{} is no administrator and cannot read backups", owner.name));
     DTR_ASSIGN(const auto existing, store_.list(owner.id));
     if (existing.size() >= kTokensMax)
-        return fail(ErrorCode::exhausted, fmt::format("{} has {} access tokens", owner.name, existing.size()),
+        return fail(ErrorCode::conflict, fmt::format("{} has {} access tokens", owner.name, existing.size()),
                     "revoke those that are not used any more");
     NewAccessToken made{{random_uuid(random_), owner.id, std::string(label), 0, std::string(scope)},
                         random_token(random_)};

@@ -31,7 +31,7 @@ class AccessTokens {
         : accounts_(accounts), store_(store), version_(version), random_(random) {}
 
     // `scope`: empty, or "backup" (only for an administrator). invalid: a label of 1 to 256 bytes without control
-    // characters is needed, or an unknown scope; exhausted: 1,000 a user are enough.
+    // characters is needed, or an unknown scope; conflict: 1,000 a user are enough.
     // `user_agent`: of the client that asks, for whoever wonders later; cut at 256 bytes.
     Result<NewAccessToken> create(std::string_view account, std::string_view label, meta::Actor actor,
                                   std::string_view scope = {}, std::string_view user_agent = {});

@@ -45,7 +45,7 @@ TEST(Scope, SeveralAreMerged) {
     EXPECT_FALSE(parse_scopes("repository:a:pull nonsense"));
     std::string many;
     for (std::size_t i = 0; i <= kScopesMax; ++i) many += "repository:a" + std::to_string(i) + ":pull ";
-    EXPECT_EQ(parse_scopes(many).error().code, ErrorCode::exhausted);
+    EXPECT_EQ(parse_scopes(many).error().code, ErrorCode::invalid);
 }
 
 TEST(Scope, Grants) {

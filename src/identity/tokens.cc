@@ -258,8 +258,7 @@ Result<IssuedToken> JwtTokenService::issue(const Principal& principal, const std
     IssuedToken out;
     DTR_ASSIGN(out.token, sign_token(*key, text));
     if (out.token.expose().size() > kTokenBytesMax)
-        return fail(ErrorCode::exhausted, "signing a token: it would be too large for a header",
-                    "ask for fewer scopes");
+        return fail(ErrorCode::invalid, "signing a token: it would be too large for a header", "ask for fewer scopes");
     out.expires_in_s = lifetime_s;
     out.issued_at = format_rfc3339(issued_s * kSecond);
     return out;

@@ -24,7 +24,7 @@ struct DirectoryEntry {
 
 // Thread-safe; every method may block, for a bounded time. Nothing is changed in the directory. Errors common to all:
 // unavailable: it does not answer; untrusted: its certificate is not accepted; denied: it does not let the search
-// account in, or see; invalid: it refuses a search as the settings have it; exhausted: more than the bounds allow.
+// account in, or see; invalid: it refuses a search as the settings have it, or that finds more than the bounds allow.
 class UserDirectory {
   public:
     virtual ~UserDirectory() = default;

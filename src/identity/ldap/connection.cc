@@ -205,7 +205,7 @@ tl::unexpected<Error> Connection::refused(const Answer& answer, std::string_view
             return fail(ErrorCode::denied, text, "the server wants encryption: ldaps:// or startTLS");
         case LDAP_SIZELIMIT_EXCEEDED:
         case LDAP_ADMINLIMIT_EXCEEDED:
-            return fail(ErrorCode::exhausted, text,
+            return fail(ErrorCode::invalid, text,
                         "the server answers no more at once: leave noSimplePagination false, or raise its limit");
         case LDAP_UNAVAILABLE_CRITICAL_EXTENSION:
             return fail(ErrorCode::unsupported, text, "a server without paged results: set noSimplePagination");
