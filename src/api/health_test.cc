@@ -83,6 +83,7 @@ class BrokenRepositories final : public meta::MetaStore, public meta::Repository
     meta::GrantStore& grants() override { return real_.grants(); }
     meta::AccountMirror& account_mirror() override { return real_.account_mirror(); }
     meta::AuditStore& audit() override { return real_.audit(); }
+    meta::FailedLoginStore& failed_logins() override { return real_.failed_logins(); }
     meta::EscrowStore& escrow() override { return real_.escrow(); }
     meta::AccessTokenStore& access_tokens() override { return real_.access_tokens(); }
     meta::FenceStore& fences() override { return real_.fences(); }

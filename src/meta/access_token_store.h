@@ -28,7 +28,8 @@ class AccessTokenStore {
     virtual ~AccessTokenStore() = default;
     // `hash` is what find() is asked for. not_found: no such account.
     virtual Status create(const AccessToken& token, std::string_view hash, Actor actor) = 0;
-    virtual Result<AccessToken> find(std::string_view hash) = 0;  // not_found
+    virtual Result<AccessToken> find(std::string_view hash) = 0;      // not_found
+    virtual Result<AccessToken> find_by_id(std::string_view id) = 0;  // not_found
     // Of one account, by id.
     virtual Result<std::vector<AccessToken>> list(std::string_view account_id) = 0;
     // Its label, and whether it is active. not_found.

@@ -23,6 +23,7 @@
 #include "meta/collector_store.h"
 #include "meta/expected.h"
 #include "meta/external_account_store.h"
+#include "meta/failed_login_store.h"
 #include "meta/grant_store.h"
 #include "meta/organization_store.h"
 #include "meta/schema.h"
@@ -221,6 +222,7 @@ class MetaStore {
     virtual GrantStore& grants() = 0;
     virtual AccountMirror& account_mirror() = 0;
     virtual AuditStore& audit() = 0;
+    virtual FailedLoginStore& failed_logins() = 0;
     virtual EscrowStore& escrow() = 0;
     virtual AccessTokenStore& access_tokens() = 0;
     virtual FenceStore& fences() = 0;

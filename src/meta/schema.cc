@@ -113,6 +113,15 @@ const std::vector<Table>& all() {
          {{"repository_id", kInteger}, {"digest"}, {"tag"}, {"pull_count", kInteger}, {"last_at", kInteger}},
          3},
         {"access_token_uses", Part::local, {{"token_id"}, {"last_used_at", kInteger}}, 1},
+        {"failed_logins",
+         Part::local,
+         {{"address"},
+          {"name"},
+          {"first_at", kInteger},
+          {"last_at", kInteger},
+          {"failures", kInteger},
+          {"refused", kInteger}},
+         2},
         {"change_log",
          Part::local,
          {{"sequence", kInteger},
@@ -180,6 +189,7 @@ constexpr std::string_view kIndexes[] = {
     "CREATE INDEX leases_end ON leases (leased_until, digest)",                           // collector
     "CREATE INDEX uploads_expiry ON uploads (expires_at)",
     "CREATE INDEX pulls_age ON pulls (last_at)",
+    "CREATE INDEX failed_logins_age ON failed_logins (last_at, address, name)",      // list, bound
     "CREATE INDEX change_log_transaction ON change_log (transaction_id, sequence)",  // increments
 };
 

@@ -9,7 +9,7 @@
 
 namespace dtr::meta {
 
-inline constexpr int kSchemaVersion = 4;
+inline constexpr int kSchemaVersion = 5;
 
 enum class ColumnType { integer, text, bytes };  // BIGINT, TEXT in byte order, BYTEA/BLOB
 
@@ -64,6 +64,7 @@ enum class TableId : std::size_t {
     fences,
     pulls,
     access_token_uses,
+    failed_logins,
     change_log,
     state
 };

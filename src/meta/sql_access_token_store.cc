@@ -19,6 +19,7 @@ Sql tokens_where(const char* doing, const std::string& condition) {
 }
 
 const Sql kFindToken = tokens_where("find the access token", "t.token_hash = ?1");
+const Sql kFindTokenById = tokens_where("find the access token by its id", "t.id = ?1");
 const Sql kListTokens = tokens_where("list access tokens", "t.account_id = ?1 ORDER BY t.id");
 const Sql kOwn("look for the access token",
                "SELECT token_hash, created_at FROM access_tokens WHERE id = ?1 AND account_id = ?2");
@@ -83,6 +84,14 @@ Result<AccessToken> SqlAccessTokenStore::find(std::string_view hash) {
     return read<AccessToken>(parts_.database, [&](sql::Connection& connection) -> Result<AccessToken> {
         DTR_ASSIGN(auto found, first<AccessToken>(connection.query(kFindToken, {hash}), token_at));
         if (!found) return fail(ErrorCode::not_found, "there is no such access token");
+        return std::move(*found);
+    });
+}
+
+Result<AccessToken> SqlAccessTokenStore::find_by_id(std::string_view id) {
+    return read<AccessToken>(parts_.database, [&](sql::Connection& connection) -> Result<AccessToken> {
+        DTR_ASSIGN(auto found, first<AccessToken>(connection.query(kFindTokenById, {id}), token_at));
+        if (!found) return fail(ErrorCode::not_found, fmt::format("there is no access token {}", id.substr(0, 64)));
         return std::move(*found);
     });
 }

@@ -11,6 +11,7 @@ class SqlAccessTokenStore final : public AccessTokenStore {
     explicit SqlAccessTokenStore(StoreParts parts) : parts_(parts) {}
     Status create(const AccessToken& token, std::string_view hash, Actor actor) override;
     Result<AccessToken> find(std::string_view hash) override;
+    Result<AccessToken> find_by_id(std::string_view id) override;
     Result<std::vector<AccessToken>> list(std::string_view account_id) override;
     Status update(const AccessToken& token, Actor actor) override;
     Status note_use(std::string_view id, Micros at) override;

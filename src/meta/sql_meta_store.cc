@@ -23,6 +23,7 @@ SqlMetaStore::SqlMetaStore(std::unique_ptr<sql::Database> database, Clock& clock
       grants_({*database_, clock, random}),
       account_mirror_({*database_, clock, random}),
       audit_({*database_, clock, random}),
+      failed_logins_({*database_, clock, random}),
       escrow_({*database_, clock, random}),
       access_tokens_({*database_, clock, random}),
       fences_({*database_, clock, random}),

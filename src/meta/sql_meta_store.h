@@ -11,6 +11,7 @@
 #include "meta/sql_collector_store.h"
 #include "meta/sql_content_store.h"
 #include "meta/sql_external_account_store.h"
+#include "meta/sql_failed_login_store.h"
 #include "meta/sql_local_stores.h"
 #include "meta/sql_organization_store.h"
 #include "meta/sql_repository_store.h"
@@ -33,6 +34,7 @@ class SqlMetaStore final : public MetaStore {
     GrantStore& grants() override { return grants_; }
     AccountMirror& account_mirror() override { return account_mirror_; }
     AuditStore& audit() override { return audit_; }
+    FailedLoginStore& failed_logins() override { return failed_logins_; }
     EscrowStore& escrow() override { return escrow_; }
     AccessTokenStore& access_tokens() override { return access_tokens_; }
     FenceStore& fences() override { return fences_; }
@@ -56,6 +58,7 @@ class SqlMetaStore final : public MetaStore {
     SqlGrantStore grants_;
     SqlAccountMirror account_mirror_;
     SqlAuditStore audit_;
+    SqlFailedLoginStore failed_logins_;
     SqlEscrowStore escrow_;
     SqlAccessTokenStore access_tokens_;
     SqlFenceStore fences_;

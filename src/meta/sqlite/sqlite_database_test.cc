@@ -222,7 +222,8 @@ TEST_F(SqliteDatabaseTest, Case16AnOlderSchemaIsMigratedAtOnceOrNotAtAll) {
         auto session = SqliteSession::open(path(), SqliteSession::Access::write);
         ASSERT_TRUE(session.has_value());
         ASSERT_TRUE((*session)->run(
-            "DROP TABLE access_token_scopes; DROP TABLE access_token_details; DROP TABLE access_token_uses; DROP TABLE "
+            "DROP TABLE failed_logins; DROP TABLE access_token_scopes; DROP TABLE access_token_details; DROP TABLE "
+            "access_token_uses; DROP TABLE "
             "account_origins; DROP TABLE organization_members;"
             "DROP TABLE team_members; DROP TABLE teams; DROP TABLE escrowed_keys; DROP TABLE repository_settings;"
             "DROP TABLE repository_grants; DROP TABLE namespace_grants; DROP TABLE audit_events;"
@@ -247,6 +248,8 @@ TEST_F(SqliteDatabaseTest, Case16AnOlderSchemaIsMigratedAtOnceOrNotAtAll) {
     ASSERT_TRUE((*store)->accounts().create({"id-1", "acme", "", AccountKind::organization, false, true, 1}, "", ""));
     ASSERT_TRUE((*store)->access_tokens().create({"id-3", "id-1", "a token", 1}, "hash", ""));
     EXPECT_TRUE((*store)->access_tokens().note_use("id-3", 2));
+    const FailedLogin failed{.address = "192.0.2.1", .name = "ann", .first_at = 1, .last_at = 2, .failures = 3};
+    EXPECT_TRUE((*store)->failed_logins().add({&failed, 1}));
     EXPECT_TRUE((*store)->teams().create({"id-2", "id-1", "builders", "", ""}, ""));
 }
 

@@ -77,6 +77,13 @@ std::string to_version_4() {
            "UPDATE state SET value = '4' WHERE name = 'schema_version'";
 }
 
+// Version 5: failed logins.
+std::string to_version_5() {
+    const Table& added = table(TableId::failed_logins);
+    return create_table(added, kSqlite) + create_indexes(added) +
+           "UPDATE state SET value = '5' WHERE name = 'schema_version'";
+}
+
 // One transaction: the old schema or the new one.
 Status migrate(SqliteSession& session, const std::string& statements) {
     DTR_TRY(fault_point("meta.begin"));
@@ -100,6 +107,7 @@ Status check_version(SqliteSession& session) {
     if (version < 2) DTR_TRY(migrate(session, create_table(table(TableId::access_tokens), kSqlite) + kToVersion2));
     if (version < 3) DTR_TRY(migrate(session, to_version_3()));
     if (version < 4) DTR_TRY(migrate(session, to_version_4()));
+    if (version < 5) DTR_TRY(migrate(session, to_version_5()));
     return {};
 }
 
