@@ -104,6 +104,8 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     r.authenticator_ = std::make_unique<identity::Authenticator>(r.meta_->accounts(), *r.account_version_, r.passwords_,
                                                                  environment.clock, environment.random);
     r.authenticator_->accept_tokens(r.meta_->access_tokens());
+    r.failed_logins_ = std::make_unique<identity::FailedLogins>(r.meta_->failed_logins(), environment.clock);
+    r.authenticator_->report_to(*r.failed_logins_);
     r.directory_ = std::make_unique<identity::DirectoryService>(
         *r.config_, *r.meta_, *r.account_version_, environment.clock, environment.random, options.open_directory);
     r.authenticator_->ask_also(*r.directory_);

@@ -17,6 +17,7 @@
 #include "identity/authenticator.h"
 #include "identity/certificates.h"
 #include "identity/directory_service.h"
+#include "identity/failed_logins.h"
 #include "identity/oidc/admission.h"
 #include "identity/oidc/sign_in.h"
 #include "identity/organizations.h"
@@ -51,6 +52,7 @@ class Replica {
     registry::Registry& registry() { return *registry_; }
     identity::Accounts& accounts() { return *accounts_; }
     identity::AccessTokens& access_tokens() { return *access_tokens_; }
+    identity::FailedLogins& failed_logins() { return *failed_logins_; }
     identity::Authenticator& authenticator() { return *authenticator_; }
     identity::TokenService& tokens() { return *tokens_; }
     identity::Policy& policy() { return *policy_; }
@@ -99,6 +101,7 @@ class Replica {
     std::unique_ptr<identity::Accounts> accounts_;
     std::unique_ptr<identity::AccessTokens> access_tokens_;
     std::unique_ptr<identity::DirectoryService> directory_;
+    std::unique_ptr<identity::FailedLogins> failed_logins_;
     std::unique_ptr<identity::Authenticator> authenticator_;
     std::unique_ptr<identity::TokenService> tokens_;
     std::unique_ptr<identity::Policy> policy_;

@@ -170,13 +170,26 @@ TEST_F(AccessTokensTest, OnlyHashesAreStoredAndTheLogKnowsNotEvenThese) {
     EXPECT_TRUE(logged);
 }
 
-TEST_F(AccessTokensTest, BadLabelsAreRefusedAndWrongTokensThrottled) {
+TEST_F(AccessTokensTest, BadLabelsAreRefused) {
     for (const std::string& label : {std::string(), std::string(257, 'x'), std::string("a\nb")})
         EXPECT_EQ(tokens.create("alice", label, "alice").error().code, ErrorCode::invalid);
     EXPECT_EQ(tokens.create("nobody", "x", "alice").error().code, ErrorCode::not_found);
-    const Secret wrong("dtr_" + std::string(40, 'x'));
-    for (int i = 0; i < 10; ++i) EXPECT_EQ(log_in("alice", wrong), "unauthenticated");
-    EXPECT_EQ(log_in("alice", wrong), "exhausted");
+}
+
+// A lookup is cheap, and nobody guesses a token: what is no token neither takes an account's tries nor is free.
+TEST_F(AccessTokensTest, WrongTokensAreThrottledByAddressAndTakeNobodysTries) {
+    const NewAccessToken made = must(tokens.create("bob", "ci", "bob"));
+    EXPECT_EQ(log_in("bob", made.token), "bob by token");
+    clock.advance(61 * kSecond);
+    const int most = Throttle::Limits{}.bad_tokens_max;
+    const auto bad = [](int i) { return Secret("dtr_" + fmt::format("{:040}", i)); };
+    for (int i = 0; i < most; ++i) EXPECT_EQ(log_in("alice", bad(i)), "unauthenticated");
+    EXPECT_EQ(log_in("alice", bad(most)), "exhausted");
+    EXPECT_EQ(log_in("carol", bad(most)), "exhausted");
+    EXPECT_EQ(log_in("alice", Secret("alice's password")), "alice");
+    EXPECT_EQ(log_in("bob", made.token), "bob by token") << "this one came from here before";
+    clock.advance(61 * kSecond);
+    EXPECT_EQ(log_in("carol", bad(most)), "unauthenticated");
 }
 
 }  // namespace

@@ -3,10 +3,7 @@
 // keeps parallel guesses within the limit.
 #include "identity/authenticator.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
-#include <array>
 
 #include "identity/access_tokens.h"
 #include "identity/keyed_hash.h"
@@ -48,20 +45,6 @@ Result<std::optional<T>> found(Result<T> row) {
     return fail(row.error().in("login"));
 }
 
-// IPv6 clients own a /64 at least: throttled as one. IPv4 in IPv6 counts as IPv4.
-std::string network_of(std::string_view peer) {
-    const std::string text(peer.substr(0, 64));
-    std::array<char, 16> bytes{};
-    if (inet_pton(AF_INET6, text.c_str(), bytes.data()) != 1) return text;
-    constexpr std::string_view mapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
-    if (std::string_view(bytes.data(), 12) == mapped) {
-        std::array<char, INET_ADDRSTRLEN> v4{};
-        inet_ntop(AF_INET, bytes.data() + 12, v4.data(), v4.size());
-        return v4.data();
-    }
-    return std::string(bytes.data(), 8);
-}
-
 }  // namespace
 
 Authenticator::Authenticator(meta::AccountStore& store, AccountVersion& version, Passwords& passwords, Clock& clock,
@@ -76,8 +59,8 @@ Authenticator::Authenticator(meta::AccountStore& store, AccountVersion& version,
       clock_(clock),
       limits_(limits),
       hash_key_(random.bytes(kHashKeyBytes)),
+      throttle_(clock, random, limits.throttle),
       remembered_(limits.remembered_max),
-      failures_(limits.throttled_max),
       own_tokens_(limits.remembered_max) {}
 
 // A check that others with the same credential wait for. Its members belong to the authenticator's mutex.
@@ -96,8 +79,9 @@ bool Authenticator::asks_source() const {
 
 Cost Authenticator::cost(std::string_view username, const Secret& secret, std::string_view peer) {
     if (!acceptable(username, secret) || try_cached(username, secret)) return Cost::memory;
-    if (!peer.empty() && !throttle(failure_key(username, peer), 0)) return Cost::memory;
-    if (is_token(secret)) {
+    const Guess guess = is_token(secret) ? Guess::token : Guess::password;
+    if (!peer.empty() && !throttle_.admits(throttle_.source(username, peer), guess)) return Cost::memory;
+    if (guess == Guess::token) {
         if (delegate_ == nullptr) return Cost::lookup;
         const std::string key = credential_key(username, secret);
         const MutexLock lock(mutex_);
@@ -110,9 +94,22 @@ Result<Principal> Authenticator::authenticate(std::string_view username, const S
                                               Cost most) {
     if (!acceptable(username, password)) return wrong_credentials();
     DTR_ASSIGN(const std::int64_t version, version_.current());
-    const Login login{username, password, peer, most, credential_key(username, password), failure_key(username, peer)};
+    Login login{username, password, peer, most, credential_key(username, password), throttle_.source(username, peer)};
     if (auto known = recall(login.key, version)) return *std::move(known);
-    DTR_TRY(throttle(login.source, 0));
+    if (auto admits = throttle_.admits(login.source, is_token(password) ? Guess::token : Guess::password); !admits) {
+        note(username, peer, FailedLogins::Kind::refused);
+        return fail(admits.error());
+    }
+    auto answer = check_once(login);
+    if (!answer && answer.error().code == ErrorCode::unauthenticated) note(username, peer, FailedLogins::Kind::wrong);
+    return answer;
+}
+
+void Authenticator::note(std::string_view username, std::string_view peer, FailedLogins::Kind kind) {
+    if (failed_ != nullptr) failed_->note(canonical_login_name(username), peer, kind);
+}
+
+Result<Principal> Authenticator::check_once(Login& login) {
     std::shared_ptr<Flight> flight;
     {
         const MutexLock lock(mutex_);
@@ -127,6 +124,7 @@ Result<Principal> Authenticator::authenticate(std::string_view username, const S
         flight = known = std::make_shared<Flight>();
     }
     auto answer = check(login);
+    settle(login, answer);
     const MutexLock lock(mutex_);
     flight->answer = answer;
     flights_.erase(login.key);
@@ -134,84 +132,109 @@ Result<Principal> Authenticator::authenticate(std::string_view username, const S
     return answer;
 }
 
-Result<Principal> Authenticator::check(const Login& login) {
-    // Another may have been answered between the caller's look and its turn to check.
+Status Authenticator::count(Login& login, Guess guess) {
+    if (login.attempt) return {};
+    DTR_ASSIGN(login.attempt, throttle_.begin(login.source, guess));
+    return {};
+}
+
+void Authenticator::settle(const Login& login, const Result<Principal>& answer) {
+    if (!login.attempt) return;
+    if (answer) return throttle_.succeeded(*login.attempt);
+    if (answer.error().code != ErrorCode::unauthenticated)
+        throttle_.undecided(*login.attempt);
+    else if (login.matched)
+        throttle_.opened_nothing(*login.attempt);
+}
+
+Result<Principal> Authenticator::check(Login& login) {
     DTR_ASSIGN(const std::int64_t version, version_.current());
+    // Another may have been answered between the caller's look and its turn to check.
     if (auto known = recall(login.key, version)) return *std::move(known);
     if (is_token(login.password)) {
         auto principal = by_token(login);
+        if (principal) remember(login.key, *principal, version);
         const bool unknown = !principal && principal.error().code == ErrorCode::unauthenticated;
-        if (!unknown || delegate_ == nullptr || forget_own_token(login.key)) {
-            if (!principal) return principal;
-            forgive(login.source);
-            remember(login.key, *principal, version);
-            return principal;
-        }
+        if (!unknown || delegate_ == nullptr || forget_own_token(login.key)) return principal;
     }
-    auto principal = delegate_ != nullptr ? by_delegate(login) : by_password(login);
-    if (!principal) return principal;
-    forgive(login.source);
-    // A token of the delegate's may be one for a minute.
-    if (principal->by_token || (delegate_ != nullptr && looks_like_access_token(login.password.expose())))
-        return principal;
-    // The source may have changed the account.
-    DTR_ASSIGN(const std::int64_t version_now, version_.current());
-    remember(login.key, *principal, version_now);
-    return principal;
+    return delegate_ != nullptr ? by_delegate(login) : by_password(login, version);
 }
 
-Result<Principal> Authenticator::by_password(const Login& login) {
+// `version` was read before any row: a password that is changed meanwhile is not remembered as the new one.
+Result<Principal> Authenticator::by_password(Login& login, std::int64_t version) {
     if (login.most < Cost::hash) return too_much();
     std::optional<meta::Account> account;
+    std::optional<std::string> hash;
     {
         DTR_ASSIGN(const Passwords::Turn turn, passwords_.wait_turn());
-        DTR_ASSIGN(const std::int64_t version, version_.current());
         DTR_ASSIGN(account, found(store_.find(login.username)));
-        std::optional<std::string> hash;
         if (account) {
             DTR_ASSIGN(hash, found(store_.password_hash(account->id)));
         }
-        const bool ours = hash.has_value();
-        DTR_TRY(throttle(login.source, 1));
+        DTR_TRY(count(login, Guess::password));
         // Also where another is asked: how long an answer takes does not tell whose account it is.
-        const bool matches =
-            passwords_.verify(turn, login.password, ours ? *hash : std::string(Passwords::unmatchable_hash()));
-        const std::string mark = ours ? password_mark(*hash) : std::string();
-        if (hash) wipe(*hash);
-        if (ours || sources_.empty()) {
-            auto principal = matches && account ? admitted(*account) : wrong_credentials();
-            if (!principal) return principal;
-            principal->password_mark = mark;
-            remember(login.key, *principal, version);
-            return principal;
-        }
+        login.matched =
+            passwords_.verify(turn, login.password, hash ? *hash : std::string(Passwords::unmatchable_hash()));
     }
-    return by_source(login, account ? &*account : nullptr);
+    if (!hash) return by_source(login, account ? &*account : nullptr);
+    const std::string mark = password_mark(*hash);
+    wipe(*hash);
+    auto principal = login.matched ? admitted(*account) : wrong_credentials();
+    if (!principal) {
+        DTR_TRY(as_if_asked(login));
+        return principal;
+    }
+    principal->password_mark = mark;
+    remember(login.key, *principal, version);
+    return principal;
 }
 
 Result<Principal> Authenticator::by_source(const Login& login, const meta::Account* known) {
-    if (login.password.empty()) return wrong_credentials();
+    if (login.password.empty()) {
+        DTR_TRY(as_if_asked(login));
+        return wrong_credentials();
+    }
     for (PasswordSource* one : sources_) {
         if (!one->is_there()) continue;
         if (login.most < Cost::outside) return too_much();
         const auto checked = one->check(known, login.username, login.password, login.peer);
-        if (checked) return admitted(*checked);
+        if (checked) return keep(login, checked->account.id);
         if (checked.error().code != ErrorCode::unauthenticated) return fail(checked.error());
     }
     return wrong_credentials();
 }
 
-Result<Principal> Authenticator::by_delegate(const Login& login) {
+Status Authenticator::as_if_asked(const Login& login) {
+    for (PasswordSource* one : sources_) {
+        if (!one->is_there()) continue;
+        if (login.most < Cost::outside) return too_much();
+        DTR_TRY(one->check_nobody());
+    }
+    return {};
+}
+
+Result<Principal> Authenticator::by_delegate(Login& login) {
     if (login.most < Cost::outside) return too_much();
-    DTR_TRY(throttle(login.source, 1));
+    DTR_TRY(count(login, Guess::password));
     DTR_ASSIGN(const CheckedAccount checked, delegate_->check(nullptr, login.username, login.password, login.peer));
-    return admitted(checked);
+    // A token of the delegate's may be one for a minute.
+    if (checked.by_token || looks_like_access_token(login.password.expose())) return admitted(checked);
+    return keep(login, checked.account.id);
+}
+
+// What another system said holds for the account as it is now, which may be newer than when it was asked.
+Result<Principal> Authenticator::keep(const Login& login, std::string_view account_id) {
+    DTR_ASSIGN(const std::int64_t version, version_.current());
+    DTR_ASSIGN(const auto account, found(store_.find_by_id(account_id)));
+    auto principal = account ? admitted(*account) : wrong_credentials();
+    if (principal) remember(login.key, *principal, version);
+    return principal;
 }
 
 // No hashing to speak of: nobody guesses 238 bits.
-Result<Principal> Authenticator::by_token(const Login& login) {
+Result<Principal> Authenticator::by_token(Login& login) {
     if (login.most < Cost::lookup) return too_much();
-    DTR_TRY(throttle(login.source, 1));
+    DTR_TRY(count(login, Guess::token));
     DTR_ASSIGN(const auto known, found(tokens_->find(access_token_hash(login.password))));
     DTR_ASSIGN(const auto account, found(store_.find(login.username)));
     if (!known || !known->is_active || !account || known->account_id != account->id) return wrong_credentials();
@@ -247,11 +270,9 @@ Result<Standing> Authenticator::still(const Principal& principal) {
     now.principal.name = account->name;
     now.principal.is_admin = account->is_admin;
     if (!principal.token_id.empty() && tokens_ != nullptr) {
-        DTR_ASSIGN(const auto all, tokens_->list(principal.account_id));
-        const bool stands = std::any_of(all.begin(), all.end(), [&](const meta::AccessToken& one) {
-            return one.id == principal.token_id && one.is_active;
-        });
-        if (!stands) return fail(ErrorCode::unauthenticated, "the access token was revoked meanwhile");
+        DTR_ASSIGN(const auto token, found(tokens_->find_by_id(principal.token_id)));
+        if (!token || !token->is_active || token->account_id != principal.account_id)
+            return fail(ErrorCode::unauthenticated, "the access token was revoked meanwhile");
     }
     if (principal.backup_only && !account->is_admin)
         return fail(ErrorCode::unauthenticated, "the access token's account is no administrator any more");
@@ -278,10 +299,6 @@ std::string Authenticator::password_mark(std::string_view password_hash) const {
     return keyed_hash(hash_key_.expose(), {"password", password_hash});
 }
 
-std::string Authenticator::failure_key(std::string_view username, std::string_view peer) const {
-    return keyed_hash(hash_key_.expose(), {"failures", username, network_of(peer)});
-}
-
 std::optional<Principal> Authenticator::recall(const std::string& key, std::int64_t version) {
     const MutexLock lock(mutex_);
     const Remembered* found = remembered_.find(key);
@@ -294,25 +311,6 @@ std::optional<Principal> Authenticator::recall(const std::string& key, std::int6
 void Authenticator::remember(const std::string& key, const Principal& principal, std::int64_t version) {
     const MutexLock lock(mutex_);
     remembered_.put(key, {principal, clock_.monotonic() + limits_.remembered_for, version});
-}
-
-Status Authenticator::throttle(const std::string& key, int failures) {
-    const MutexLock lock(mutex_);
-    const Micros now = clock_.monotonic();
-    Failures* entry = failures_.find(key);
-    if (entry != nullptr && entry->window_end <= now) *entry = {0, now + limits_.failure_window};
-    if (entry != nullptr && entry->count >= limits_.failures_max)
-        return fail(ErrorCode::exhausted, "login: too many failures for this account from this address",
-                    fmt::format("try again in {} s", (entry->window_end - now) / kSecond + 1));
-    if (failures == 0) return {};
-    if (entry == nullptr) entry = &failures_.put(key, {0, now + limits_.failure_window});
-    entry->count += failures;
-    return {};
-}
-
-void Authenticator::forgive(const std::string& key) {
-    const MutexLock lock(mutex_);
-    failures_.erase(key);
 }
 
 }  // namespace dtr::identity

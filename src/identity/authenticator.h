@@ -2,7 +2,7 @@
 //
 // A credential that was verified is remembered for at most 60 s, as a keyed hash under a key of
 // this process, and forgotten when accounts change; equal ones that are checked at the same time
-// are checked once. Failures are throttled per account and address before any hashing. Unknown,
+// are checked once. Failures are throttled (identity/throttle.h) before any hashing. Unknown,
 // inactive and mistyped are one answer after the same time.
 #pragma once
 
@@ -22,9 +22,11 @@
 #include "base/result.h"
 #include "base/secret.h"
 #include "identity/account_version.h"
+#include "identity/failed_logins.h"
 #include "identity/password_source.h"
 #include "identity/passwords.h"
 #include "identity/principal.h"
+#include "identity/throttle.h"
 #include "meta/meta_store.h"
 
 namespace dtr::identity {
@@ -50,9 +52,7 @@ class Authenticator {
     struct Limits {
         Micros remembered_for = 60 * kSecond;
         std::size_t remembered_max = 8192;
-        int failures_max = 10;  // per account and address within failure_window
-        Micros failure_window = 60 * kSecond;
-        std::size_t throttled_max = 16384;
+        Throttle::Limits throttle = {};
     };
     Authenticator(meta::AccountStore& store, AccountVersion& version, Passwords& passwords, Clock& clock,
                   Random& random);
@@ -78,12 +78,17 @@ class Authenticator {
     // How many wait for the answer to an equal credential. For metrics and tests.
     [[nodiscard]] std::size_t waiting() const { return waiting_; }
 
+    // Logins that failed since the start: the counters of metrics. None without report_to().
+    [[nodiscard]] FailedLogins::Totals failed() const { return failed_ ? failed_->totals() : FailedLogins::Totals(); }
+
     // From now on an access token of the account is as good as its password. Before any login.
     void accept_tokens(meta::AccessTokenStore& tokens) { tokens_ = &tokens; }
     // Names without a password of ours are asked for there, one source after the other. Before any login.
     void ask_also(PasswordSource& source) { sources_.push_back(&source); }
     // Every name is asked for there, and nothing is hashed here. Before any login.
     void delegate_to(PasswordSource& source) { delegate_ = &source; }
+    // Logins that fail are noted there. Before any login.
+    void report_to(FailedLogins& failed) { failed_ = &failed; }
 
   private:
     struct Remembered {
@@ -91,52 +96,54 @@ class Authenticator {
         Micros until = 0;  // monotonic
         std::int64_t version = 0;
     };
-    struct Failures {
-        int count = 0;
-        Micros window_end = 0;  // monotonic
-    };
-    // One credential as it is being checked; `source` is what its failures are counted under.
+    // One credential as it is being checked.
     struct Login {
         std::string_view username;
         const Secret& password;
         std::string_view peer;
         Cost most;
         std::string key;
-        std::string source;
+        Throttle::Source source;
+        std::optional<Throttle::Attempt> attempt = {};  // once it counts
+        bool matched = false;                           // the password is right, whatever it opens
     };
     class Flight;
 
-    Result<Principal> check(const Login& login);
-    Result<Principal> by_password(const Login& login);
+    Result<Principal> check_once(Login& login);
+    Result<Principal> check(Login& login);
+    Result<Principal> by_password(Login& login, std::int64_t version);
     Result<Principal> by_source(const Login& login, const meta::Account* known);
-    Result<Principal> by_delegate(const Login& login);
-    Result<Principal> by_token(const Login& login);
+    // What asking the sources for a name that none of them has would answer.
+    Status as_if_asked(const Login& login);
+    Result<Principal> by_delegate(Login& login);
+    Result<Principal> by_token(Login& login);
+    Result<Principal> keep(const Login& login, std::string_view account_id);
+    Status count(Login& login, Guess guess);  // exhausted
+    void settle(const Login& login, const Result<Principal>& answer);
+    void note(std::string_view username, std::string_view peer, FailedLogins::Kind kind);
     bool forget_own_token(const std::string& key);  // whether it was one
     [[nodiscard]] bool is_token(const Secret& secret) const;
     [[nodiscard]] bool asks_source() const;
     std::string credential_key(std::string_view username, const Secret& password) const;
-    std::string failure_key(std::string_view username, std::string_view peer) const;
     std::string password_mark(std::string_view password_hash) const;
     std::optional<Principal> recall(const std::string& key, std::int64_t version);
-    // exhausted if the limit is reached; otherwise adds `failures` to the count.
-    Status throttle(const std::string& key, int failures);
-    void forgive(const std::string& key);
     void remember(const std::string& key, const Principal& principal, std::int64_t version);
 
     meta::AccountStore& store_;
     meta::AccessTokenStore* tokens_ = nullptr;
     std::vector<PasswordSource*> sources_;
     PasswordSource* delegate_ = nullptr;
+    FailedLogins* failed_ = nullptr;
     AccountVersion& version_;
     Passwords& passwords_;
     Clock& clock_;
     const Limits limits_;
     const Secret hash_key_;
+    Throttle throttle_;
     std::atomic<std::size_t> waiting_{0};
     Mutex mutex_;
     CondVar landed_;
     LruCache<Remembered> remembered_ GUARDED_BY(mutex_);
-    LruCache<Failures> failures_ GUARDED_BY(mutex_);
     // Access tokens that were found in our own store, so that the delegate need not be asked for them: where to look,
     // not what they open.
     LruCache<bool> own_tokens_ GUARDED_BY(mutex_);

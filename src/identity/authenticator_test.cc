@@ -33,7 +33,7 @@ class AuthenticatorTest : public testing::Test {
     AccountVersion version_{store_, clock_};
     Passwords passwords_;
     Accounts accounts_{store_, version_, passwords_, clock_, random_};
-    Authenticator authenticator_{store_, version_, passwords_, clock_, random_, {.failures_max = 3}};
+    Authenticator authenticator_{store_, version_, passwords_, clock_, random_, {.throttle = {.pair_max = 3}}};
 };
 
 TEST_F(AuthenticatorTest, KnowsNamesAndPasswords) {
@@ -227,19 +227,30 @@ class FakeSource final : public PasswordSource {
     Result<CheckedAccount> check(const meta::Account*, std::string_view name, const Secret& password,
                                  std::string_view) override {
         ++asked;
+        if (away) return fail(ErrorCode::unavailable, "the directory is away");
         if (name != "bob" || password.expose() != "elsewhere") return fail(ErrorCode::unauthenticated, "no");
+        return CheckedAccount(bob());
+    }
+    Status check_nobody() override {
+        ++asked;
+        if (away) return fail(ErrorCode::unavailable, "the directory is away");
+        return {};
+    }
+    static meta::Account bob() {
         meta::Account account;
         account.id = "id of bob";
         account.name = "bob";
-        return CheckedAccount(account);
+        return account;
     }
     bool there = true;
+    bool away = false;
     int asked = 0;
 };
 
 TEST_F(AuthenticatorTest, AskingAnotherSystemIsOutside) {
     FakeSource source;
     source.there = false;
+    ASSERT_TRUE(store_.create_external(FakeSource::bob(), meta::AccountOrigin::directory, "dn", "test"));
     authenticator_.ask_also(source);
     EXPECT_EQ(authenticator_.cost("bob", Secret("elsewhere")), Cost::hash) << "no directory is set up";
     source.there = true;
@@ -251,6 +262,86 @@ TEST_F(AuthenticatorTest, AskingAnotherSystemIsOutside) {
     EXPECT_EQ(source.asked, 0);
     EXPECT_TRUE(good("bob", "elsewhere"));
     EXPECT_EQ(authenticator_.cost("bob", Secret("elsewhere")), Cost::memory);
+}
+
+// Whose account a name is, and whether there is one, shows neither in what is asked nor in the answer.
+TEST_F(AuthenticatorTest, WithADirectoryEveryWrongNameTakesTheSame) {
+    FakeSource source;
+    ASSERT_TRUE(store_.create_external(FakeSource::bob(), meta::AccountOrigin::directory, "dn", "test"));
+    store_.change("root", [](meta::Account& account) { account.is_active = false; });
+    authenticator_.ask_also(source);
+    int asked = 0;
+    for (const auto& [name, password] : std::vector<std::pair<std::string, std::string>>{{"alice", "wrong"},
+                                                                                         {"nobody", "wrong"},
+                                                                                         {"bob", "wrong"},
+                                                                                         {"root", "toor toor"},
+                                                                                         {"alice", ""},
+                                                                                         {"x", ""}}) {
+        EXPECT_EQ(code(name, password.c_str()), ErrorCode::unauthenticated) << name;
+        EXPECT_EQ(source.asked, ++asked) << name;
+    }
+    EXPECT_TRUE(good("alice", "wonderland"));
+    EXPECT_EQ(source.asked, asked) << "what is right here is asked for nowhere";
+    source.away = true;
+    for (const char* name : {"alice", "nobody", "bob"})
+        EXPECT_EQ(code(name, "other", "198.51.100.1"), ErrorCode::unavailable) << name;
+}
+
+TEST_F(AuthenticatorTest, APasswordThatIsChangedMeanwhileIsNotRemembered) {
+    bool changed = false;
+    store_.after_password_hash = [&] {
+        if (std::exchange(changed, true)) return;
+        ASSERT_TRUE(accounts_.set_password("alice", Secret("looking glass"), "test"));
+    };
+    EXPECT_TRUE(good("alice", "wonderland"));  // it was right when it was read
+    EXPECT_EQ(code("alice", "wonderland"), ErrorCode::unauthenticated);
+    EXPECT_TRUE(good("alice", "looking glass"));
+}
+
+TEST_F(AuthenticatorTest, CaseDoesNotMakeAnotherNameOfIt) {
+    for (const char* name : {"alice", "Alice", "ALICE"}) EXPECT_EQ(code(name, "wrong"), ErrorCode::unauthenticated);
+    EXPECT_EQ(code("aLiCe", "wrong"), ErrorCode::exhausted);
+    EXPECT_EQ(code("alice", "wonderland"), ErrorCode::exhausted);
+}
+
+TEST_F(AuthenticatorTest, AFloodFromElsewhereLocksNobodyOutWhereTheyLoggedInLately) {
+    ASSERT_TRUE(good("alice", "wonderland"));
+    clock_.advance(61 * kSecond);  // not remembered any more
+    int tries = 0;
+    ErrorCode answer = ErrorCode::unauthenticated;
+    for (; answer == ErrorCode::unauthenticated && tries < 100; ++tries)
+        answer = code("alice", "guess", fmt::format("203.0.113.{}", tries));
+    EXPECT_EQ(answer, ErrorCode::exhausted);
+    EXPECT_EQ(tries, Throttle::Limits{}.account_max + 1);
+    EXPECT_EQ(code("alice", "wonderland", "198.51.100.9"), ErrorCode::exhausted) << "nobody knows this address";
+    EXPECT_TRUE(good("alice", "wonderland"));
+    EXPECT_TRUE(good("root", "toor toor", "203.0.113.1")) << "another account";
+}
+
+TEST_F(AuthenticatorTest, NotesWhatFails) {
+    class Rows final : public meta::FailedLoginStore {
+      public:
+        Status add(std::span<const meta::FailedLogin> bursts) override {
+            all.insert(all.end(), bursts.begin(), bursts.end());
+            return {};
+        }
+        Result<std::vector<meta::FailedLogin>> list(const meta::FailedLogin*, std::size_t) override { return all; }
+        std::vector<meta::FailedLogin> all;
+    } rows;
+    FailedLogins failed(rows, clock_);
+    authenticator_.report_to(failed);
+    for (int i = 0; i < 5; ++i) (void)authenticator_.authenticate("Alice", Secret("wrong"), kPeer);
+    EXPECT_TRUE(good("root", "toor toor"));
+    store_.broken = true;
+    EXPECT_EQ(code("root", "another"), ErrorCode::unavailable);
+    EXPECT_EQ(failed.totals().wrong, 3U);
+    EXPECT_EQ(failed.totals().refused, 2U);
+    failed.stop();
+    ASSERT_EQ(rows.all.size(), 1U);
+    EXPECT_EQ(rows.all[0].name, "alice");
+    EXPECT_EQ(rows.all[0].address, kPeer);
+    EXPECT_EQ(rows.all[0].failures, 3);
+    EXPECT_EQ(rows.all[0].refused, 2);
 }
 
 TEST_F(AuthenticatorTest, LooksAgainBeforeTheyAct) {

@@ -24,7 +24,7 @@ tl::unexpected<Error> none() {
                 "PUT /enzi/v0/config/auth/ldap, or dtr ldap set");
 }
 
-// What a user is told: that it is not his fault. The log says the rest.
+// What a user is told: that it is not their fault. The log says the rest.
 tl::unexpected<Error> away() {
     return fail(ErrorCode::unavailable, "login: the directory (LDAP) cannot be asked whose password this is",
                 "try again in 5 s; accounts of the registry itself and access tokens work meanwhile");
@@ -159,11 +159,26 @@ Result<CheckedAccount> DirectoryService::check(const meta::Account* known, std::
     if (!loaded->directory) return nobody();
     if (known != nullptr) {
         DTR_ASSIGN(const meta::AccountOrigin origin, store_.accounts().origin(known->id));
-        if (origin != meta::AccountOrigin::directory || !known->is_active) return nobody();
+        if (origin != meta::AccountOrigin::directory || !known->is_active) {
+            DTR_TRY(check_nobody());
+            return nobody();
+        }
     }
     DTR_ASSIGN(const DirectoryEntry entry, ask(*loaded->directory, name, password));
     DTR_ASSIGN(meta::Account account, account_of(known, entry));
     return CheckedAccount(std::move(account));
+}
+
+// Not the name that was tried: the directory need not know who our accounts are, nor count a failure against somebody of
+// that name there.
+Status DirectoryService::check_nobody() {
+    const auto loaded = load();
+    if (!loaded) return away();
+    if (!loaded->directory) return {};
+    const std::string name = "nobody-" + random_hex(random_, 8);
+    const auto entry = ask(*loaded->directory, name, Secret(random_hex(random_, 8)));
+    if (!entry && entry.error().code != ErrorCode::unauthenticated) return fail(entry.error());
+    return {};
 }
 
 Result<DirectoryEntry> DirectoryService::ask(UserDirectory& directory, std::string_view name, const Secret& password) {
@@ -181,7 +196,7 @@ Result<DirectoryEntry> DirectoryService::ask(UserDirectory& directory, std::stri
     return away();
 }
 
-// By his DN first: a person keeps the account when the directory calls him otherwise.
+// By the DN first: a person keeps the account when the directory calls them otherwise.
 Result<meta::Account> DirectoryService::account_of(const meta::Account* known, const DirectoryEntry& entry) {
     auto account = store_.accounts().find_external(meta::AccountOrigin::directory, entry.dn);
     if (account || account.error().code != ErrorCode::not_found) return account;

@@ -53,11 +53,12 @@ class DirectoryService final : public PasswordSource {
     Result<std::optional<DirectoryEntry>> try_login(std::optional<std::string> json, std::string_view name,
                                                     const Secret& password);
 
-    // Who is unknown here gets an account, if his name can be one. At most two wait for the directory at once, and a
+    // Who is unknown here gets an account, if their name can be one. At most two wait for the directory at once, and a
     // directory that did not answer is left alone for some seconds: it may not take the threads of everybody.
     [[nodiscard]] bool is_there() const override { return there_; }
     Result<CheckedAccount> check(const meta::Account* known, std::string_view name, const Secret& password,
                                  std::string_view peer) override;
+    Status check_nobody() override;
 
     // The thread that synchronises: now, on schedule, and when asked.
     void start();

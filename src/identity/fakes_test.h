@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 
 #include "base/mutex.h"
@@ -39,9 +40,11 @@ class FakeAccounts final : public meta::AccountStore {
         ++version_;
         return {};
     }
-    Status create_external(const meta::Account& account, meta::AccountOrigin, std::string_view,
-                           meta::Actor actor) override {
-        return create(account, "", actor);
+    Status create_external(const meta::Account& account, meta::AccountOrigin, std::string_view, meta::Actor) override {
+        const MutexLock lock(mutex_);
+        if (!accounts_.emplace(account.name, account).second) return fail(ErrorCode::already_exists, "there already");
+        ++version_;
+        return {};
     }
     Result<meta::AccountOrigin> origin(std::string_view) override { return meta::AccountOrigin::local; }
     Status set_origin(std::string_view, meta::AccountOrigin, std::string_view, meta::Actor) override { return {}; }
@@ -60,10 +63,15 @@ class FakeAccounts final : public meta::AccountStore {
         return out;
     }
     Result<std::string> password_hash(std::string_view id) override {
-        const MutexLock lock(mutex_);
-        const auto found = hashes_.find(std::string(id));
-        if (found == hashes_.end()) return missing();
-        return found->second;
+        std::string hash;
+        {
+            const MutexLock lock(mutex_);
+            const auto found = hashes_.find(std::string(id));
+            if (found == hashes_.end()) return missing();
+            hash = found->second;
+        }
+        if (after_password_hash) after_password_hash();
+        return hash;
     }
     Status set_password_hash(std::string_view id, std::string_view hash, meta::Actor) override {
         const MutexLock lock(mutex_);
@@ -84,6 +92,7 @@ class FakeAccounts final : public meta::AccountStore {
         ++version_;
     }
 
+    std::function<void()> after_password_hash = {};
     std::atomic<bool> broken = false;
     std::atomic<int> finds = 0;
     std::atomic<int> version_calls = 0;

@@ -26,8 +26,11 @@ class PasswordSource {
     // Asked for a name without a password hash here. `known` is the account of that name, or null if there is none (yet):
     // the source may make one. Answers the account as it is now. unauthenticated: wrong, or nobody that the source knows;
     // exhausted: too many tries; unavailable: the source cannot be asked, and the message names it.
+    // An account of `known` that is not its own, or not active, it answers like an unknown name, after the same exchanges.
     virtual Result<CheckedAccount> check(const meta::Account* known, std::string_view name, const Secret& password,
                                          std::string_view peer) = 0;
+    // Takes as long as check() for a name that nobody has, and fails as that would if the source cannot be asked.
+    virtual Status check_nobody() { return {}; }
 };
 
 }  // namespace dtr::identity

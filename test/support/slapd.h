@@ -112,6 +112,7 @@ class Slapd {
         pid_ = 0;
     }
 
+    [[nodiscard]] int port() const { return port_; }
     [[nodiscard]] std::string url() const { return "ldap://127.0.0.1:" + std::to_string(port_); }
     [[nodiscard]] std::string tls_url() const { return "ldaps://127.0.0.1:" + std::to_string(tls_port_); }
     // An address its certificate is not for.

@@ -105,6 +105,7 @@ http::Reply remove_tag(Asked& asked);
 http::Reply list_events(Asked& asked);
 http::Reply list_events_of_repository(Asked& asked);
 http::Reply list_audit(Asked& asked);
+http::Reply list_failed_logins(Asked& asked);
 
 // access_tokens.cc, /api/v0/api_tokens
 std::optional<http::Response> may_manage_tokens(Asked& asked);

@@ -32,6 +32,7 @@ std::span<const Route> api_routes() {
         {"POST", "/api/v0/certificates/dump", administrator_by_password, dump_certificates},
         {"GET", "/api/v0/events", administrator, list_events},
         {"GET", "/api/v0/audit", administrator, list_audit},
+        {"GET", "/api/v0/failed_logins", administrator, list_failed_logins},
         {"POST", "/api/v0/gc", administrator, collect_garbage, kStream},
         {"POST", "/api/v0/scrub", administrator, admin::scrub, kStream},
         {"POST",

@@ -1,10 +1,11 @@
-// /api/v0/events, of everything or of one repository, and /api/v0/audit.
+// /api/v0/events, of everything or of one repository, /api/v0/audit and /api/v0/failed_logins.
 #include <boost/json.hpp>
 #include <charconv>
 #include <limits>
 #include <optional>
 
 #include "api/admin/admin.h"
+#include "base/encoding.h"
 
 namespace dtr::api::admin {
 
@@ -31,6 +32,27 @@ std::optional<json::object> event_of(const meta::Change& change) {
                         {"actor", change.actor},
                         {"type", fmt::format("{}_{}", object, verb)},
                         {"object", json::parse(change.row_json, error)}};
+}
+
+// A place in the list of failed logins: the last failure, the address and the name of the row, as the hex of
+// "TIME ADDRESS NAME". Neither of the two has a space (identity/failed_logins.h).
+std::string place_of_login(const meta::FailedLogin& row) {
+    return hex_encode(fmt::format("{} {} {}", row.last_at, row.address, row.name));
+}
+
+Result<meta::FailedLogin> parse_place_of_login(std::string_view text) {
+    const auto wrong = [] { return fail(ErrorCode::invalid, "after is not what an answer had as its next"); };
+    const auto decoded = hex_decode(text);
+    if (!decoded) return wrong();
+    const std::size_t first = decoded->find(' ');
+    const std::size_t second = first == std::string::npos ? first : decoded->find(' ', first + 1);
+    if (second == std::string::npos) return wrong();
+    meta::FailedLogin place;
+    const auto [end, error] = std::from_chars(decoded->data(), decoded->data() + first, place.last_at);
+    if (error != std::errc() || end != decoded->data() + first) return wrong();
+    place.address = decoded->substr(first + 1, second - first - 1);
+    place.name = decoded->substr(second + 1);
+    return place;
 }
 
 // What of the log is asked for.
@@ -130,6 +152,28 @@ http::Reply list_audit(Asked& asked) {
                                       {"subject", row.subject},
                                       {"detail", row.detail}});
     return json_response(200, json::object{{"events", std::move(events)}});
+}
+
+http::Reply list_failed_logins(Asked& asked) {
+    std::optional<meta::FailedLogin> after;
+    if (const auto text = asked.request.query_value("after")) {
+        auto place = parse_place_of_login(*text);
+        if (!place) return error_response(place.error(), "NOT_FOUND", "INVALID");
+        after = *std::move(place);
+    }
+    const auto rows = asked.services.registry.meta().failed_logins().list(after ? &*after : nullptr, kChangesPerAnswer);
+    if (!rows) return error_response(rows.error());
+    json::array logins;
+    for (const meta::FailedLogin& row : *rows)
+        logins.push_back(json::object{{"name", row.name},
+                                      {"address", row.address},
+                                      {"firstAt", format_rfc3339(row.first_at)},
+                                      {"lastAt", format_rfc3339(row.last_at)},
+                                      {"wrong", row.failures},
+                                      {"refused", row.refused}});
+    json::object answer{{"failedLogins", std::move(logins)}};
+    if (rows->size() == kChangesPerAnswer) answer["next"] = place_of_login(rows->back());
+    return json_response(200, answer);
 }
 
 }  // namespace dtr::api::admin

@@ -1,4 +1,4 @@
-// audit: who did what, as the server recorded it.
+// audit: who did what, and who failed to log in, as the server recorded it.
 #include <cstdio>
 
 #include "cli/admin_calls.h"
@@ -13,6 +13,7 @@ struct AuditCommand {
     Connection connection;
     std::size_t limit = 100;
     bool json_output = false;
+    bool logins = false;
 };
 
 void print_event(const json::object& row, bool as_json) {
@@ -26,7 +27,42 @@ void print_event(const json::object& row, bool as_json) {
     print_line(line);
 }
 
+void print_failed_login(const json::object& row, bool as_json) {
+    if (as_json) {
+        std::printf("%s\n", json::serialize(row).c_str());
+        return;
+    }
+    const auto count = [&](std::string_view field) {
+        const auto* value = row.if_contains(field);
+        return value != nullptr && value->is_int64() ? value->as_int64() : 0;
+    };
+    const auto who = [&](std::string_view field) {
+        std::string text = text_of(row, field);
+        return text.empty() ? std::string("(several)") : text;
+    };
+    std::printf("%s\t%s\t%s\t%lld wrong\t%lld refused\n", text_of(row, "lastAt").c_str(), who("name").c_str(),
+                who("address").c_str(), static_cast<long long>(count("wrong")),
+                static_cast<long long>(count("refused")));
+}
+
+Status print_failed_logins(AuditCommand& command) {
+    std::string path = "/api/v0/failed_logins";
+    for (std::size_t printed = 0; printed < command.limit;) {
+        DTR_ASSIGN(const json::object answer, get_object(command.connection, path, "cannot read the failed logins"));
+        const auto* rows = answer.if_contains("failedLogins");
+        if (rows == nullptr || !rows->is_array())
+            return fail(ErrorCode::unavailable, "cannot read the failed logins: the server's answer holds no list");
+        for (const json::value& row : rows->as_array())
+            if (row.is_object() && printed++ < command.limit) print_failed_login(row.as_object(), command.json_output);
+        const std::string next = text_of(answer, "next");
+        if (next.empty()) return {};
+        path = "/api/v0/failed_logins?after=" + next;
+    }
+    return {};
+}
+
 Status print_audit(AuditCommand& command) {
+    if (command.logins) return print_failed_logins(command);
     std::int64_t before = 0;
     for (std::size_t printed = 0; printed < command.limit;) {
         const std::string path = before == 0 ? "/api/v0/audit" : fmt::format("/api/v0/audit?before={}", before);
@@ -54,6 +90,8 @@ void add_audit(Program& program) {
         "Who did what, newest first: when, who, from where, what, to what, how, with TABs between", print_audit);
     added.app->add_option("--limit", added.command->limit, "How many at most (100)");
     added.app->add_flag("--json", added.command->json_output, "One JSON object each line");
+    added.app->add_flag("--logins", added.command->logins,
+                        "Failed logins instead: the last one, name, address, how many were wrong, how many refused");
 }
 
 }  // namespace dtr::cli

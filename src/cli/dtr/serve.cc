@@ -213,6 +213,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     application.set_link(replica->link());
     replica->registry().start();
     if (services.directory != nullptr) services.directory->start();
+    replica->failed_logins().start();
     server->start();
     certificates->start([&server, asks_services](const cluster::ServedCertificate& served) -> Status {
         if (asks_services) DTR_TRY(server->set_client_ca(served.authorities_pem));
@@ -236,6 +237,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     server->stop();
     replica->stop_link();
     replica->directory().stop();
+    replica->failed_logins().stop();
     return {};
 }
 

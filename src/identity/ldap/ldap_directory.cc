@@ -111,7 +111,7 @@ class LdapDirectory final : public UserDirectory {
         DTR_ASSIGN(Connection connection, as_reader(options_.login_timeout_ms));
         const auto found = find(connection, name);
         if (!found && found.error().code != ErrorCode::unauthenticated) return found;
-        const std::string dn = found ? found->dn : "cn=nobody," + settings_.searches.front().base_dn;
+        const std::string dn = found ? found->dn : nobody_in(settings_.searches.front()).dn;
         const Status bound = connection.bind(dn, password);
         if (!bound && bound.error().code != ErrorCode::unauthenticated) return fail(bound.error());
         if (!found) return found;
@@ -164,7 +164,7 @@ class LdapDirectory final : public UserDirectory {
   private:
     [[nodiscard]] tl::unexpected<Error> too_many() const {
         return fail(
-            ErrorCode::exhausted,
+            ErrorCode::invalid,
             fmt::format("the directory {} has more than {} entries there", settings_.server_url, options_.entries_max),
             "narrow the search by its base or filter");
     }
@@ -198,23 +198,29 @@ class LdapDirectory final : public UserDirectory {
                 if (entries.size() > 1) return ambiguous(name);
                 return {};
             }));
-            if (entries.empty()) continue;
-            DirectoryEntry& entry = entries.front();
+            // Where there is none the same is asked, of nobody and of the base.
+            DirectoryEntry entry = entries.empty() ? nobody_in(search) : std::move(entries.front());
             DTR_ASSIGN(const bool belongs, is_member(connection, search, entry));
-            if (!belongs) continue;
-            if (out) return ambiguous(name);
             if (!search.disabled_filter.empty()) {
                 Keys disabled;
                 LdapSearch is_disabled = disabled_ones(search);
-                is_disabled.base = entry.dn;
+                is_disabled.base = entries.empty() ? search.base_dn : entry.dn;
                 is_disabled.scope = Scope::base;
                 DTR_TRY(matching(connection, is_disabled, disabled));
                 entry.disabled = entry.disabled || !disabled.empty();
             }
+            if (entries.empty() || !belongs) continue;
+            if (out) return ambiguous(name);
             out = std::move(entry);
         }
         if (!out) return no_login("directory login: the searches find no such name");
         return *std::move(out);
+    }
+
+    [[nodiscard]] static DirectoryEntry nobody_in(const UserSearch& search) {
+        DirectoryEntry nobody;
+        nobody.dn = "cn=nobody," + search.base_dn;
+        return nobody;
     }
 
     [[nodiscard]] static tl::unexpected<Error> ambiguous(std::string_view name) {
