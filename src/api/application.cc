@@ -1,7 +1,9 @@
 #include "api/application.h"
 
+#include "api/caller.h"
 #include "api/dispatch.h"
 #include "api/errors.h"
+#include "api/health.h"
 #include "api/oci/distribution.h"
 #include "api/routes.h"
 #include "http/wire.h"
@@ -9,26 +11,35 @@
 
 namespace dtr::api {
 
-Application::Application(Services services) : services_(std::move(services)), metrics_(services_.version) {
+Application::Application(Services services)
+    : services_(std::move(services)),
+      metrics_(services_.version),
+      liveness_([this] { return stores_error(services_); }, services_.clock) {
     services_.render_metrics = [this] { return metrics_.render(connection_count_ ? connection_count_() : 0); };
 }
 
-http::Work Application::classify(const http::Request& request) {
+http::Plan Application::plan(const http::Request& request) {
+    http::Plan plan;
     const Found found = find_routes(&services_, request.method, request.path);
-    if (found.matches.empty()) return http::Work::short_lookup;
-    switch (found.matches.front().route->options.pool) {
-        case Pool::transfer:
-        case Pool::outside:
-        case Pool::stream:
-            return http::Work::long_transfer;
-        case Pool::lookup:
-        case Pool::password:
-            break;
-    }
-    return http::Work::short_lookup;
+    if (found.matches.empty()) return plan;
+    const Route& route = *found.matches.front().route;
+    if (route.access != Access::anyone) plan.admit_on = credentials_pool(services_, request);
+    const bool bytes = route.options.pool == Pool::transfer && request.method != "HEAD";
+    if (bytes) plan.pace = http::Pace::transfer;
+    // A body that is collected says itself, or else by its route, where it is worked on: until then there is little to do.
+    const bool collected = request.has_body && !bytes;
+    if (!collected && (bytes || route.options.pool != Pool::transfer)) plan.handle_on = route.options.pool;
+    return plan;
+}
+
+// The dispatcher finds what came of it in identify(), and makes the refusal.
+std::optional<http::Response> Application::admit(http::Request& request) {
+    identify_ahead(services_, request);
+    return std::nullopt;
 }
 
 std::optional<http::Response> Application::try_now(const http::Request& request) {
+    if (auto response = ping_now(liveness_, request)) return response;
     return services_.is_ucp ? std::nullopt : oci::try_now(services_, request);
 }
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "api/liveness.h"
 #include "api/metrics.h"
 #include "api/services.h"
 #include "http/server.h"
@@ -15,7 +16,8 @@ class Application final : public http::Handler {
     Application(const Application&) = delete;
     Application& operator=(const Application&) = delete;
 
-    http::Work classify(const http::Request& request) override;
+    http::Plan plan(const http::Request& request) override;
+    std::optional<http::Response> admit(http::Request& request) override;
     std::optional<http::Response> try_now(const http::Request& request) override;
     http::Reply handle(http::Request request) override;
     http::Response refusal(int status, std::string_view detail) override;
@@ -26,9 +28,13 @@ class Application final : public http::Handler {
     // For the gauge of open connections; set once, before serving.
     void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
 
+    // From here on the stores are asked once a second whether they answer, and a balancer's question is answered from that.
+    void watch_stores() { liveness_.start(); }
+
   private:
     Services services_;
     Metrics metrics_;
+    Liveness liveness_;
     std::function<std::size_t()> connection_count_;
 };
 

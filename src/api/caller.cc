@@ -22,16 +22,26 @@ std::string_view after_scheme(std::string_view header) {
     return header;
 }
 
-Result<Caller> identify_basic(Services& services, const http::Request& request, std::string_view encoded) {
+struct Basic {
+    std::string username;
+    Secret password;
+};
+
+Result<Basic> parse_basic(std::string_view encoded) {
     auto decoded = base64_decode_lenient(encoded);
     const std::size_t colon = decoded ? decoded->find(':') : std::string::npos;
     if (colon == std::string::npos) return fail(ErrorCode::unauthenticated, "the Basic credentials cannot be read");
-    const Secret password(decoded->substr(colon + 1));
+    Secret password(decoded->substr(colon + 1));
     std::fill(decoded->begin() + static_cast<std::ptrdiff_t>(colon), decoded->end(), '\0');
     decoded->resize(colon);
+    return Basic{*std::move(decoded), std::move(password)};
+}
+
+Result<Caller> identify_basic(Services& services, const http::Request& request, std::string_view encoded) {
+    DTR_ASSIGN(const Basic basic, parse_basic(encoded));
     Caller caller;
     DTR_ASSIGN(caller.principal,
-               services.authenticator.authenticate(*decoded, password, client_address(services, request)));
+               services.authenticator.authenticate(basic.username, basic.password, client_address(services, request)));
     DTR_TRY(services.policy.look_up(caller.principal));
     return caller;
 }
@@ -58,7 +68,34 @@ Status require_accounts(const Services& services) {
     return services.link == nullptr ? Status() : services.link->require_fresh();
 }
 
+std::optional<http::Pool> credentials_pool(Services& services, const http::Request& request) {
+    const std::string_view header = request.header("Authorization");
+    if (!starts_with_scheme(header, "basic")) return std::nullopt;
+    const auto basic = parse_basic(after_scheme(header));
+    if (!basic) return std::nullopt;
+    return login_pool(services, basic->username, basic->password, client_address(services, request));
+}
+
+std::optional<http::Pool> login_pool(Services& services, std::string_view username, const Secret& password,
+                                     std::string_view peer) {
+    switch (services.authenticator.cost(username, password, peer)) {
+        case identity::Cost::hash:
+            return http::Pool::password;
+        case identity::Cost::outside:
+            return http::Pool::outside;
+        case identity::Cost::memory:
+        case identity::Cost::lookup:
+            break;
+    }
+    return std::nullopt;
+}
+
+void identify_ahead(Services& services, http::Request& request) {
+    request.attachment = std::make_shared<const Result<Caller>>(identify(services, request));
+}
+
 Result<Caller> identify(Services& services, const http::Request& request) {
+    if (request.attachment) return *static_cast<const Result<Caller>*>(request.attachment.get());
     const std::string_view header = request.header("Authorization");
     if (header.empty()) return Caller{};
     if (starts_with_scheme(header, "bearer")) {

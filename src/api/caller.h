@@ -26,6 +26,13 @@ Status require_accounts(const Services& services);
 
 // unauthenticated: credentials were given and are wrong; exhausted: too many tries. No credentials: anonymous.
 Result<Caller> identify(Services& services, const http::Request& request);
+// The pool on which identify() has to run first, as memory and the store do not do; nothing: any will do. Never blocks.
+std::optional<http::Pool> credentials_pool(Services& services, const http::Request& request);
+// The same of a name and its password.
+std::optional<http::Pool> login_pool(Services& services, std::string_view username, const Secret& password,
+                                     std::string_view peer);
+// Runs identify() and keeps what came of it in the request, for the next identify() of it.
+void identify_ahead(Services& services, http::Request& request);
 // Once more, when a body has come which may have taken long: account, administrator's right, access token, password and
 // grants as they are now. unauthenticated: no more; unavailable. A registry token that has expired meanwhile stays good.
 Status look_again(Services& services, Caller& caller);

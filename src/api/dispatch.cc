@@ -101,6 +101,8 @@ class CheckedSink final : public http::BodySink {
         auto refused = check_again(*asked_);
         return refused ? std::move(*refused) : sink_->finish();
     }
+    [[nodiscard]] std::size_t held() const override { return sink_->held(); }
+    [[nodiscard]] std::optional<Pool> finish_on() const override { return sink_->finish_on(); }
 
   private:
     AskedPtr asked_;
@@ -116,6 +118,8 @@ class MarkedSink final : public http::BodySink {
         mark_registry_answer(response);
         return response;
     }
+    [[nodiscard]] std::size_t held() const override { return sink_->held(); }
+    [[nodiscard]] std::optional<Pool> finish_on() const override { return sink_->finish_on(); }
 
   private:
     std::unique_ptr<http::BodySink> sink_;
@@ -138,7 +142,11 @@ http::Reply receive(const AskedPtr& asked) {
     if (asked->request.content_length.value_or(0) > bytes_max) return too_large(bytes_max);
     return http::collect_body(
         bytes_max, [asked](std::string text) { return with_body(*asked, std::move(text)); },
-        [bytes_max] { return too_large(bytes_max); });
+        [bytes_max] { return too_large(bytes_max); },
+        [asked](const std::string& text) {
+            const RouteOptions& of = asked->match.route->options;
+            return of.pool_of_body != nullptr ? of.pool_of_body(*asked, text) : of.pool;
+        });
 }
 
 http::Reply answer(Services& services, http::Request request) {

@@ -9,12 +9,7 @@ namespace {
 
 namespace json = boost::json;
 
-// Healthy means: the stores answer. The reason, if not, names the store.
-http::Response ping(Services& services) {
-    std::string error;
-    if (const auto epoch = services.registry.meta().epoch(); !epoch) error = "metadata: " + epoch.error().message;
-    if (const auto revision = services.config.revision(); !revision)
-        error = "configuration: " + revision.error().message;
+http::Response ping(const std::string& error) {
     http::Response response;
     response.status = error.empty() ? 200 : 503;
     response.set("Content-Type", "application/json");
@@ -26,8 +21,23 @@ http::Response ping(Services& services) {
 
 }  // namespace
 
+std::string stores_error(Services& services) {
+    if (const auto revision = services.config.revision(); !revision)
+        return "configuration: " + revision.error().message;
+    if (const auto epoch = services.registry.meta().epoch(); !epoch) return "metadata: " + epoch.error().message;
+    return {};
+}
+
+std::optional<http::Response> ping_now(const Liveness& liveness, const http::Request& request) {
+    if (request.path != "/_ping" && request.path != "/load_balancer_status") return std::nullopt;
+    if (request.method != "GET" && request.method != "HEAD") return std::nullopt;
+    const auto error = liveness.error();
+    if (!error) return std::nullopt;
+    return ping(*error);
+}
+
 http::Reply handle_health(Asked& asked) {
-    return ping(asked.services);
+    return ping(stores_error(asked.services));
 }
 
 http::Reply handle_ca(Asked& asked) {

@@ -1,11 +1,18 @@
 // What load balancers and installers ask, without credentials.
 #pragma once
 
+#include "api/liveness.h"
 #include "http/message.h"
 
 namespace dtr::api {
 
 struct Asked;
+struct Services;
+
+// Why the stores do not answer, naming the one; empty: they do.
+std::string stores_error(Services& services);
+// /_ping and /load_balancer_status, if it is known how the stores are. Never blocks.
+std::optional<http::Response> ping_now(const Liveness& liveness, const http::Request& request);
 
 http::Reply handle_health(Asked& asked);  // /_ping, /health, /load_balancer_status
 http::Reply handle_ca(Asked& asked);      // what clients shall trust

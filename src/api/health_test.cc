@@ -53,18 +53,53 @@ TEST_F(HealthTest, TheServersOwnRefusals) {
     }
 }
 
-TEST_F(HealthTest, LongTransfersAreToldFromLookUps) {
-    const auto work = [&](const char* method, const char* path) {
+TEST_F(HealthTest, EachKindOfWorkHasItsPool) {
+    const auto pool = [&](const char* method, const char* path) {
         http::Request request;
         request.method = method;
         request.path = path;
-        return application.classify(request);
+        return application.plan(request).handle_on;
     };
-    EXPECT_EQ(work("GET", "/v2/a/blobs/sha256:x"), http::Work::long_transfer);
-    EXPECT_EQ(work("PATCH", "/v2/a/blobs/uploads/x"), http::Work::long_transfer);
-    EXPECT_EQ(work("POST", "/api/v0/backup"), http::Work::long_transfer);
-    EXPECT_EQ(work("HEAD", "/v2/a/blobs/sha256:x"), http::Work::short_lookup);
-    EXPECT_EQ(work("GET", "/v2/a/manifests/x"), http::Work::short_lookup);
+    const std::string blob = "/v2/a/blobs/sha256:" + std::string(64, 'a');
+    EXPECT_EQ(pool("GET", blob.c_str()), http::Pool::transfer);
+    EXPECT_EQ(pool("PATCH", "/v2/a/blobs/uploads/x"), http::Pool::transfer);
+    EXPECT_EQ(pool("POST", "/api/v0/backup"), http::Pool::stream);
+    EXPECT_EQ(pool("GET", "/enzi/v0/oidc/callback"), http::Pool::outside);
+    EXPECT_EQ(pool("HEAD", blob.c_str()), http::Pool::lookup);
+    EXPECT_EQ(pool("GET", "/v2/a/manifests/x"), http::Pool::lookup);
+}
+
+TEST_F(HealthTest, OnlyUnknownPasswordsAreCheckedOnThePoolOfPasswords) {
+    const auto pool = [&](const std::string& authorization) {
+        http::Request request;
+        request.method = "GET";
+        request.path = "/v2/";
+        if (!authorization.empty()) request.headers.emplace_back("Authorization", authorization);
+        return application.plan(request).admit_on;
+    };
+    EXPECT_EQ(pool(nobody), std::nullopt);
+    EXPECT_EQ(pool("Bearer x"), std::nullopt);
+    EXPECT_EQ(pool("Basic ???"), std::nullopt) << "refused without a hash";
+    EXPECT_EQ(pool(basic("alice", "never seen")), http::Pool::password);
+    EXPECT_EQ(pool(basic("alice", "dtr_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")), http::Pool::password)
+        << "this is no access token, by its check digits";
+    ASSERT_EQ(ask("GET", "/v2/", alice).status, 200);
+    EXPECT_EQ(pool(alice), std::nullopt) << "remembered";
+}
+
+TEST_F(HealthTest, APingIsAnsweredFromMemory) {
+    EXPECT_FALSE(ask("GET", "/_ping").at_once) << "nothing is known yet";
+    application.watch_stores();
+    Answer answer;
+    for (int i = 0; i < 5000 && !answer.at_once; ++i) {
+        answer = ask("GET", "/_ping");
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_TRUE(answer.at_once);
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_TRUE(ask("HEAD", "/load_balancer_status").at_once);
+    EXPECT_FALSE(ask("GET", "/health").at_once);
+    EXPECT_EQ(ask("POST", "/_ping").status, 405);
 }
 
 // ---- when the metadata store fails ----

@@ -27,7 +27,7 @@ constexpr Route kSystem[] = {
      "/auth/token",
      Access::anyone,
      handle_token_form,
-     {.body = Body::text, .pool = Pool::password, .where = Where::registry}},
+     {.body = Body::text, .pool = Pool::password, .where = Where::registry, .pool_of_body = pool_of_token_form}},
 };
 
 // Nothing of a path with an empty part, except at its end.

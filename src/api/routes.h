@@ -52,13 +52,7 @@ enum class Body {
     stream  // the handler answers a sink that takes it piece by piece
 };
 
-enum class Pool {
-    lookup,    // short work on metadata
-    transfer,  // bytes of blobs
-    password,  // a password is hashed, besides that of Basic credentials
-    outside,   // waits for another system
-    stream     // held for long by few: backup, collection, scrubbing
-};
+using http::Pool;
 
 // Where a route is there at all.
 enum class Where {
@@ -74,15 +68,19 @@ using Handler = http::Reply (*)(Asked&);
 // What the table cannot say: nothing if the caller may, else the refusal. Asked at the head, and again after a body.
 using Rights = std::optional<http::Response> (*)(Asked&);
 
+// The pool that work on a collected body needs, by what it says. Never blocks.
+using PoolOfBody = Pool (*)(Asked&, const std::string& body);
+
 inline constexpr std::size_t kBodyMax = 64U << 10;
 
 struct RouteOptions {
     Body body = Body::none;
     std::size_t body_bytes_max = kBodyMax;  // of a body that is collected; over it 413
-    Pool pool = Pool::lookup;
+    Pool pool = Pool::lookup;               // for passwords: besides that of Basic credentials
     Where where = Where::everywhere;
     Rights rights = nullptr;
-    bool makes_repository = false;  // outside of /v2/ the repository of a path must be there, but for these
+    PoolOfBody pool_of_body = nullptr;  // instead of `pool`, once a collected body is there
+    bool makes_repository = false;      // outside of /v2/ the repository of a path must be there, but for these
 };
 
 struct Route {

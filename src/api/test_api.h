@@ -132,14 +132,17 @@ class Call {
         return *this;
     }
 
-    // As the server asks: first for what can be answered at once.
+    // As the server asks: first for what can be answered at once, then for who asks.
     [[nodiscard]] Answer to(Application& application) const {
         if (auto response = application.try_now(request_)) {
             Answer answer = taken(std::move(*response));
             answer.at_once = true;
             return answer;
         }
-        http::Reply reply = application.handle(request_);
+        http::Request request = request_;
+        if (application.plan(request).admit_on)
+            if (auto response = application.admit(request)) return taken(std::move(*response));
+        http::Reply reply = application.handle(std::move(request));
         if (auto* sink = std::get_if<std::unique_ptr<http::BodySink>>(&reply)) {
             EXPECT_TRUE(request_.has_body) << "a sink for a request without a body";
             constexpr std::size_t kPiece = 4096;
@@ -174,8 +177,8 @@ class Call {
             answer.length = answer.body.size();
             return answer;
         }
-        answer.length = head && response.content_length ? *response.content_length : response.body.size();
-        if (!head && !bodiless) answer.body = std::move(response.body);
+        answer.length = head && response.content_length ? *response.content_length : response.text().size();
+        if (!head && !bodiless) answer.body = response.text();
         return answer;
     }
 

@@ -9,5 +9,6 @@ struct Asked;
 
 http::Reply handle_token(Asked& asked);
 http::Reply handle_token_form(Asked& asked);
+http::Pool pool_of_token_form(Asked& asked, const std::string& form);  // by the password in it
 
 }  // namespace dtr::api

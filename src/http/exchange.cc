@@ -1,10 +1,15 @@
-// Stages: call -> [receive ->] send | stream -> [drain ->] over.
+// Stages: [admit ->] call -> [receive -> finish ->] send | stream -> [drain ->] over.
 //
-//   call     the handler answers, or asks for the body with a sink             worker
-//   receive  the sink gets the body, then answers                              worker
+//   admit    the handler finds out who asks                                    worker, plan.admit_on
+//   call     the handler answers, or asks for the body with a sink             worker, plan.handle_on
+//   receive  the sink gets the body                                            worker; a small body's: lookup
+//   finish   the sink answers                                                  worker, as it says
 //   send     head and a body in memory                                         any thread
-//   stream   head and a source: sendfile, or a buffer at a time                worker, long pool
+//   stream   head and a source: sendfile, or a buffer at a time                worker, transfer
 //   drain    a short body that nobody wanted, so that the connection can stay  any thread
+//
+// Between stages of different pools the exchange changes threads. What the handler has not begun is not begun for a client
+// who has left.
 //
 // Workers read from and write to the socket themselves. It never blocks, so a slow client cannot hold a worker; a fast
 // one is served without a change of threads, from one buffer that stays in the worker's cache, and buffers exist per
@@ -51,20 +56,60 @@ Exchange::Exchange(Shared& shared, Transport& transport, Input& input, const Hea
       body_(head, input, transport),
       invited_(!head.expects_continue) {}
 
+void Exchange::follow(const Plan& plan) {
+    plan_ = plan;
+    finish_on_ = plan.handle_on;
+    stage_ = plan.admit_on ? Stage::admit : Stage::call;
+}
+
+Pool Exchange::pool() const {
+    switch (stage_) {
+        case Stage::admit:
+            return plan_.admit_on.value_or(plan_.handle_on);
+        case Stage::receive:  // dripping it is no work for a pool of few
+            return plan_.pace == Pace::small_body ? Pool::lookup : plan_.handle_on;
+        case Stage::finish:
+            return finish_on_;
+        case Stage::stream:
+            return plan_.handle_on == Pool::stream ? Pool::stream : Pool::transfer;
+        default:
+            return plan_.handle_on;
+    }
+}
+
 Next Exchange::advance() {
     turn_bytes_ = 0;
-    while (true)
+    const Pool here = pool();
+    if (!given_up_ && client_left()) {
+        ++shared_.pool(here).abandoned;
+        given_up_ = true;
+    }
+    const bool on_worker = needs_worker();
+    while (true) {
         if (const auto next = step()) return *next;
+        if (needs_worker() && (!on_worker || pool() != here)) return Next::again;
+    }
+}
+
+// Who ends the sending direction may still be reading, so that is the end only where work is dear.
+bool Exchange::client_left() const {
+    if (!is_handlers()) return false;
+    const Pool here = pool();
+    return transport_.peer_left(here == Pool::lookup || here == Pool::transfer ? Departure::broken : Departure::ended);
 }
 
 // Nothing: the next step can follow at once.
 std::optional<Next> Exchange::step() {
     if (given_up_ || shared_.aborting.load(std::memory_order_relaxed)) return end(Fate::abort);
     switch (stage_) {
+        case Stage::admit:
+            return admit();
         case Stage::call:
             return call();
         case Stage::receive:
             return receive();
+        case Stage::finish:
+            return finish_sink();
         case Stage::send:
             return send();
         case Stage::stream:
@@ -113,7 +158,8 @@ Response Exchange::make_refusal(int status, std::string_view detail) {
         response.status = status;
         response.body.assign(detail).push_back('\n');
     }
-    if (status == 503 && !has_header(response.headers, "Retry-After")) response.set("Retry-After", "1");
+    if ((status == 503 || status == 429) && !has_header(response.headers, "Retry-After"))
+        response.set("Retry-After", "1");
     return response;
 }
 
@@ -125,6 +171,18 @@ Response Exchange::crashed(std::string_view where, std::string_view what) {
 
 void Exchange::refuse(int status, std::string_view detail) {
     answer(make_refusal(status, detail));
+}
+
+std::optional<Next> Exchange::admit() {
+    stage_ = Stage::call;
+    try {
+        if (auto response = shared_.handler.admit(request_)) answer(std::move(*response));
+    } catch (const std::exception& e) {
+        answer(crashed("handler", e.what()));
+    } catch (...) {
+        answer(crashed("handler", "an unknown exception"));
+    }
+    return {};
 }
 
 std::optional<Next> Exchange::call() {
@@ -176,7 +234,7 @@ std::optional<Next> Exchange::receive() {
         const BodyReader::Piece piece = body_.read(buffer, capacity);
         if (piece.bytes > 0 && !feed_sink({buffer, piece.bytes})) {
             if (stage_ != Stage::receive) return {};
-            break;
+            return received();
         }
         if (piece.malformed) {
             sink_.reset();
@@ -189,7 +247,19 @@ std::optional<Next> Exchange::receive() {
         }
         if (spend(piece.bytes)) return Next::again;
     }
-    return finish_sink();
+    return received();
+}
+
+std::optional<Next> Exchange::received() {
+    stage_ = Stage::finish;
+    try {
+        finish_on_ = sink_->finish_on().value_or(plan_.handle_on);
+    } catch (const std::exception& e) {
+        answer(crashed("body sink", e.what()));
+    } catch (...) {
+        answer(crashed("body sink", "an unknown exception"));
+    }
+    return {};
 }
 
 std::optional<Next> Exchange::finish_sink() {
@@ -212,6 +282,7 @@ void Exchange::answer(Response response) {
     framing_ = frame_source(response);
     if (request_.method == "HEAD" || framing_.kind == Framing::Kind::bodiless) {
         response.body.clear();
+        response.shared_body.reset();
         response.source.reset();
     }
     keep_ = may_keep(response, framing_);
@@ -223,6 +294,7 @@ void Exchange::answer(Response response) {
     framing_bytes_ += pending_.size() - before;
     status_ = response.status;
     text_ = std::move(response.body);
+    shared_text_ = std::move(response.shared_body);
     source_ = std::move(response.source);
     patience_ = response.patience;
     if (!source_) {
@@ -240,7 +312,7 @@ Framing Exchange::frame_source(const Response& response) {
     if (response.status < 200 || response.status == 204 || response.status == 304) return {Kind::bodiless, 0};
     if (!response.source) {
         const bool told = request_.method == "HEAD" && response.content_length;
-        return {Kind::length, told ? *response.content_length : response.body.size()};
+        return {Kind::length, told ? *response.content_length : response.text().size()};
     }
     file_ = response.source->file();
     const auto length = file_ && !response.content_length ? file_->length : response.content_length;
@@ -281,7 +353,8 @@ std::optional<Next> Exchange::flush_pending() {
 
 std::optional<Next> Exchange::send() {
     std::size_t taken = 0;
-    const auto blocked = flush(std::string_view(text_).substr(text_sent_), false, taken);
+    const std::string_view text = shared_text_ ? std::string_view(*shared_text_) : std::string_view(text_);
+    const auto blocked = flush(text.substr(text_sent_), false, taken);
     text_sent_ += taken;
     if (blocked) return blocked;
     return sent_all();

@@ -38,11 +38,15 @@ class Exchange {
     void crash(std::string_view where, std::string_view what) { answer(crashed(where, what)); }
 
     [[nodiscard]] bool needs_worker() const {
-        return stage_ == Stage::call || stage_ == Stage::receive || stage_ == Stage::stream;
+        return is_handlers() || stage_ == Stage::receive || stage_ == Stage::stream;
     }
-    [[nodiscard]] Work work() const { return stage_ == Stage::stream ? Work::long_transfer : work_; }
-    void set_work(Work work) { work_ = work; }
-    [[nodiscard]] bool started() const { return stage_ != Stage::call; }
+    // Of the next advance(), if it needs a worker.
+    [[nodiscard]] Pool pool() const;
+    void follow(const Plan& plan);
+    // Something was done already, so that the client cannot be told to come again instead.
+    [[nodiscard]] bool begun() const {
+        return !is_handlers() || (stage_ == Stage::finish && plan_.pace != Pace::small_body);
+    }
 
     Next advance();
     // The next advance() is the last. It destroys sink and source, which may take its time: on a worker, if there are any.
@@ -63,11 +67,17 @@ class Exchange {
     [[nodiscard]] std::uint64_t body_bytes_sent() const { return sent_ > framing_bytes_ ? sent_ - framing_bytes_ : 0; }
 
   private:
-    enum class Stage { call, receive, send, stream, drain, over };
+    enum class Stage { admit, call, receive, finish, send, stream, drain, over };
 
     std::optional<Next> step();
+    [[nodiscard]] bool is_handlers() const {
+        return stage_ == Stage::admit || stage_ == Stage::call || stage_ == Stage::finish;
+    }
+    [[nodiscard]] bool client_left() const;
+    std::optional<Next> admit();
     std::optional<Next> call();
     std::optional<Next> receive();
+    std::optional<Next> received();
     std::optional<Next> finish_sink();
     std::optional<Next> send();
     std::optional<Next> stream_file();
@@ -93,7 +103,8 @@ class Exchange {
     Head head_;
     Request request_;
     BodyReader body_;
-    Work work_ = Work::short_lookup;
+    Plan plan_;
+    Pool finish_on_ = Pool::lookup;
     Stage stage_ = Stage::call;
     Fate fate_ = Fate::abort;
     bool invited_ = true;     // the client does not wait for 100 Continue
@@ -113,7 +124,8 @@ class Exchange {
 
     std::string pending_;  // to be sent before anything else: heads, and what a slow client left of a chunk
     std::size_t pending_sent_ = 0;
-    std::string text_;  // body of a plain answer
+    std::string text_;                                // body of a plain answer,
+    std::shared_ptr<const std::string> shared_text_;  // or this
     std::size_t text_sent_ = 0;
 
     int status_ = 0;

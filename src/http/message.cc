@@ -32,8 +32,9 @@ void each_parameter(std::string_view query, Use use) {
 
 class CollectingSink final : public BodySink {
   public:
-    CollectingSink(std::size_t limit, std::function<Response(std::string)> done, std::function<Response()> too_large)
-        : limit_(limit), done_(std::move(done)), too_large_(std::move(too_large)) {}
+    CollectingSink(std::size_t limit, std::function<Response(std::string)> done, std::function<Response()> too_large,
+                   std::function<Pool(const std::string&)> done_on)
+        : limit_(limit), done_(std::move(done)), too_large_(std::move(too_large)), done_on_(std::move(done_on)) {}
 
     bool write(std::string_view chunk) override {
         if (chunk.size() > limit_ - body_.size()) {
@@ -45,11 +46,17 @@ class CollectingSink final : public BodySink {
         return true;
     }
     Response finish() override { return over_ ? too_large_() : done_(std::move(body_)); }
+    [[nodiscard]] std::size_t held() const override { return body_.capacity(); }
+    [[nodiscard]] std::optional<Pool> finish_on() const override {
+        if (over_ || !done_on_) return std::nullopt;
+        return done_on_(body_);
+    }
 
   private:
     std::size_t limit_;
     std::function<Response(std::string)> done_;
     std::function<Response()> too_large_;
+    std::function<Pool(const std::string&)> done_on_;
     std::string body_;
     bool over_ = false;
 };
@@ -83,8 +90,9 @@ std::optional<std::string> Request::query_value(std::string_view name) const {
 }
 
 std::unique_ptr<BodySink> collect_body(std::size_t limit, std::function<Response(std::string)> done,
-                                       std::function<Response()> too_large) {
-    return std::make_unique<CollectingSink>(limit, std::move(done), std::move(too_large));
+                                       std::function<Response()> too_large,
+                                       std::function<Pool(const std::string&)> done_on) {
+    return std::make_unique<CollectingSink>(limit, std::move(done), std::move(too_large), std::move(done_on));
 }
 
 Result<Address> parse_address(std::string_view text) {

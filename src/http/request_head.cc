@@ -154,6 +154,7 @@ Result<Head> parse_head(std::string_view bytes, Request& request) {
     request.path.clear();
     request.query.clear();
     request.content_length.reset();
+    request.attachment.reset();
     request.has_body = false;
     HeadParser parser(request);
     parser.header_limit(static_cast<std::uint32_t>(bytes.size() + 1));

@@ -102,6 +102,7 @@ class AsioServer final : public Server {
     void stop() override;
     [[nodiscard]] std::vector<std::string> addresses() const override { return addresses_; }
     [[nodiscard]] std::size_t open_connections() const override { return shared_.connections.load(); }
+    [[nodiscard]] std::vector<PoolUse> pools() const override;
 
   private:
     Detached accept_from(Listener& listener);
@@ -141,6 +142,16 @@ Status AsioServer::listen(const Address& address, bool tls) {
     }
     if (!any) return cannot_listen(address, last);
     return {};
+}
+
+std::vector<PoolUse> AsioServer::pools() const {
+    std::vector<PoolUse> all;
+    for (const PoolOfWork& pool : shared_.pools) {
+        const WorkerPool::Use use = pool.workers.use();
+        all.push_back({pool.name, static_cast<unsigned>(use.threads), use.running, use.queued, use.queue_max,
+                       pool.refused.load(), pool.abandoned.load()});
+    }
+    return all;
 }
 
 void AsioServer::start() {
@@ -216,8 +227,7 @@ void AsioServer::stop() {
         shared_.aborting = true;
         for (Loop& loop : loops_) asio::post(loop.context, [&loop] { loop.abort_all(); });
     }
-    shared_.short_pool.drain();
-    shared_.long_pool.drain();
+    for (PoolOfWork& pool : shared_.pools) pool.workers.drain();
     if (!started_) return;
     while (!wait_for_connections(kSecond)) {
     }
@@ -230,9 +240,10 @@ ServerOptions sane(ServerOptions options) {
         value = std::max<std::decay_t<decltype(value)>>(value, least);
     };
     at_least(options.io_threads, 1U);
-    at_least(options.short_workers, 1U);
-    at_least(options.long_workers, 1U);
-    at_least(options.queue_max, 1U);
+    for (PoolSize& size : options.pools) {
+        at_least(size.threads, 1U);
+        at_least(size.queue_max, 1U);
+    }
     at_least(options.header_bytes_max, 256U);
     at_least(options.body_buffer_bytes, 4096U);
     return options;

@@ -2,6 +2,7 @@
 // may be ordinary blocking code on bounded pools.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -15,20 +16,34 @@
 
 namespace dtr::http {
 
-// Which pool a request's work runs on, so that long transfers cannot starve short look-ups.
-enum class Work { short_lookup, long_transfer };
+// How slowly the client may send a body.
+enum class Pace {
+    small_body,  // gathered in memory: 30 s, and a second for each 4 KiB, in all
+    transfer     // a blob's: 1 KiB/s over five minutes, without the time that we kept the client waiting; enforced when
+                 // connections run short
+};
+
+// Where a request's work runs.
+struct Plan {
+    std::optional<Pool> admit_on;  // first Handler::admit() runs there
+    Pool handle_on = Pool::lookup;
+    Pace pace = Pace::small_body;
+};
 
 class Handler {
   public:
     virtual ~Handler() = default;
     // Called first, on an I/O thread: an answer that needs no waiting at all (a cache hit), or nothing. Never blocks.
     virtual std::optional<Response> try_now(const Request&) { return std::nullopt; }
-    virtual Work classify(const Request& request) = 0;  // on an I/O thread; never blocks
-    // On a worker. A sink is asked for only if the request has a body; a Response leaves the body unread, which ends the
-    // connection unless the body is short. An exception is our bug: logged, and answered with refusal(500).
+    virtual Plan plan(const Request& request) = 0;  // next, on an I/O thread; never blocks
+    // On a worker of plan.admit_on: what has to be known first and takes another pool than the rest, who asks above all. An
+    // answer ends the request. May set `attachment`.
+    virtual std::optional<Response> admit(Request&) { return std::nullopt; }
+    // On a worker of plan.handle_on. A sink is asked for only if the request has a body; a Response leaves the body unread,
+    // which ends the connection unless the body is short. An exception is our bug: logged, and answered with refusal(500).
     virtual Reply handle(Request request) = 0;
-    // Answers made by the server itself (400, 408, 431, 500, 503) in the application's error shape. `detail` is a sentence
-    // for the client. On any thread, never blocks. The request line may be unknown, so nothing else is given.
+    // Answers made by the server itself (400, 408, 429, 431, 500, 503) in the application's error shape. `detail` is a
+    // sentence for the client. On any thread, never blocks. The request line may be unknown, so nothing else is given.
     virtual Response refusal(int status, std::string_view detail) = 0;
     // After each answer, whole or broken off, for logs and metrics; on an I/O thread, never blocks. bytes: body bytes sent.
     virtual void answered(const Request&, int /*status*/, std::uint64_t /*bytes*/, Micros /*duration*/) {}
@@ -40,6 +55,22 @@ struct Address {
 };
 Result<Address> parse_address(std::string_view text);  // "host:port", "[v6]:port", ":port"
 
+struct PoolSize {
+    unsigned threads = 1;
+    std::size_t queue_max = 1;  // waiting tasks; over it: 429 of passwords, 503 of others, with Retry-After
+};
+
+// A pool at this moment.
+struct PoolUse {
+    const char* name = "";
+    unsigned threads = 0;
+    std::size_t running = 0;
+    std::size_t queued = 0;
+    std::size_t queue_max = 0;
+    std::uint64_t refused = 0;    // requests so far, for a full queue
+    std::uint64_t abandoned = 0;  // requests so far, whose client had left before their turn
+};
+
 struct ServerOptions {
     std::vector<Address> tls_addresses;
     std::vector<Address> plain_addresses;
@@ -47,15 +78,15 @@ struct ServerOptions {
     Secret private_key_pem;
     std::string client_ca_pem;  // clients may show a certificate under it: see set_client_ca
     unsigned io_threads = 2;
-    unsigned short_workers = 4;
-    unsigned long_workers = 8;
-    std::size_t queue_max = 1024;        // waiting tasks per pool; over it: 503 with Retry-After
+    std::array<PoolSize, kPools> pools = {{{4, 1024}, {8, 1024}, {2, 32}, {4, 64}, {4, 16}}};  // by Pool
     std::size_t connections_max = 8192;  // over it: accepted, answered 503, closed; far over it: closed
     std::size_t header_bytes_max = 32U << 10;
     std::size_t body_buffer_bytes = 256U << 10;  // per worker, and per client that reads slowly
     Micros header_timeout = 15 * kSecond;        // from first byte of a request to its last header
     Micros idle_timeout = 75 * kSecond;          // keep-alive, and no progress on a body
     Micros drain_timeout = 8 * kSecond;          // stop(): running requests get this long
+
+    PoolSize& size_of(Pool pool) { return pools.at(static_cast<std::size_t>(pool)); }
 };
 
 class Server {
@@ -79,6 +110,7 @@ class Server {
     // and joins all threads; a call of the handler that is running is waited for. Idempotent. Not from a handler.
     virtual void stop() = 0;
     [[nodiscard]] virtual std::size_t open_connections() const = 0;
+    [[nodiscard]] virtual std::vector<PoolUse> pools() const = 0;  // in the order of Pool
 };
 
 }  // namespace dtr::http

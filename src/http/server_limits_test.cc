@@ -17,6 +17,12 @@ void nap(int ms) {
     std::this_thread::sleep_for(std::chrono::milliseconds(ms));
 }
 
+Plan on(Pool pool) {
+    Plan plan;
+    plan.handle_on = pool;
+    return plan;
+}
+
 // Opens for everybody at once.
 class Gate {
   public:
@@ -150,8 +156,7 @@ TEST(HttpLimits, DestroysTheSinkOfAVanishedClient) {
 
 TEST(HttpLimits, ASlowReaderHoldsNoWorker) {
     ServerOptions o = plain_options();
-    o.long_workers = 1;
-    o.short_workers = 1;
+    for (PoolSize& size : o.pools) size.threads = 1;
     std::atomic<int> destroyed{0};
     Service service(o, [&](TestHandler& h) {
         h.work = [&](const Request&) {
@@ -221,15 +226,14 @@ TEST(HttpLimits, TurnsAwayConnectionsOverTheLimit) {
 
 TEST(HttpLimits, RefusesWhenTheQueueIsFull) {
     ServerOptions o = plain_options();
-    o.short_workers = 1;
-    o.queue_max = 1;
+    o.size_of(Pool::lookup) = {1, 1};
     Gate gate;
     Service service(o, [&](TestHandler& h) {
         h.work = [&](const Request&) {
             gate.wait();
             return text("done");
         };
-        h.kind = [](const Request& r) { return r.path == "/long" ? Work::long_transfer : Work::short_lookup; };
+        h.planned = [](const Request& r) { return on(r.path == "/long" ? Pool::transfer : Pool::lookup); };
     });
     Client running(*service.server), queued(*service.server), refused(*service.server), other(*service.server);
     const std::string get = "GET /short HTTP/1.1\r\nHost: t\r\n\r\n";
@@ -251,6 +255,122 @@ TEST(HttpLimits, RefusesWhenTheQueueIsFull) {
     EXPECT_EQ(refused.get("/short").status, 200);
 }
 
+TEST(HttpLimits, WorkChangesToThePoolOfItsKind) {
+    const auto thread = [] {
+        char name[16] = {};
+        pthread_getname_np(pthread_self(), name, sizeof name);
+        return std::string(name);
+    };
+    std::string admitted, handled, finished;
+    std::string body;
+    Service service(plain_options(), [&](TestHandler& h) {
+        h.planned = [](const Request& r) {
+            return Plan{Pool::password, r.path == "/stream" ? Pool::stream : Pool::lookup, Pace::small_body};
+        };
+        h.admitted = [&](Request& r) -> std::optional<Response> {
+            admitted = thread();
+            if (r.path == "/no") return text("not you", 403);
+            r.attachment = std::make_shared<const std::string>("known: " + r.path);
+            return std::nullopt;
+        };
+        h.work = [&](const Request& r) -> Reply {
+            handled = thread();
+            EXPECT_EQ(*static_cast<const std::string*>(r.attachment.get()), "known: " + r.path);
+            if (!r.has_body) return text("yes");
+            return collect_body(
+                100,
+                [&](const std::string& got) {
+                    finished = thread();
+                    return text(got);
+                },
+                [] { return text("", 413); },
+                [](const std::string& got) { return got == "far" ? Pool::outside : Pool::password; });
+        };
+    });
+    Client client(*service.server);
+    EXPECT_EQ(client.get("/no").status, 403);
+    EXPECT_EQ(admitted, "dtr-password");
+    EXPECT_EQ(handled, "");
+    EXPECT_EQ(client.get("/a").body, "yes");
+    EXPECT_EQ(handled, "dtr-lookup");
+    EXPECT_EQ(client.get("/stream").body, "yes");
+    EXPECT_EQ(handled, "dtr-stream");
+    for (const char* pool : {"far", "own"}) {
+        client.send(std::string("PUT /b HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\n") + pool);
+        EXPECT_EQ(client.answer().body, pool);
+        EXPECT_EQ(handled, "dtr-lookup");
+        EXPECT_EQ(finished, pool == std::string("far") ? "dtr-outside" : "dtr-password");
+    }
+}
+
+TEST(HttpLimits, PasswordsThatWaitStopNobodyElse) {
+    ServerOptions o = plain_options();
+    o.size_of(Pool::password) = {1, 2};
+    Gate gate;
+    std::atomic<int> begun{0};
+    Service service(o, [&](TestHandler& h) {
+        h.planned = [](const Request& r) {
+            Plan plan;
+            if (r.path != "/public") plan.admit_on = Pool::password;
+            return plan;
+        };
+        h.admitted = [&](Request& r) -> std::optional<Response> {
+            ++begun;
+            if (r.path == "/first") gate.wait();
+            return std::nullopt;
+        };
+    });
+    const auto use = [&] { return service.server->pools().at(static_cast<std::size_t>(Pool::password)); };
+    Client first(*service.server), leaving(*service.server), staying(*service.server), refused(*service.server);
+    first.send("GET /first HTTP/1.1\r\nHost: t\r\n\r\n");
+    EXPECT_TRUE(eventually([&] { return gate.waiting == 1; }));
+    leaving.send("GET /leaving HTTP/1.1\r\nHost: t\r\n\r\n");
+    EXPECT_TRUE(eventually([&] { return use().queued == 1; }));
+    staying.send("GET /staying HTTP/1.1\r\nHost: t\r\n\r\n");
+    EXPECT_TRUE(eventually([&] { return use().queued == 2; }));
+    const Answer a = refused.get("/refused");
+    EXPECT_EQ(a.status, 429);
+    EXPECT_NE(a.header("Retry-After"), "");
+    EXPECT_EQ(a.header("Connection"), "") << "the connection can go on";
+    EXPECT_EQ(refused.get("/public").status, 200);
+    leaving.close();
+    gate.open();
+    EXPECT_EQ(first.answer().status, 200);
+    EXPECT_EQ(staying.answer().status, 200);
+    EXPECT_EQ(begun, 2) << "nothing is hashed for who has left";
+    EXPECT_EQ(use().refused, 1U);
+    EXPECT_EQ(use().abandoned, 1U);
+    EXPECT_TRUE(eventually([&] { return service.server->open_connections() == 3; }));
+}
+
+TEST(HttpLimits, AClientMayEndItsSendingDirection) {
+    Service service;
+    Client client(*service.server);
+    client.send("GET /a HTTP/1.1\r\nHost: t\r\n\r\n");
+    client.finish_sending();
+    EXPECT_EQ(client.answer().body, "GET /a");
+}
+
+TEST(HttpLimits, AnswersMayShareTheirBytes) {
+    const auto bytes = std::make_shared<const std::string>(patterned(3U << 20));
+    Service service(plain_options(), [&](TestHandler& h) {
+        h.now = [&](const Request&) {
+            Response response;
+            response.shared_body = bytes;
+            return response;
+        };
+    });
+    Client client(*service.server);
+    const Answer a = client.get("/");
+    EXPECT_TRUE(a.whole);
+    EXPECT_TRUE(is_pattern(a.body));
+    EXPECT_EQ(a.body.size(), bytes->size());
+    client.send("HEAD / HTTP/1.1\r\nHost: t\r\n\r\n");
+    EXPECT_EQ(client.answer(true).header("Content-Length"), std::to_string(bytes->size()));
+    client.close();
+    EXPECT_TRUE(eventually([&] { return bytes.use_count() == 1; })) << "kept by no answer";
+}
+
 TEST(HttpLimits, AnswersForAHandlerThatThrows) {
     struct Throwing final : BodySink {
         explicit Throwing(bool e) : early(e) {}
@@ -266,10 +386,11 @@ TEST(HttpLimits, AnswersForAHandlerThatThrows) {
         if (r.path == "/now") throw std::runtime_error("now");
         return std::nullopt;
     };
-    service.handler.kind = [](const Request& r) {
-        if (r.path == "/kind") throw std::runtime_error("kind");
-        return Work::short_lookup;
+    service.handler.planned = [](const Request& r) {
+        if (r.path == "/plan") throw std::runtime_error("plan");
+        return Plan{r.path == "/admit" ? std::optional(Pool::password) : std::nullopt};
     };
+    service.handler.admitted = [](const Request&) -> std::optional<Response> { throw std::runtime_error("admit"); };
     service.handler.work = [](const Request& r) -> Reply {
         if (r.path == "/handle") throw std::runtime_error("handle");
         if (r.path == "/odd") throw 7;
@@ -277,7 +398,7 @@ TEST(HttpLimits, AnswersForAHandlerThatThrows) {
         return std::make_unique<Throwing>(r.path == "/write");
     };
     Client client(*service.server);
-    for (const char* path : {"/now", "/kind", "/handle", "/odd", "/null", "/finish"}) {
+    for (const char* path : {"/now", "/plan", "/admit", "/handle", "/odd", "/null", "/finish"}) {
         client.send(std::string("PUT ") + path + " HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc");
         const Answer a = client.answer();
         EXPECT_EQ(a.status, 500) << path;

@@ -251,7 +251,7 @@ TEST(HttpServer, InvitesABodyOnlyIfItIsWanted) {
 TEST(HttpServer, KeepsTheConnectionAfterAShortUnreadBody) {
     Service service([] {
         auto o = plain_options();
-        o.long_workers = 1;
+        o.size_of(Pool::transfer).threads = 1;
         return o;
     }());
     Client client(*service.server);

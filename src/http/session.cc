@@ -73,7 +73,7 @@ class Session::OnPool {
             next_ = exchange_.advance();
             asio::post(loop_.context, [this] { handle_.resume(); });
         };
-        taken_ = loop_.shared.pool(exchange_.work()).submit(std::move(task));
+        taken_ = loop_.shared.pool(exchange_.pool()).workers.submit(std::move(task));
         return taken_;
     }
     bool await_resume() const { return taken_; }
@@ -296,7 +296,7 @@ void Session::decide_now(Exchange& exchange) {
         if (auto response = shared_.handler.try_now(exchange.request())) {
             exchange.answer(std::move(*response));
         } else {
-            exchange.set_work(shared_.handler.classify(exchange.request()));
+            exchange.follow(shared_.handler.plan(exchange.request()));
         }
         return;
     } catch (const std::exception& e) {
@@ -336,16 +336,19 @@ Task<Fate> Session::conduct(Exchange& exchange) {
     co_return Fate::abort;
 }
 
-// One advance() on a worker. A request that finds the queue full is refused; one that was begun tries again until there
-// is room. False: the server is being stopped.
+// One advance() on a worker. Work that has not begun and finds the queue full is refused; what was begun tries again until
+// there is room. False: the server is being stopped.
 Task<bool> Session::advance_on_pool(Exchange& exchange, Next& next) {
     while (true) {
         OnPool on_pool(*this, exchange, next);
         const bool taken = co_await on_pool;
         if (taken) co_return true;
         if (shared_.aborting) co_return false;
-        if (!exchange.started()) {
-            exchange.refuse(503, "all workers are busy, and enough requests wait for them");
+        if (!exchange.begun()) {
+            const bool password = exchange.pool() == Pool::password;
+            ++shared_.pool(exchange.pool()).refused;
+            exchange.refuse(password ? 429 : 503, password ? "enough logins wait for their turn: try again in a moment"
+                                                           : "all workers are busy, and enough requests wait for them");
             next = Next::again;
             co_return true;
         }

@@ -99,14 +99,16 @@ class TestHandler : public Handler {
   public:
     std::function<std::optional<Response>(const Request&)> now;
     std::function<Reply(Request)> work = [](const Request& r) { return text(r.method + " " + r.path); };
-    std::function<Work(const Request&)> kind;
+    std::function<Plan(const Request&)> planned;
+    std::function<std::optional<Response>(Request&)> admitted;
     std::function<Response(int, std::string_view)> refuse;
     std::atomic<int> answers{0};
     std::atomic<int> last_status{0};
     std::atomic<std::uint64_t> last_bytes{0};
 
     std::optional<Response> try_now(const Request& r) override { return now ? now(r) : std::nullopt; }
-    Work classify(const Request& r) override { return kind ? kind(r) : Work::short_lookup; }
+    Plan plan(const Request& r) override { return planned ? planned(r) : Plan{}; }
+    std::optional<Response> admit(Request& r) override { return admitted ? admitted(r) : std::nullopt; }
     Reply handle(Request r) override { return work(std::move(r)); }
     Response refusal(int status, std::string_view detail) override {
         return refuse ? refuse(status, detail) : text("refused: " + std::string(detail), status);

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -129,6 +130,11 @@ void Transport::set_low_water(int bytes) {
     if (ssl_ || bytes == low_water_) return;
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
     low_water_ = bytes;
+}
+
+bool Transport::peer_left(Departure departure) const {
+    pollfd socket{fd_, static_cast<short>(departure == Departure::ended ? POLLRDHUP : 0), 0};
+    return ::poll(&socket, 1, 0) > 0 && (socket.revents & (POLLERR | POLLHUP | POLLRDHUP)) != 0;
 }
 
 void Transport::end_sending() {

@@ -19,6 +19,12 @@ enum class Io {
     failed       // the local side of a transfer failed (sendfile's file)
 };
 
+// What of the peer must be gone.
+enum class Departure {
+    broken,  // both directions, by a reset or a close that it has answered our bytes with
+    ended    // its sending direction, as after any close
+};
+
 struct IoResult {
     Io state = Io::done;
     std::size_t bytes = 0;  // with done
@@ -51,6 +57,9 @@ class Transport {
     IoResult send_file(int file, std::uint64_t offset, std::size_t count);
     // Asks not to be woken for fewer bytes than that (plain only).
     void set_low_water(int bytes);
+
+    // Whether the peer is gone, also if there are bytes of its to read.
+    [[nodiscard]] bool peer_left(Departure departure) const;
 
     void end_sending();  // the peer sees a proper end
     void reset();        // the peer sees a broken connection once the socket is closed

@@ -25,15 +25,25 @@ class WorkerPool {
     // Runs what is queued, takes nothing new, joins the threads. Idempotent.
     void drain();
 
+    struct Use {
+        std::size_t threads = 0;
+        std::size_t running = 0;  // tasks
+        std::size_t queued = 0;
+        std::size_t queue_max = 0;
+    };
+    [[nodiscard]] Use use() const;  // thread-safe
+
   private:
     void run();
 
     std::string name_;
     std::size_t queue_max_;
-    Mutex mutex_;
+    mutable Mutex mutex_;
     CondVar wake_;
     std::deque<std::function<void()>> queue_ GUARDED_BY(mutex_);
+    std::size_t running_ GUARDED_BY(mutex_) = 0;
     bool draining_ GUARDED_BY(mutex_) = false;
+    const std::size_t thread_count_;
     std::vector<std::jthread> threads_;
 };
 

@@ -214,6 +214,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     replica->registry().start();
     if (services.directory != nullptr) services.directory->start();
     replica->failed_logins().start();
+    application.watch_stores();
     server->start();
     certificates->start([&server, asks_services](const cluster::ServedCertificate& served) -> Status {
         if (asks_services) DTR_TRY(server->set_client_ca(served.authorities_pem));
