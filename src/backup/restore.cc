@@ -317,7 +317,7 @@ class Restoration {
         open_live_config();
         DTR_TRY(make_own(reader->header()));
         DTR_TRY(flip());
-        report_.password_file = directory_.place_of("admin-password");
+        if (made_password_) report_.password_file = directory_.place_of("admin-password");
         report_.recovery_key_file = directory_.place_of("recovery-key");
         return report_;
     }
@@ -363,8 +363,9 @@ class Restoration {
         DTR_TRY(read_contents(reader, {options_.config_only, !options_.without_secrets, keys_}, loader));
         if (!options_.config_only) DTR_TRY(loader.check_references());
         DTR_TRY(fault_point("restore.staged"));
-        if (options_.without_secrets || options_.config_only)
-            DTR_TRY(hooks_.new_administrator(*rows, loader.administrator()));
+        const bool elsewhere = hooks_.has_accounts_elsewhere && hooks_.has_accounts_elsewhere(loader.config());
+        made_password_ = (options_.without_secrets || options_.config_only) && !elsewhere;
+        if (made_password_) DTR_TRY(hooks_.new_administrator(*rows, loader.administrator()));
         DTR_TRY(rows->finish());
         drop_old_keys(loader.config());
         if (!loader.config().empty()) DTR_TRY(config_->apply(loader.config()));
@@ -514,6 +515,7 @@ class Restoration {
     config::Staging staging_;
     std::unique_ptr<config::ConfigStore> config_;
     config::Current current_;
+    bool made_password_ = false;
     RestoreReport report_;
 };
 

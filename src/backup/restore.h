@@ -50,6 +50,9 @@ struct RestoreHooks {
     // Last of all on staged state, with its configuration and its rows: what accounts rely on elsewhere. May be called again
     // by a restore that goes on. Unset: nothing.
     std::function<Status(StagedCluster&, meta::MetaStore&)> settle_accounts = {};
+    // Whether a cluster with these settings takes its accounts from elsewhere: then no password is made, as nobody could log
+    // in with it. Unset: no.
+    std::function<bool(const std::vector<config::Change>&)> has_accounts_elsewhere = {};
     // A new administrator's password, into rows that the loader takes (account_secrets); with `create` the account too.
     std::function<Status(meta::BulkLoader&, const std::string& administrator_id)> new_administrator;
 };
@@ -63,7 +66,7 @@ struct RestoreReport {
     std::string cluster_id;               // the new one
     std::string backed_up_cluster_id;     // of the backup
     std::string administrator = "admin";  // whom a new password was made for, if one was
-    std::string password_file;            // where that lies
+    std::string password_file;            // where that lies; empty: none was made
     std::string recovery_key_file;        // and the new recovery key, if one was made
     std::uint64_t rows = 0;
     std::uint64_t blobs = 0;

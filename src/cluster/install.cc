@@ -7,6 +7,7 @@
 
 #include "backup/seal_keys.h"
 #include "backup/settle.h"
+#include "cluster/ucp_link.h"
 #include "identity/account_version.h"
 #include "identity/accounts.h"
 #include "identity/certificates.h"
@@ -174,6 +175,7 @@ backup::RestoreHooks restore_hooks(Environment& environment, std::vector<std::st
         DTR_TRY(issue_keys(environment, cluster.config, cluster.epoch, cluster.cluster_id, names));
         return {};
     };
+    hooks.has_accounts_elsewhere = has_ucp_of_its_own;
     hooks.new_administrator = [&environment](meta::BulkLoader& rows, const std::string& administrator_id) -> Status {
         std::string id = administrator_id;
         if (id.empty()) {

@@ -1,5 +1,6 @@
 #include "cluster/ucp_link.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
 
@@ -108,6 +109,11 @@ std::vector<config::Change> ucp_access_changes(const UcpAccess& access) {
     return {put(kUrl, access.url), put(kServiceId, access.service_id), put(kCa, access.trust.ca_pem),
             put(kClientCertificate, access.client_certificate_pem),
             config::Change{kClientKey, access.client_key_pem, true, std::nullopt}};
+}
+
+bool has_ucp_of_its_own(const std::vector<config::Change>& settings) {
+    return std::any_of(settings.begin(), settings.end(),
+                       [](const config::Change& one) { return one.key == kUrl && one.value; });
 }
 
 // --- an administrator's calls ---

@@ -39,6 +39,8 @@ struct UcpAccess {
 // Nothing if accounts are the cluster's own.
 Result<std::optional<UcpAccess>> load_ucp_access(config::ConfigStore& config);
 std::vector<config::Change> ucp_access_changes(const UcpAccess& access);
+// The same of settings that are not stored yet: whether accounts will be another UCP's.
+bool has_ucp_of_its_own(const std::vector<config::Change>& settings);
 
 // An administrator's calls at UCP, with name and password: when a cluster is made or restored. `admin` carries base URL (as
 // its url), credentials and trust.

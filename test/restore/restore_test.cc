@@ -187,6 +187,7 @@ TEST_F(Restore, ConfigurationOnlyFromAFullArchive) {
     backup::RestoreOptions options = source.options;
     options.config_only = true;
     const auto report = must(restore_into(path, source.archive, options));
+    EXPECT_EQ(report.password_file, path + "/admin-password");
     EXPECT_EQ(report.blobs, 0U);
     EXPECT_EQ(report.rows, 0U);
     const Site site = must(open_replica(path));
@@ -198,6 +199,29 @@ TEST_F(Restore, ConfigurationOnlyFromAFullArchive) {
     EXPECT_TRUE(must(log_in(*site, "admin", must(read_file(real_disk(), path + "/admin-password")))).is_admin);
     must(push_image(*site, "team/new", "1", {{1, 100}}));
     EXPECT_TRUE(verify_at(3, must(back_up(*site)), source.options));  // the recovery key is the old one
+}
+
+// Its people log in with UCP's passwords: one made here would open nothing.
+TEST_F(Restore, ConfigurationOfARegistryWithAUcpMakesNoPassword) {
+    must(restore_into(path, source.archive, source.options));
+    backup::BackupOptions config_only;
+    config_only.config_only = true;
+    std::string archive;
+    {
+        const Site site = must(open_replica(path));
+        cluster::UcpAccess access{"https://ucp.example", "service-1", {}, "certificate", Secret("key")};
+        access.trust.ca_pem = "authority";
+        must(site->config().apply(cluster::ucp_access_changes(access)));
+        archive = must(back_up(*site, config_only, nullptr));
+    }
+    backup::RestoreOptions options = source.options;
+    options.config_only = true;
+    const std::string again = dir.path() + "/again";
+    const auto report = must(restore_into(again, archive, options));
+    EXPECT_EQ(report.password_file, "");
+    EXPECT_FALSE(exists(real_disk(), again + "/admin-password"));
+    const Site site = must(open_replica(again));
+    EXPECT_TRUE(must(logical(*site)).tables.at("accounts").empty());
 }
 
 TEST_F(Restore, ConfigurationArchive) {

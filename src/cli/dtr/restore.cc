@@ -270,7 +270,7 @@ void print_report(const RestoreCommand& command, const backup::RestoreReport& re
                     human_bytes(report.blob_bytes)));
     if (report.blobs_reused != 0)
         say(fmt::format("{} blobs were there from an interrupted restore", report.blobs_reused));
-    if (command.without_secrets || command.config_only)
+    if (!report.password_file.empty())
         say(fmt::format("the new password of {} is in {}", report.administrator, report.password_file));
     if (command.without_secrets) say(fmt::format("new keys were made; carry {} away", report.recovery_key_file));
     if (report.revoked_tokens != 0) say(fmt::format("{} access tokens are revoked", report.revoked_tokens));
