@@ -243,7 +243,7 @@ class World {
         identity::TokenService::Options options;
         options.epoch_id = std::string(32, 'e');
         tokens_ = must(identity::TokenService::open(*config_, system_clock(), system_random(), options,
-                                                    &meta_->accounts(), &version_));
+                                                    &meta_->accounts(), &version_, &meta_->access_tokens()));
         backups_ = std::make_unique<backup::BackupService>(
             backup::BackupSource{*meta_, *blobs_, *config_, real_disk(), system_clock(), system_random(), kReplicaId,
                                  "0.1.0-test", directory_.path()});

@@ -121,8 +121,9 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     r.policy_->set_create_on_push([&registry = *r.registry_] { return registry.settings().create_on_push; });
     identity::TokenService::Options tokens;
     tokens.epoch_id = epoch.id;
-    DTR_ASSIGN(r.tokens_, identity::TokenService::open(*r.config_, environment.clock, environment.random, tokens,
-                                                       &r.meta_->accounts(), r.account_version_.get()));
+    DTR_ASSIGN(r.tokens_,
+               identity::TokenService::open(*r.config_, environment.clock, environment.random, tokens,
+                                            &r.meta_->accounts(), r.account_version_.get(), &r.meta_->access_tokens()));
     DTR_ASSIGN(r.access_, load_ucp_access(*r.config_));
     // The backup of a UCP is small, and two at once are one too many.
     r.backups_ =

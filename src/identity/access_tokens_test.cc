@@ -6,6 +6,8 @@
 
 #include "identity/accounts.h"
 #include "identity/authenticator.h"
+#include "identity/fakes_test.h"
+#include "identity/tokens.h"
 #include "meta/sqlite/sqlite_meta_store.h"
 #include "test/support/must.h"
 #include "test/support/temp_dir.h"
@@ -104,6 +106,24 @@ TEST_F(AccessTokensTest, OwnOnesAreNotAskedForAtUcp) {
     EXPECT_EQ(ucp.asked, 0);
     EXPECT_EQ(log_in("alice", Secret("dtr_" + std::string(40, 'u'))), "alice by token");
     EXPECT_EQ(ucp.asked, 1);
+}
+
+TEST_F(AccessTokensTest, RegistryTokensGivenForOneEndWithIt) {
+    FakeConfig config;
+    const auto service = must(TokenService::open(config, clock, system_random(), {.epoch_id = "e"}, &meta->accounts(),
+                                                 &version, &meta->access_tokens()));
+    const NewAccessToken made = must(tokens.create("alice", "ci", "alice"));
+    const Principal alice = must(authenticator.authenticate("alice", made.token, "192.0.2.1"));
+    const Secret bearer = must(service->issue(alice, {})).token;
+    const ClaimsPtr claims = must(service->verify(bearer.expose()));
+    EXPECT_TRUE(claims->principal.by_token);
+    EXPECT_EQ(claims->principal.token_id, made.row.id);
+    must(tokens.change("alice", made.row.id, {{}, false}, "alice"));
+    EXPECT_EQ(service->verify(bearer.expose()).error().code, ErrorCode::unauthenticated);
+    must(tokens.change("alice", made.row.id, {{}, true}, "alice"));
+    EXPECT_TRUE(service->verify(bearer.expose()));
+    must(tokens.revoke("alice", made.row.id, "alice"));
+    EXPECT_EQ(service->verify(bearer.expose()).error().code, ErrorCode::unauthenticated);
 }
 
 TEST_F(AccessTokensTest, TheyTellWhoMadeThemAndWhenTheyWereUsed) {

@@ -183,13 +183,15 @@ Result<Claims> read_claims(const json::object& body, const Times& times) {
 class JwtTokenService final : public TokenService {
   public:
     JwtTokenService(config::ConfigStore& config, Clock& clock, Random& random, Options options,
-                    meta::AccountStore* accounts, AccountVersion* version, std::shared_ptr<const TokenKeyRing> ring)
+                    meta::AccountStore* accounts, AccountVersion* version, meta::AccessTokenStore* access_tokens,
+                    std::shared_ptr<const TokenKeyRing> ring)
         : config_(config),
           clock_(clock),
           random_(random),
           options_(std::move(options)),
           accounts_(accounts),
           version_(version),
+          access_tokens_(access_tokens),
           verified_(random.bytes(kHashKeyBytes), options_.remembered_max),
           ring_(std::move(ring)),
           loaded_at_(clock.monotonic()) {}
@@ -217,6 +219,7 @@ class JwtTokenService final : public TokenService {
     const Options options_;
     meta::AccountStore* accounts_;
     AccountVersion* version_;
+    meta::AccessTokenStore* access_tokens_;
     VerifiedTokens verified_;
     Mutex mutex_;
     std::shared_ptr<const TokenKeyRing> ring_ GUARDED_BY(mutex_);
@@ -285,6 +288,11 @@ Status JwtTokenService::check_account(Principal& principal) {
     if (!account || !account->is_active) return refused("is of an account that is gone");
     principal.name = account->name;
     principal.is_admin = account->is_admin;
+    if (access_tokens_ == nullptr || principal.token_id.empty()) return {};
+    const auto shown = access_tokens_->find_by_id(principal.token_id);
+    if (!shown && shown.error().code != ErrorCode::not_found) return fail(shown.error().in("checking a token"));
+    if (!shown || !shown->is_active || shown->account_id != principal.account_id)
+        return refused("was given for an access token that is revoked");
     return {};
 }
 
@@ -344,11 +352,12 @@ bool Claims::grants(std::string_view repository, Action action) const {
 
 Result<std::unique_ptr<TokenService>> TokenService::open(config::ConfigStore& config, Clock& clock, Random& random,
                                                          Options options, meta::AccountStore* accounts,
-                                                         AccountVersion* version) {
+                                                         AccountVersion* version,
+                                                         meta::AccessTokenStore* access_tokens) {
     init_sodium();
     DTR_ASSIGN(auto ring, load_token_keys(config, clock));
-    return std::unique_ptr<TokenService>(std::make_unique<JwtTokenService>(config, clock, random, std::move(options),
-                                                                           accounts, version, std::move(ring)));
+    return std::unique_ptr<TokenService>(std::make_unique<JwtTokenService>(
+        config, clock, random, std::move(options), accounts, version, access_tokens, std::move(ring)));
 }
 
 }  // namespace dtr::identity

@@ -61,10 +61,11 @@ class TokenService {
     };
     // Loads the keys, or makes the first. With `accounts` and `version` (both or none) a verified
     // token is held against its account: gone or inactive is refused, and is_admin is the
-    // account's.
+    // account's. With `access_tokens` it ends with the access token it was given for.
     static Result<std::unique_ptr<TokenService>> open(config::ConfigStore& config, Clock& clock, Random& random,
                                                       Options options, meta::AccountStore* accounts = nullptr,
-                                                      AccountVersion* version = nullptr);
+                                                      AccountVersion* version = nullptr,
+                                                      meta::AccessTokenStore* access_tokens = nullptr);
     virtual ~TokenService() = default;
 
     // A lifetime over the maximum is cut to it. May block (keys are looked up again once a minute).
