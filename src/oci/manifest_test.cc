@@ -244,6 +244,15 @@ TEST(Manifest, ManyLayersFit) {
     EXPECT_EQ(parsed->needs.size(), count + 1);
 }
 
+TEST(Manifest, ATextIsNoManifestUnlessItSaysSo) {
+    for (const char* type : {"text/plain", "text/plain; charset=utf-8", "application/x-www-form-urlencoded"}) {
+        expect_invalid(R"({"schemaVersion":2,"config":)" + descriptor("c/c", kA) + R"(,"layers":[]})", type);
+        const auto parsed = parse_manifest(image(R"(,"mediaType":")" + std::string(media::kOciManifest) + '"'), type);
+        ASSERT_TRUE(parsed) << parsed.error().text();
+        EXPECT_EQ(parsed->media_type, media::kOciManifest);
+    }
+}
+
 TEST(Manifest, DamagedBytesNeverCrash) {
     const std::string good = image(R"(,"subject":)" + descriptor("a/b", kC) + R"(,"annotations":{"a":"\u00e9"})");
     SeededRandom random(11);

@@ -17,6 +17,27 @@ std::string key_of(std::string_view repository, std::string_view reference) {
     return key.append(repository).append("\n").append(reference);
 }
 
+// Of a manifest that is named by its digest and tagged besides, the conditions are about the manifest. It never changes, so
+// only its coming could slip in between.
+Status require_expected(meta::ContentStore& content, const ManifestPush& push) {
+    if (!push.expected.match && !push.expected.none_match) return {};
+    const auto there = content.find_manifest(push.repository, *push.digest);
+    if (!there && there.error().code != ErrorCode::not_found) return fail(there.error());
+    if (push.expected.holds(there ? push.digest : std::nullopt)) return {};
+    return fail(ErrorCode::precondition_failed, fmt::format("repository {} {} manifest {}", push.repository,
+                                                            there ? "has" : "has no", push.digest->to_string()));
+}
+
+// Whether it is certain that nothing refers to the object that was offered. After other failures it may be recorded all
+// the same; what is not is for the collector.
+bool is_surplus(const blob::ObjectId& offered, const Result<meta::ManifestPutOutcome>& outcome) {
+    if (!outcome)
+        return outcome.error().code == ErrorCode::stale || outcome.error().code == ErrorCode::precondition_failed ||
+               outcome.error().code == ErrorCode::already_exists;
+    return !outcome->missing.empty() || !outcome->wrong_size.empty() ||
+           outcome->generation_in_use != offered.generation;
+}
+
 }  // namespace
 
 ManifestBytes ManifestCache::find(const Digest& digest) {
@@ -79,6 +100,11 @@ Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_vie
     meta::ManifestPut put;
     put.repository = push.repository;
     put.tags = push.tags;
+    if (!push.digest || push.tags.empty()) {
+        put.expected = push.expected;
+    } else {
+        DTR_TRY(require_expected(context_.meta.content(), push));
+    }
     put.manifest = {.digest = digest,
                     .media_type = parsed.media_type,
                     .artifact_type = parsed.artifact_type,
@@ -92,7 +118,7 @@ Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_vie
             {need.digest,
              need.kind == oci::NeedKind::manifest ? meta::ReferenceKind::manifest : meta::ReferenceKind::blob,
              need.may_be_absent, need.size});
-    DTR_ASSIGN(const meta::ManifestPutOutcome outcome, store(put, bytes, push.actor));
+    DTR_ASSIGN(const meta::ManifestPutOutcome outcome, store(put, bytes, {push.actor, push.account_version}));
     if (!outcome.wrong_size.empty())
         return fail(ErrorCode::invalid, fmt::format("the manifest gives {} a size that it does not have",
                                                     outcome.wrong_size.front().to_string()));
@@ -122,9 +148,7 @@ Result<meta::ManifestPutOutcome> Manifests::store(meta::ManifestPut& put, std::s
     const blob::ObjectId object{put.manifest.digest, put.manifest.generation};
     DTR_TRY(context_.blobs.put(object, bytes));
     auto outcome = content.put_manifest(put, actor);
-    if (outcome &&
-        (!outcome->missing.empty() || !outcome->wrong_size.empty() || outcome->generation_in_use != object.generation))
-        (void)context_.blobs.remove(object);
+    if (is_surplus(object, outcome)) (void)context_.blobs.remove(object);
     return outcome;
 }
 

@@ -33,6 +33,8 @@ struct ManifestPush {
     std::vector<std::string> tags;  // checked against the grammar by the caller
     std::string content_type;
     std::string actor;
+    std::optional<std::int64_t> account_version = {};  // see meta::Actor; stale
+    meta::Expected expected = {};                      // see meta::ManifestPut; precondition_failed
 };
 
 // Exact bytes of manifests by digest, bounded, may be lost at any time. Thread-safe.

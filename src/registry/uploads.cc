@@ -35,15 +35,22 @@ UploadSession::UploadSession(Uploads& owner, meta::Upload row, bool recorded)
     : owner_(owner), row_(std::move(row)), recorded_(recorded), recorded_offset_(row_.offset) {}
 
 UploadSession::~UploadSession() {
-    if (!ended_) {
-        if (!recorded_) {
-            writer_.reset();
-            (void)owner_.context_.blobs.discard(row_.id);
-        } else if (row_.offset != recorded_offset_) {
-            if (auto kept = suspend(); !kept) log::warn("upload {}: {}", row_.id, kept.error().message);
-        }
-    }
+    if (!ended_) keep();
     owner_.release(row_.id);
+}
+
+// What arrived, for whoever goes on with it.
+void UploadSession::keep() {
+    if (committed_) {
+        // Its owner may not push any more: nothing refers to the object, and the upload's own bytes are gone.
+        (void)owner_.context_.blobs.remove({committed_->digest, committed_->generation});
+        (void)cancel();
+    } else if (!recorded_) {
+        writer_.reset();
+        (void)owner_.context_.blobs.discard(row_.id);
+    } else if (row_.offset != recorded_offset_) {
+        if (auto kept = suspend(); !kept) log::warn("upload {}: {}", row_.id, kept.error().message);
+    }
 }
 
 Status UploadSession::append(std::string_view bytes) {
@@ -93,6 +100,7 @@ Status UploadSession::verify(const Digest& digest) {
         actual = hasher_.finish();
     } else {
         // The client named another algorithm only now: read back what is there.
+        reread_ = true;
         DTR_ASSIGN(const auto reader, owner_.context_.blobs.open_upload(row_.id));
         Hasher again(digest.algorithm());
         std::string buffer(1U << 20, '\0');
@@ -106,22 +114,36 @@ Status UploadSession::verify(const Digest& digest) {
         actual = again.finish();
     }
     if (actual != digest)
-        return fail(ErrorCode::invalid, fmt::format("the {} bytes received are {}, not {}", row_.offset,
-                                                    actual.to_string(), digest.to_string()));
+        return fail(
+            ErrorCode::invalid,
+            fmt::format("the {} bytes received are {}, not {}", row_.offset, actual.to_string(), digest.to_string()),
+            reread_ ? "this upload is over, begin a new one; POST ?digest-algorithm= names its algorithm" : "");
     return {};
 }
 
 Result<meta::Object> UploadSession::finish(const Digest& digest, meta::Actor actor) {
-    Context& context = owner_.context_;
     if (!writer_) DTR_TRY(append({}));  // an empty blob, or a close that carries no bytes
-    if (auto good = verify(digest); !good) {
-        rewind();
-        return fail(good.error());
+    if (verified_ != digest) {
+        if (auto good = verify(digest); !good) {
+            if (reread_)
+                (void)cancel();
+            else
+                rewind();
+            return fail(good.error());
+        }
+        verified_ = digest;
     }
+    auto stored = committed_ ? record(actor) : place(digest, actor);
+    if (!stored && reread_ && !ended_ && stored.error().code != ErrorCode::stale) (void)cancel();
+    return stored;
+}
+
+// At the object that is there, or as a new one.
+Result<meta::Object> UploadSession::place(const Digest& digest, meta::Actor actor) {
+    Context& context = owner_.context_;
     const std::string_view recorded_id = recorded_ ? std::string_view(row_.id) : std::string_view();
     const Micros lease_until = context.clock.now() + context.settings.lease;
-    meta::ContentStore& content = context.meta.content();
-    auto linked = content.link_existing(row_.repository, digest, lease_until, recorded_id, actor);
+    auto linked = context.meta.content().link_existing(row_.repository, digest, lease_until, recorded_id, actor);
     if (linked) {
         ended_ = true;
         const auto healed = heal(*linked);
@@ -134,10 +156,22 @@ Result<meta::Object> UploadSession::finish(const Digest& digest, meta::Actor act
 
     const meta::Object object{digest, new_generation(context.random), row_.offset};
     DTR_TRY(writer_->commit({object.digest, object.generation}));
-    ended_ = true;
+    committed_ = object;
+    return record(actor);
+}
+
+Result<meta::Object> UploadSession::record(meta::Actor actor) {
+    Context& context = owner_.context_;
+    const meta::Object object = *committed_;
+    const std::string_view recorded_id = recorded_ ? std::string_view(row_.id) : std::string_view();
+    auto stored = context.meta.content().add_blob(row_.repository, object, context.clock.now() + context.settings.lease,
+                                                  recorded_id, actor);
+    if (!stored && stored.error().code == ErrorCode::stale) return stored;
     // If this fails the commit may still have happened, so the bytes stay: an unreferenced object is the collector's.
-    DTR_ASSIGN(meta::Object stored, content.add_blob(row_.repository, object, lease_until, recorded_id, actor));
-    if (stored.generation != object.generation) (void)context.blobs.remove({object.digest, object.generation});
+    ended_ = true;
+    committed_.reset();
+    if (stored && stored->generation != object.generation)
+        (void)context.blobs.remove({object.digest, object.generation});
     return stored;
 }
 

@@ -39,7 +39,9 @@ class UploadSession {
     Status suspend();                       // records how far it came
     void rewind();                          // forgets what this request appended; more may follow
     // Ends it: the bytes become a blob of the repository, durable. invalid (digest mismatch): nothing changed, the
-    // session stands where it was when this request began.
+    // session stands where it was when this request began. But a digest of another algorithm than the session's costs a
+    // reading of all its bytes, so that is done once: whatever comes of it, the session is over. stale: nothing changed, the
+    // same may be asked again.
     Result<meta::Object> finish(const Digest& digest, meta::Actor actor);
     Status cancel();
 
@@ -48,6 +50,9 @@ class UploadSession {
     UploadSession(Uploads& owner, meta::Upload row, bool recorded);
     Status verify(const Digest& digest);
     Status heal(const meta::Object& object);
+    Result<meta::Object> place(const Digest& digest, meta::Actor actor);
+    Result<meta::Object> record(meta::Actor actor);
+    void keep();
 
     Uploads& owner_;
     meta::Upload row_;
@@ -55,7 +60,10 @@ class UploadSession {
     std::uint64_t recorded_offset_;
     Hasher hasher_;
     std::unique_ptr<blob::BlobWriter> writer_;
-    std::uint64_t room_checked_at_ = 0;  // offset
+    std::uint64_t room_checked_at_ = 0;      // offset
+    std::optional<Digest> verified_;         // what its bytes are
+    std::optional<meta::Object> committed_;  // where they lie, until a row says so
+    bool reread_ = false;
     bool ended_ = false;
 };
 

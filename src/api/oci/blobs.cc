@@ -1,7 +1,9 @@
 // Pulling and deleting blobs (OCI Distribution 1.1, end-2, end-10).
 #include <algorithm>
 
+#include "api/acting.h"
 #include "api/errors.h"
+#include "api/oci/conditions.h"
 #include "api/oci/distribution.h"
 #include "oci/content_range.h"
 
@@ -38,17 +40,16 @@ http::Response blob_headers(const Digest& digest) {
     response.set("Content-Type", "application/octet-stream");
     response.set("X-Content-Type-Options", "nosniff");
     response.set("Docker-Content-Digest", digest.to_string());
-    response.set("ETag", '"' + digest.to_string() + '"');
+    response.set("ETag", entity_tag(digest));
     response.set("Accept-Ranges", "bytes");
     response.set("Cache-Control", "max-age=31536000");
     return response;
 }
 
-bool has_it(const Exchange& exchange, const Digest& digest) {
-    return exchange.request.header("If-None-Match") == '"' + digest.to_string() + '"';
-}
-
-http::Response not_modified(const Digest& digest) {
+// 304 or 412 for a blob that is there; 304 says what 200 would have said.
+std::optional<http::Response> answer_by_conditions(const Conditions& conditions, const Digest& digest) {
+    auto answer = conditions.answer_to_read(digest);
+    if (!answer || answer->status != 304) return answer;
     http::Response response = blob_headers(digest);
     response.status = 304;
     return response;
@@ -59,27 +60,34 @@ http::Response unknown_blob(const Exchange& exchange, const Digest& digest) {
                           fmt::format("{} has no blob {}", exchange.route.repository, digest.to_string()));
 }
 
-http::Response head(const Exchange& exchange, const Digest& digest) {
+http::Response head(const Exchange& exchange, const Conditions& conditions, const Digest& digest) {
     // A pusher that is told "it is there" will not send it: it is kept until the manifest can follow.
     dtr::registry::Registry& registry = exchange.services.registry;
     const auto object = exchange.may(identity::Action::push) ? registry.promise_blob(exchange.route.repository, digest)
                                                              : registry.stat_blob(exchange.route.repository, digest);
     if (!object && object.error().code == ErrorCode::not_found) return unknown_blob(exchange, digest);
     if (!object) return error_response(object.error());
-    if (has_it(exchange, digest)) return not_modified(digest);
+    if (auto answer = answer_by_conditions(conditions, digest)) return std::move(*answer);
     http::Response response = blob_headers(digest);
     response.content_length = object->size;
     return response;
 }
 
-http::Response get(const Exchange& exchange, const Digest& digest) {
-    if (has_it(exchange, digest) && exchange.services.registry.stat_blob(exchange.route.repository, digest))
-        return not_modified(digest);
+// Range of the request, unless it holds for another representation only.
+dtr::oci::RangeRequest wanted_range(const Exchange& exchange, const Conditions& conditions, const Digest& digest,
+                                    std::uint64_t size) {
+    if (!conditions.range_holds(digest)) return {};
+    return dtr::oci::parse_range(exchange.request.header("Range"), size);
+}
+
+http::Response get(const Exchange& exchange, const Conditions& conditions, const Digest& digest) {
+    if (auto answer = answer_by_conditions(conditions, digest))
+        if (exchange.services.registry.stat_blob(exchange.route.repository, digest)) return std::move(*answer);
     auto blob = exchange.services.registry.open_blob(exchange.route.repository, digest);
     if (!blob && blob.error().code == ErrorCode::not_found) return unknown_blob(exchange, digest);
     if (!blob) return error_response(blob.error());
     const std::uint64_t size = blob->object.size;
-    const dtr::oci::RangeRequest wanted = dtr::oci::parse_range(exchange.request.header("Range"), size);
+    const dtr::oci::RangeRequest wanted = wanted_range(exchange, conditions, digest, size);
     if (wanted.kind == dtr::oci::RangeKind::unsatisfiable) {
         http::Response response = error_response(416, "SIZE_INVALID", "the range is not within the blob",
                                                  fmt::format("the blob has {} bytes", size));
@@ -100,19 +108,12 @@ http::Response get(const Exchange& exchange, const Digest& digest) {
     return response;
 }
 
-http::Response remove_blob(const Exchange& exchange, const Digest& digest) {
-    if (auto open = exchange.services.registry.admit_change(); !open) return error_response(open.error());
-    const auto removed =
-        exchange.services.registry.content().unlink_blob(exchange.route.repository, digest, exchange.actor());
-    if (removed) {
-        http::Response response;
-        response.status = 202;
-        return response;
-    }
-    if (removed.error().code == ErrorCode::not_found) return unknown_blob(exchange, digest);
-    if (removed.error().code == ErrorCode::conflict)
-        return error_response(405, "UNSUPPORTED", removed.error().message, "delete the manifest that needs it first");
-    return error_response(removed.error());
+// What a digest names never changes, so conditions on it need no transaction: they hold for ever or never.
+std::optional<http::Response> refuse_by_conditions(const Exchange& exchange, const Conditions& conditions,
+                                                   const Digest& digest) {
+    if (!conditions.any() || conditions.expected.holds(digest)) return std::nullopt;
+    const auto object = exchange.services.registry.stat_blob(exchange.route.repository, digest);
+    return object ? condition_failed(digest) : unknown_blob(exchange, digest);
 }
 
 }  // namespace
@@ -120,13 +121,32 @@ http::Response remove_blob(const Exchange& exchange, const Digest& digest) {
 http::Reply read_blob(const Exchange& exchange) {
     const auto digest = Digest::parse(exchange.route.reference);
     if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
-    return exchange.is("HEAD") ? head(exchange, *digest) : get(exchange, *digest);
+    const auto conditions = read_conditions(exchange.request);
+    if (!conditions) return error_response(conditions.error());
+    return exchange.is("HEAD") ? head(exchange, *conditions, *digest) : get(exchange, *conditions, *digest);
 }
 
 http::Reply remove_blob(const Exchange& exchange) {
     const auto digest = Digest::parse(exchange.route.reference);
     if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
-    return remove_blob(exchange, *digest);
+    const auto conditions = read_conditions(exchange.request);
+    if (!conditions) return error_response(conditions.error());
+    if (auto open = exchange.services.registry.admit_change(); !open) return error_response(open.error());
+    if (auto refused = refuse_by_conditions(exchange, *conditions, *digest)) return std::move(*refused);
+    std::optional<http::Response> refused;
+    const Status removed = act(*exchange.asked, refused, [&](meta::Actor actor) {
+        return exchange.services.registry.content().unlink_blob(exchange.route.repository, *digest, actor);
+    });
+    if (refused) return std::move(*refused);
+    if (removed) {
+        http::Response response;
+        response.status = 202;
+        return response;
+    }
+    if (removed.error().code == ErrorCode::not_found) return unknown_blob(exchange, *digest);
+    if (removed.error().code == ErrorCode::conflict)
+        return error_response(405, "UNSUPPORTED", removed.error().message, "delete the manifest that needs it first");
+    return error_response(removed.error());
 }
 
 }  // namespace dtr::api::oci

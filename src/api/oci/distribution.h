@@ -17,10 +17,10 @@ struct Exchange {
     const Caller& caller;
     const meta::Repository* existing;            // null: there is no such repository (yet)
     std::optional<std::uint64_t> revision = {};  // of the metadata, before anything was read
+    Asked* asked = nullptr;                      // of a route; outlives what it answers
 
     [[nodiscard]] bool is(std::string_view method) const { return request.method == method; }
     [[nodiscard]] bool may(identity::Action action) const;
-    [[nodiscard]] std::string_view actor() const { return caller.principal.name; }
 };
 
 // What can be answered from memory alone: a manifest that was read since the last change of anything. Never blocks.

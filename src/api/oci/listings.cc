@@ -1,4 +1,5 @@
 // Tag lists, the catalog and referrers (OCI Distribution 1.1, end-8, end-12; Registry HTTP API V2, "Listing Repositories").
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "api/errors.h"
@@ -107,7 +108,9 @@ http::Reply list_catalog(Asked& asked) {
 http::Reply list_referrers(const Exchange& exchange) {
     const auto subject = Digest::parse(exchange.route.reference);
     if (!subject) return error_response(400, "DIGEST_INVALID", subject.error().message, subject.error().hint);
-    const std::string type = exchange.request.query_value("artifactType").value_or("");
+    std::string type = exchange.request.query_value("artifactType").value_or("");
+    // No media type has a space: it was a plus that the sender did not escape ("application/vnd.x+json").
+    std::replace(type.begin(), type.end(), ' ', '+');
     const std::string last = exchange.request.query_value("last").value_or("");
     const auto page = referrers_page(exchange, *subject, type, last);
     if (!page) return error_response(page.error());

@@ -1,5 +1,7 @@
 // Pulling, pushing and deleting manifests (OCI Distribution 1.1, end-3, end-7, end-9).
+#include "api/acting.h"
 #include "api/errors.h"
+#include "api/oci/conditions.h"
 #include "api/oci/distribution.h"
 #include "oci/manifest.h"
 #include "oci/reference.h"
@@ -23,9 +25,7 @@ http::Response unknown_manifest(const Exchange& exchange) {
         fmt::format("{} has no manifest {}", exchange.route.repository, sayable ? reference : "of that name"));
 }
 
-// `bytes` null: of a HEAD.
-http::Response answer_manifest(const Exchange& exchange, const meta::Manifest& row,
-                               const registry::ManifestBytes& bytes) {
+http::Response manifest_headers(const meta::Manifest& row) {
     http::Response response;
     const std::string digest = row.digest.to_string();
     response.set("Content-Type", row.media_type);
@@ -33,13 +33,29 @@ http::Response answer_manifest(const Exchange& exchange, const meta::Manifest& r
     response.set("X-Content-Type-Options", "nosniff");
     response.set("Content-Security-Policy", "default-src 'none'; sandbox");
     response.set("Docker-Content-Digest", digest);
-    response.set("ETag", '"' + digest + '"');
-    if (exchange.request.header("If-None-Match") == '"' + digest + '"') {
+    response.set("ETag", entity_tag(row.digest));
+    return response;
+}
+
+// The answer that needs no bytes: by the request's conditions, or a HEAD's.
+std::optional<http::Response> answer_without_bytes(const Exchange& exchange, const meta::Manifest& row) {
+    const auto conditions = read_conditions(exchange.request);
+    if (!conditions) return error_response(conditions.error());
+    auto answer = conditions->answer_to_read(row.digest);
+    if (answer && answer->status != 304) return answer;
+    if (!answer && !exchange.is("HEAD")) return std::nullopt;
+    http::Response response = manifest_headers(row);
+    if (answer)
         response.status = 304;
-        return response;
-    }
+    else
+        response.content_length = row.size;
+    return response;
+}
+
+http::Response answer_manifest(const Exchange& exchange, const meta::Manifest& row,
+                               const registry::ManifestBytes& bytes) {
+    http::Response response = manifest_headers(row);
     response.content_length = row.size;
-    if (exchange.is("HEAD")) return response;
     response.body = *bytes;
     const std::string& reference = exchange.route.reference;
     exchange.services.registry.batches().pulled(exchange.existing->id, row.digest,
@@ -63,7 +79,7 @@ http::Response read(const Exchange& exchange) {
 
     if (exchange.existing == nullptr) return unknown_manifest(exchange);  // made a moment ago
     registry.manifests().remember(reference, exchange.revision, {*exchange.existing, *row});
-    if (exchange.is("HEAD")) return answer_manifest(exchange, *row, nullptr);
+    if (auto answer = answer_without_bytes(exchange, *row)) return std::move(*answer);
     const auto bytes = registry.manifests().bytes_of(*row);
     if (!bytes)
         return error_response(
@@ -89,8 +105,14 @@ http::Response push_error(const Error& error, bool digest_named) {
     }
 }
 
-http::Response push(Services& services, const registry::ManifestPush& put, std::string_view bytes) {
-    const auto pushed = services.registry.manifests().push(put, bytes);
+http::Response push(Asked& asked, registry::ManifestPush put, std::string_view bytes) {
+    std::optional<http::Response> refused;
+    const auto pushed = act(asked, refused, [&](meta::Actor actor) {
+        put.actor = actor.name;
+        put.account_version = actor.account_version;
+        return asked.services.registry.manifests().push(put, bytes);
+    });
+    if (refused) return std::move(*refused);
     if (!pushed) return push_error(pushed.error(), put.digest.has_value());
     http::Response response;
     response.status = 201;
@@ -107,11 +129,8 @@ http::Response manifest_too_large() {
                           "manifests are limited to 4194304 bytes");
 }
 
-http::Reply write(const Exchange& exchange) {
-    registry::ManifestPush put;
-    put.repository = exchange.route.repository;
-    put.content_type = exchange.request.header("Content-Type");
-    put.actor = exchange.actor();
+// What the path and the query name, checked against the grammar.
+std::optional<http::Response> read_names(const Exchange& exchange, registry::ManifestPush& put) {
     const std::string& reference = exchange.route.reference;
     if (is_digest(reference)) {
         auto digest = Digest::parse(reference);
@@ -126,36 +145,24 @@ http::Reply write(const Exchange& exchange) {
     for (const std::string& tag : put.tags)
         if (auto good = dtr::oci::check_tag(tag); !good)
             return error_response(400, "TAG_INVALID", good.error().message, good.error().hint);
-    if (exchange.request.content_length.value_or(0) > dtr::oci::kManifestBytesMax) return manifest_too_large();
-    if (!exchange.request.has_body) return push(exchange.services, put, {});
-    Services& services = exchange.services;
-    return http::collect_body(
-        dtr::oci::kManifestBytesMax,
-        [&services, put = std::move(put)](const std::string& body) { return push(services, put, body); },
-        manifest_too_large);
+    return std::nullopt;
 }
 
-http::Response remove_manifest(const Exchange& exchange) {
-    const std::string& reference = exchange.route.reference;
-    if (auto open = exchange.services.registry.admit_change(); !open) return error_response(open.error());
-    meta::ContentStore& content = exchange.services.registry.content();
-    Status removed;
-    if (is_digest(reference)) {
-        const auto digest = Digest::parse(reference);
-        if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
-        removed = content.remove_manifest(exchange.route.repository, *digest, exchange.actor());
-    } else {
-        removed = content.remove_tag(exchange.route.repository, reference, exchange.actor());
+http::Response removal_error(const Exchange& exchange, const Error& error) {
+    if (error.code == ErrorCode::not_found) return unknown_manifest(exchange);
+    if (error.code == ErrorCode::conflict)
+        return error_response(405, "UNSUPPORTED", error.message, "delete the index that needs it first");
+    return error_response(error);
+}
+
+// What a digest names never changes: see blobs.cc.
+Status remove_named(meta::ContentStore& content, const std::string& repository, const Digest& digest,
+                    const meta::Expected& expected, meta::Actor actor) {
+    if (!expected.holds(digest)) {
+        DTR_TRY(content.find_manifest(repository, digest));
+        return fail(ErrorCode::precondition_failed, fmt::format("there is {}", digest.to_string()));
     }
-    if (removed) {
-        http::Response response;
-        response.status = 202;
-        return response;
-    }
-    if (removed.error().code == ErrorCode::not_found) return unknown_manifest(exchange);
-    if (removed.error().code == ErrorCode::conflict)
-        return error_response(405, "UNSUPPORTED", removed.error().message, "delete the index that needs it first");
-    return error_response(removed.error());
+    return content.remove_manifest(repository, digest, actor);
 }
 
 }  // namespace
@@ -167,9 +174,9 @@ std::optional<http::Response> recall_manifest(Services& services, const http::Re
     if (found == nullptr) return std::nullopt;
     const Exchange exchange{services, request, target, caller, &found->repository};
     if (!exchange.may(identity::Action::pull)) return std::nullopt;  // who may not is told elsewhere
-    const bool head = exchange.is("HEAD");
-    const registry::ManifestBytes bytes = head ? nullptr : manifests.recall_bytes(found->row.digest);
-    if (!head && bytes == nullptr) return std::nullopt;
+    if (auto answer = answer_without_bytes(exchange, found->row)) return answer;
+    const registry::ManifestBytes bytes = manifests.recall_bytes(found->row.digest);
+    if (bytes == nullptr) return std::nullopt;
     return answer_manifest(exchange, found->row, bytes);
 }
 
@@ -178,11 +185,44 @@ http::Reply read_manifest(const Exchange& exchange) {
 }
 
 http::Reply write_manifest(const Exchange& exchange) {
-    return write(exchange);
+    const auto conditions = read_conditions(exchange.request);
+    if (!conditions) return error_response(conditions.error());
+    registry::ManifestPush put;
+    put.repository = exchange.route.repository;
+    put.content_type = exchange.request.header("Content-Type");
+    put.expected = conditions->expected;
+    if (auto refused = read_names(exchange, put)) return std::move(*refused);
+    if (exchange.request.content_length.value_or(0) > dtr::oci::kManifestBytesMax) return manifest_too_large();
+    Asked& asked = *exchange.asked;
+    if (!exchange.request.has_body) return push(asked, std::move(put), {});
+    return http::collect_body(
+        dtr::oci::kManifestBytesMax,
+        [&asked, put = std::move(put)](const std::string& body) { return push(asked, put, body); }, manifest_too_large);
 }
 
 http::Reply remove_manifest(const Exchange& exchange) {
-    return remove_manifest(exchange);
+    const std::string& reference = exchange.route.reference;
+    const auto conditions = read_conditions(exchange.request);
+    if (!conditions) return error_response(conditions.error());
+    std::optional<Digest> digest;
+    if (is_digest(reference)) {
+        auto parsed = Digest::parse(reference);
+        if (!parsed) return error_response(400, "DIGEST_INVALID", parsed.error().message, parsed.error().hint);
+        digest = std::move(*parsed);
+    }
+    if (auto open = exchange.services.registry.admit_change(); !open) return error_response(open.error());
+    meta::ContentStore& content = exchange.services.registry.content();
+    const std::string& repository = exchange.route.repository;
+    std::optional<http::Response> refused;
+    const Status removed = act(*exchange.asked, refused, [&](meta::Actor actor) {
+        return digest ? remove_named(content, repository, *digest, conditions->expected, actor)
+                      : content.remove_tag(repository, reference, conditions->expected, actor);
+    });
+    if (refused) return std::move(*refused);
+    if (!removed) return removal_error(exchange, removed.error());
+    http::Response response;
+    response.status = 202;
+    return response;
 }
 
 }  // namespace dtr::api::oci

@@ -295,6 +295,12 @@ TEST_F(ReferrersApiTest, AreListedAndFiltered) {
     EXPECT_EQ(entry.at("annotations"), json::parse(R"({"note":"one"})"));
     EXPECT_GT(entry.at("size").as_int64(), 0);
     EXPECT_EQ(ask("GET", path + "?artifactType=none/such", alice).parsed().at("manifests").as_array().size(), 0U);
+    const std::string plus = refer("alice/ref", subject, "application/vnd.x+json", "three");
+    for (const char* typed : {"application/vnd.x+json", "application%2Fvnd.x%2Bjson"}) {
+        const Answer found = ask("GET", path + "?artifactType=" + typed, alice);
+        ASSERT_EQ(found.parsed().at("manifests").as_array().size(), 1U) << typed;
+        EXPECT_NE(found.body.find(plus), std::string::npos);
+    }
     const Answer head = ask("HEAD", path, alice);
     EXPECT_EQ(head.length, ask("GET", path, alice).length);
     EXPECT_EQ(ask("DELETE", "/v2/alice/ref/manifests/" + digest_of(subject), alice).status, 202)

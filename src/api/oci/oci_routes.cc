@@ -17,7 +17,8 @@ http::Reply answer_base(Asked&) {
 
 template <http::Reply (*handle)(const Exchange&)>
 http::Reply in_repository(Asked& asked) {
-    return handle({asked.services, asked.request, asked.match.target, asked.caller, asked.existing(), asked.revision});
+    return handle(
+        {asked.services, asked.request, asked.match.target, asked.caller, asked.existing(), asked.revision, &asked});
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // Pushing blobs (OCI Distribution 1.1, end-4 to end-6, end-11, end-13, end-14).
+#include "api/acting.h"
 #include "api/errors.h"
 #include "api/oci/distribution.h"
 #include "oci/content_range.h"
@@ -61,8 +62,9 @@ http::Response out_of_order(std::string_view repository, const UploadSession& se
 // Takes the body of a PATCH, a closing PUT or a single POST.
 class UploadSink final : public http::BodySink {
   public:
-    UploadSink(std::unique_ptr<UploadSession> session, std::string repository, std::string actor)
-        : session_(std::move(session)), repository_(std::move(repository)), actor_(std::move(actor)) {}
+    // `asked` outlives it.
+    UploadSink(Asked& asked, std::unique_ptr<UploadSession> session, std::string repository)
+        : asked_(asked), session_(std::move(session)), repository_(std::move(repository)) {}
 
     void expect(std::uint64_t bytes) { expected_ = bytes; }
     void close_with(Digest digest) { digest_ = std::move(digest); }
@@ -90,14 +92,16 @@ class UploadSink final : public http::BodySink {
             if (auto kept = session_->suspend(); !kept) return upload_error(kept.error());
             return upload_status(202, repository_, session_->id(), session_->offset());
         }
-        const auto stored = session_->finish(*digest_, actor_);
+        std::optional<http::Response> refused;
+        const auto stored = act(asked_, refused, [&](meta::Actor actor) { return session_->finish(*digest_, actor); });
+        if (refused) return std::move(*refused);
         return stored ? created(repository_, *digest_) : upload_error(stored.error());
     }
 
   private:
+    Asked& asked_;
     std::unique_ptr<UploadSession> session_;
     std::string repository_;
-    std::string actor_;
     std::optional<Digest> digest_;
     std::optional<std::uint64_t> expected_;
     std::uint64_t received_ = 0;
@@ -110,34 +114,46 @@ http::Reply receive_chunk(const Exchange& exchange, std::unique_ptr<UploadSink> 
 }
 
 std::unique_ptr<UploadSink> sink_for(const Exchange& exchange, std::unique_ptr<UploadSession> session) {
-    return std::make_unique<UploadSink>(std::move(session), exchange.route.repository, std::string(exchange.actor()));
+    return std::make_unique<UploadSink>(*exchange.asked, std::move(session), exchange.route.repository);
 }
 
 // ---- POST ----
 
-bool may_read_source(const Exchange& exchange, const identity::Principal& principal, const std::string& source) {
+bool may_read_source(const Exchange& exchange, const std::string& source) {
     if (!dtr::oci::check_repository_name(source)) return false;
     const auto existing = exchange.services.registry.meta().repositories().find(source);
-    if (!existing) return false;
-    // The account decides, not the token: a token is usually for the target alone.
-    return exchange.services.policy.allows(principal, source, &*existing, identity::Action::pull);
+    return existing && api::may(exchange.services, exchange.caller, source, &*existing, identity::Action::pull);
 }
 
-// The repository to mount from, if the caller may read one that has the blob.
-std::optional<std::string> mount_source(const Exchange& exchange, const Digest& digest) {
-    const auto principal = with_rights(exchange.services, exchange.caller);
-    if (!principal) return std::nullopt;  // then it is uploaded
-    if (const auto from = exchange.request.query_value("from"); from && !from->empty())
-        return may_read_source(exchange, *principal, *from) ? std::optional(*from) : std::nullopt;
-    const auto visible = exchange.services.policy.visible_to(*principal);
-    auto found = exchange.services.registry.content().find_mount_source(visible, digest);
-    return found ? std::optional(std::move(*found)) : std::nullopt;
+// Among what the caller may read: with a token what it grants, which is what clients that mount ask for.
+Result<std::string> find_source(const Exchange& exchange, const Digest& digest) {
+    meta::RepositoryStore::Visible visible;
+    if (exchange.caller.claims) {
+        for (const identity::Access& access : exchange.caller.claims->access)
+            if (may_read_source(exchange, access.name)) visible.repositories.push_back(access.name);
+    } else {
+        DTR_ASSIGN(const auto principal, with_rights(exchange.services, exchange.caller));
+        visible = exchange.services.policy.visible_to(principal);
+    }
+    return exchange.services.registry.content().find_mount_source(visible, digest);
+}
+
+// The repository to mount from, if the caller may read one that has the blob. not_found: then it is uploaded.
+Result<std::string> mount_source(const Exchange& exchange, const Digest& digest) {
+    const auto from = exchange.request.query_value("from");
+    if (!from || from->empty()) return find_source(exchange, digest);
+    if (may_read_source(exchange, *from)) return *from;
+    return fail(ErrorCode::not_found, "there is nothing to mount");
 }
 
 std::optional<http::Response> try_mount(const Exchange& exchange, const Digest& digest) {
-    const auto source = mount_source(exchange, digest);
-    if (!source) return std::nullopt;
-    const auto mounted = exchange.services.registry.mount(exchange.route.repository, *source, digest, exchange.actor());
+    std::optional<http::Response> refused;
+    const auto mounted = act(*exchange.asked, refused, [&](meta::Actor actor) -> Result<meta::Object> {
+        const auto source = mount_source(exchange, digest);
+        if (!source) return fail(ErrorCode::not_found, source.error().message);
+        return exchange.services.registry.mount(exchange.route.repository, *source, digest, actor);
+    });
+    if (refused) return refused;
     if (mounted) return created(exchange.route.repository, digest);
     if (mounted.error().code == ErrorCode::not_found) return std::nullopt;
     return error_response(mounted.error());
@@ -145,14 +161,14 @@ std::optional<http::Response> try_mount(const Exchange& exchange, const Digest& 
 
 http::Reply begin(const Exchange& exchange, DigestAlgorithm algorithm) {
     const auto started = exchange.services.registry.uploads().begin(
-        {exchange.route.repository, exchange.caller.principal.account_id, std::string(exchange.actor()), algorithm});
+        {exchange.route.repository, exchange.caller.principal.account_id, exchange.caller.principal.name, algorithm});
     if (!started) return upload_error(started.error());
     return upload_status(202, exchange.route.repository, started->id, 0);
 }
 
 http::Reply push_single(const Exchange& exchange, const Digest& digest) {
     auto session = exchange.services.registry.uploads().begin_single(
-        {exchange.route.repository, exchange.caller.principal.account_id, std::string(exchange.actor()),
+        {exchange.route.repository, exchange.caller.principal.account_id, exchange.caller.principal.name,
          digest.algorithm()});
     if (!session) return upload_error(session.error());
     auto sink = sink_for(exchange, std::move(*session));
@@ -162,11 +178,21 @@ http::Reply push_single(const Exchange& exchange, const Digest& digest) {
 
 // ---- PATCH, PUT ----
 
-// Holds a chunk to its Content-Range; an answer if it does not fit.
-std::optional<http::Response> check_chunk(const Exchange& exchange, const UploadSession& session, UploadSink& sink) {
+// Clients send one with a closing PUT that carries nothing, of what they have sent or of nothing at all. It is harmless
+// unless it speaks of bytes that are not here.
+bool is_harmless(const Result<dtr::oci::ByteRange>& range, const UploadSession& session) {
+    return !range || range->last <= session.offset();
+}
+
+enum class Piece { chunk, closing };
+
+// Holds what comes to its Content-Range; an answer if it does not fit.
+std::optional<http::Response> check_chunk(const Exchange& exchange, Piece piece, const UploadSession& session,
+                                          UploadSink& sink) {
     const std::string_view header = exchange.request.header("Content-Range");
     if (header.empty()) return std::nullopt;
     const auto range = dtr::oci::parse_content_range(header);
+    if (piece == Piece::closing && !exchange.request.has_body && is_harmless(range, session)) return std::nullopt;
     if (!range) return out_of_order(exchange.route.repository, session, range.error().message);
     const auto length = exchange.request.content_length;
     if (range->first != session.offset())
@@ -183,8 +209,9 @@ http::Reply proceed(const Exchange& exchange, std::optional<Digest> closing) {
     if (!session) return upload_error(session.error());
     UploadSession& held = **session;
     auto sink = sink_for(exchange, std::move(*session));
+    const Piece piece = closing ? Piece::closing : Piece::chunk;
     if (closing) sink->close_with(std::move(*closing));
-    if (auto refused = check_chunk(exchange, held, *sink)) return std::move(*refused);
+    if (auto refused = check_chunk(exchange, piece, held, *sink)) return std::move(*refused);
     return receive_chunk(exchange, std::move(sink));
 }
 

@@ -223,6 +223,27 @@ TEST_F(UploadsApiTest, Methods) {
     EXPECT_EQ(ask("HEAD", begin_upload("alice/m", alice), alice).status, 204);
 }
 
+TEST_F(UploadsApiTest, AClosingPutWithoutBytesMaySayARangeOfThem) {
+    for (const char* range : {"0-4", "bytes 0-4/5", "bytes */5", "5-5", "5-4", "0-0", "nonsense"}) {
+        const std::string location = begin_upload("alice/closing", alice);
+        EXPECT_EQ(Call("PATCH", location).as(alice).body("bytes").to(application).status, 202);
+        const Answer closed = Call("PUT", location + "?digest=" + digest_of("bytes"))
+                                  .with("Content-Range", range)
+                                  .as(alice)
+                                  .body("")
+                                  .to(application);
+        EXPECT_EQ(closed.status, 201) << range << ' ' << closed.body;
+    }
+    const std::string location = begin_upload("alice/closing", alice);
+    EXPECT_EQ(Call("PATCH", location).as(alice).body("bytes").to(application).status, 202);
+    const Answer more = Call("PUT", location + "?digest=" + digest_of("bytes"))
+                            .with("Content-Range", "0-9")
+                            .as(alice)
+                            .body("")
+                            .to(application);
+    EXPECT_EQ(more.status, 416) << "bytes that never came";
+}
+
 // ---- mounts ----
 
 TEST_F(UploadsApiTest, Mount) {
@@ -232,10 +253,19 @@ TEST_F(UploadsApiTest, Mount) {
     EXPECT_EQ(mounted.header("Location"), "/v2/alice/target/blobs/" + digest);
     EXPECT_EQ(mounted.header("Docker-Content-Digest"), digest);
     EXPECT_EQ(pulled(mounted.header("Location")), "to be mounted");
-    // The token is usually for the target alone: the account behind it decides about the source.
+    // A token mounts from what it lets its holder pull, not from all that the account behind it may.
     const std::string narrow = token(alice, "repository:alice/target2:pull,push");
-    EXPECT_EQ(ask("POST", "/v2/alice/target2/blobs/uploads/?mount=" + digest + "&from=alice/source", narrow).status,
-              201);
+    const std::string both = token(alice, "repository:alice/target2:pull,push&scope=repository:alice/source:pull");
+    for (const char* from : {"&from=alice/source", ""}) {
+        const std::string path = "/v2/alice/target2/blobs/uploads/?mount=" + digest + from;
+        EXPECT_EQ(ask("POST", path, narrow).status, 202) << path;
+        EXPECT_EQ(ask("HEAD", "/v2/alice/target2/blobs/" + digest, alice).status, 404);
+    }
+    for (const char* from : {"&from=alice/source", ""}) {
+        const std::string path = "/v2/alice/target2/blobs/uploads/?mount=" + digest + from;
+        EXPECT_EQ(ask("POST", path, both).status, 201) << path;
+        EXPECT_EQ(ask("DELETE", "/v2/alice/target2/blobs/" + digest, alice).status, 202);
+    }
     const Answer without = ask("POST", "/v2/alice/target3/blobs/uploads/?mount=" + digest, alice);
     EXPECT_EQ(without.status, 201) << "some source is readable";
     const std::string sha512 = sha512_of("by sha512");
