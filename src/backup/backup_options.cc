@@ -53,7 +53,7 @@ Result<EncryptionChoice> parse_encryption_choice(std::string_view word) {
 
 Status check(const BackupOptions& options) {
     if (options.encryption == EncryptionChoice::entries && options.secrets == archive::SecretPolicy::plaintext)
-        return fail(ErrorCode::invalid, "secrets in clear among encrypted entries make no sense",
+        return fail(ErrorCode::invalid, "secrets in clear make no sense among encrypted entries",
                     "leave one of the two out; secrets are sealed by default");
     const bool sealed =
         options.secrets == archive::SecretPolicy::sealed || options.encryption != EncryptionChoice::none;

@@ -54,7 +54,7 @@ void BackupStream::run(BackupJob& job) {
         report.stream_digest = sink.digest();
         report.missing = job.missing();
         if (!report.missing.digests.empty())
-            log::warn("backup {} lacks {} blobs; these suffer: {}", id_, report.missing.digests.size(),
+            log::warn("backup {} lacks {} blobs; affected: {}", id_, report.missing.digests.size(),
                       describe_sufferers(report.missing.sufferers));
         log::info("backup {} sealed: {} bytes, seal {}", id_, report.bytes, seal->digest);
         service_.record(std::move(report));
@@ -71,7 +71,7 @@ Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options
     {
         MutexLock lock(mutex_);
         if (reports_.contains(options.id))
-            return fail(ErrorCode::already_exists, fmt::format("there was a backup {} already", options.id));
+            return fail(ErrorCode::already_exists, fmt::format("there is already a backup {}", options.id));
         if (running_ >= running_max_)
             return fail(ErrorCode::exhausted,
                         running_ == 1 ? "a backup is running" : fmt::format("{} backups are running", running_),

@@ -218,7 +218,7 @@ Status each_cut_object(const CutSpool& cut, const std::function<Status(const Cut
             if (object.lost) object.generation.clear();
             std::from_chars(line.data() + second + 1, line.data() + line.size(), object.size);
             while (before(object.digest)) DTR_TRY(callback(cut.synthetic[synthetic++]));
-            // Somebody pushed the very bytes that we would make up: then they are his.
+            // Somebody pushed the very bytes that we would make up: then they stay what they are.
             if (synthetic < cut.synthetic.size() && cut.synthetic[synthetic].digest == object.digest) ++synthetic;
             DTR_TRY(callback(object));
         }

@@ -436,7 +436,7 @@ class Restoration {
     Status look_back(meta::MetaStore& restored) {
         const auto before = openers_.metadata(directory_.metadata_path(live_->generation));
         if (!before) {
-            log::warn("what was pushed after the backup cannot be told: {}", before.error().text());
+            log::warn("cannot tell what was pushed after the backup: {}", before.error().text());
             return {};
         }
         DTR_ASSIGN(const auto cut, (*before)->changes().cut());

@@ -24,9 +24,11 @@ void Connection::add_options(CLI::App& command) {
         ->envname("UCP_URL")
         ->check(check_server_url);
     command.add_option("--ucp-username", username, "Name of an administrator")->envname("UCP_USERNAME");
-    command.add_option("--ucp-password", password, "Password; better: --ucp-password-file, UCP_PASSWORD, or be asked")
+    command
+        .add_option("--ucp-password", password,
+                    "Password; better: --ucp-password-file, UCP_PASSWORD, or type it when asked")
         ->envname("UCP_PASSWORD");
-    command.add_option("--ucp-password-file", password_file, "File with the password in its first line");
+    command.add_option("--ucp-password-file", password_file, "File whose first line is the password");
     command.add_option("--ucp-ca", ca, "PEM text of UCP's CA, as in --ucp-ca \"$(cat ca.pem)\"")->envname("UCP_CA");
     command
         .add_option("--ucp-ca-fingerprint", ca_fingerprint,

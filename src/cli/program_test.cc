@@ -63,6 +63,52 @@ TEST(Program, Usage) {
     EXPECT_EQ(version.err, "");
 }
 
+TEST(Program, WhatThereIsNotIsNamed) {
+    const auto said = [](std::vector<std::string> words) {
+        const Outcome outcome = run(std::move(words));
+        EXPECT_EQ(outcome.code, kUsage);
+        EXPECT_EQ(outcome.out, "");
+        return outcome.err;
+    };
+    const auto holds = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
+    std::string err = said({"bakcup", "--output", "f"});
+    EXPECT_TRUE(holds(err, "dtr: dtr has no command bakcup\n")) << err;
+    EXPECT_TRUE(holds(err, "did you mean backup?")) << err;
+    err = said({"frobnicate"});
+    EXPECT_TRUE(holds(err, "no command frobnicate")) << err;
+    EXPECT_FALSE(holds(err, "did you mean")) << err;
+    err = said({"user", "craete", "alice"});
+    EXPECT_TRUE(holds(err, "dtr user has no command craete")) << err;
+    EXPECT_TRUE(holds(err, "did you mean create?")) << err;
+    EXPECT_TRUE(holds(said({"user"}), "dtr user needs a command after it"));
+    EXPECT_TRUE(holds(said({}), "dtr needs a command after it"));
+    err = said({"backup", "--outptu", "f"});
+    EXPECT_TRUE(holds(err, "dtr backup has no option --outptu")) << err;
+    EXPECT_TRUE(holds(err, "did you mean --output?")) << err;
+    // What follows may be a password.
+    for (const auto& words :
+         {std::vector<std::string>{"backup", "--ucp-pasword", "s3cret"}, {"backup", "--ucp-pasword=s3cret"}}) {
+        err = said(words);
+        EXPECT_TRUE(holds(err, "--ucp-pasword") && holds(err, "did you mean --ucp-password?")) << err;
+        EXPECT_FALSE(holds(err, "s3cret")) << err;
+    }
+    EXPECT_TRUE(holds(said({"status", "now"}), "dtr status takes no such argument: now"));
+}
+
+TEST(Program, ValuesThatCannotBeRightAreRefusedBeforeAnything) {
+    for (const auto& words : std::vector<std::vector<std::string>>{{"verify", "--trust", "0123", "f"},
+                                                                   {"restore", "--trust", "0123456789ABCDEG", "f"},
+                                                                   {"status", "--ucp-url", "http://user:word@x"},
+                                                                   {"backup", "--output", ""},
+                                                                   {"install", "--dtr-external-url", "a b"},
+                                                                   {"serve", "--dtr-external-url", "ftp://x"},
+                                                                   {"restore", "--dtr-external-url", "x/path", "f"}}) {
+        const Outcome outcome = run(words);
+        EXPECT_EQ(outcome.code, kUsage) << words[0];
+        EXPECT_NE(outcome.err.find("hint:"), std::string::npos) << outcome.err;
+    }
+}
+
 TEST(Program, PasswordsLeaveTheCommandLine) {
     std::string seen;
     const auto commands = [&](Program& program) {

@@ -107,9 +107,10 @@ Result<Object> place_object(ChangeRecorder& recorder, const Object& offered) {
         return fail(ErrorCode::conflict, fmt::format("there is no object {} any more", name));
     DTR_ASSIGN(const bool claimed, any(transaction.query(kClaimed, {name, offered.generation})));
     if (claimed)
-        return fail(ErrorCode::unavailable,
-                    fmt::format("the bytes of {} waited so long for their record that they were taken for waste", name),
-                    "send them again");
+        return fail(
+            ErrorCode::unavailable,
+            fmt::format("the bytes of {} waited so long to be recorded that they were removed as abandoned", name),
+            "send them again");
     if (found) DTR_TRY(transaction.execute(kRemoveReplaced, {name, recorder.now()}));
     DTR_TRY(transaction.execute(kInsertObject, {name, offered.generation, offered.size}));
     return offered;

@@ -1,5 +1,5 @@
 // Manifests, their tags and referrers. A put is one transaction: what it needs is checked and stays, because whoever
-// would remove it checks for the manifest in a transaction of his own; then object, manifest, references and tags
+// would remove it checks for the manifest in a transaction of its own; then object, manifest, references and tags
 // appear at once.
 //
 // What a manifest needs must be visible in its own repository: a blob by its link (or because it is a manifest there),

@@ -84,7 +84,7 @@ Result<backup::BackupOptions> read_options(const BackupCommand& command) {
     if (options.secrets == archive::SecretPolicy::plaintext && !stream)
         say("warning: this backup holds private keys and password hashes in clear");
     if (stream && options.passphrase)
-        say("warning: with a passphrase the stream opens with that passphrase alone, not with the recovery key");
+        say("warning: a stream with a passphrase opens with that passphrase alone, not with the recovery key");
     return options;
 }
 
@@ -108,7 +108,7 @@ std::string query_of(const BackupCommand& command, const std::string& id) {
 Result<json::object> report_of(BackupCommand& command, const std::string& id) {
     DTR_ASSIGN(const HttpCall call, command.connection.call("GET", "/api/v0/backups/" + id));
     DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
-    if (answer.status != 200) return fail(answer_error(answer, "cannot ask how the backup ended"));
+    if (answer.status != 200) return fail(answer_error(answer, "cannot find out how the backup ended"));
     boost::system::error_code error;
     json::value document = json::parse(answer.body, error);
     if (error || !document.is_object()) return fail(ErrorCode::internal, "the server's report is malformed");
@@ -381,10 +381,10 @@ void add_backup(Program& program) {
     app->add_option("--encrypt", command->encrypt, "none, entries (all but seal and sums) or stream (one age file)")
         ->capture_default_str();
     auto* file = app->add_option("--passphrase-file", command->passphrase_file,
-                                 "Seal to the passphrase in the first line of FILE, too; a stream: to it alone");
+                                 "Also seal to the passphrase in the first line of FILE (a stream: to it alone)");
     app->add_flag("--ask-passphrase", command->ask_passphrase, "Ask for that passphrase on the terminal")
         ->excludes(file);
-    app->add_option("--recipient", command->recipients, "age public key that may open what is sealed, too")
+    app->add_option("--recipient", command->recipients, "A further age public key that opens what is sealed")
         ->allow_extra_args(false);
     app->add_flag("--allow-missing", command->allow_missing,
                   "Leave out blobs that are gone or damaged, and list them; exit code 4");

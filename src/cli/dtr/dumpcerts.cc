@@ -90,7 +90,7 @@ Status dump(DumpCommand& command, const backup::StoreOpeners& openers) {
     }
     DTR_TRY(sink->write(std::string(archive::kTarEndBytes, '\0')));
     DTR_TRY(sink->finish());
-    say(fmt::format("{} certificates and keys, in clear: keep them where nobody reads them", files.size()));
+    say(fmt::format("{} certificates and keys, in clear: keep them where nobody else can read them", files.size()));
     return {};
 }
 

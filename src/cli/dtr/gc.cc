@@ -24,15 +24,16 @@ struct GcCommand {
 void describe_run(const boost::json::object& line, bool dry_run) {
     const std::string freed = human_bytes(number_in(line, "bytes"));
     if (dry_run) {
-        say(fmt::format("{} objects would go, {}", number_in(line, "removed"), freed));
+        say(fmt::format("{} objects would be removed, {}", number_in(line, "removed"), freed));
     } else {
         say(fmt::format("removed {} objects ({} of them orphans) and {} abandoned uploads, freed {}",
                         number_in(line, "removed"), number_in(line, "orphans"), number_in(line, "uploads"), freed));
     }
     if (const std::uint64_t condemned = number_in(line, "condemned"); condemned > 0 && !dry_run)
-        say(fmt::format("found {} objects that nothing needs; each goes when its grace is over", condemned));
+        say(fmt::format("found {} objects that nothing needs; each is removed when its grace period is over",
+                        condemned));
     if (const std::uint64_t stuck = number_in(line, "stuck"); stuck > 0)
-        say(fmt::format("warning: {} objects could not be removed, the server's log says why", stuck));
+        say(fmt::format("warning: {} objects could not be removed; the server's log says why", stuck));
     if (const std::string when = text_in(line, "waitsUntil"); !when.empty())
         say(fmt::format("nothing is condemned before {}, one lease (gc.lease) after the server's start", when));
 }
@@ -55,7 +56,7 @@ int run_gc(GcCommand& command) {
     const std::string held = text_in(*last, "held");
     if (held.empty()) return kGood;
     if (is_true(*last, "heldByFence")) {
-        say(fmt::format("{}; the rest goes with the next collection", held));
+        say(fmt::format("{}; the next collection removes the rest", held));
         return kGood;
     }
     return report({ErrorCode::refused, "collection is held: " + held,

@@ -60,7 +60,7 @@ Status remove_grant(GrantCommand& command) {
     DTR_ASSIGN(const TeamName team, own_team(command));
     DTR_TRY(send(command.connection, "DELETE", place_path(command) + "/" + percent_encode(team.team), {},
                  "cannot remove the grant"));
-    say(fmt::format("team {} has no access of its own to {} any more", command.team, place_name(command)));
+    say(fmt::format("team {} no longer has access of its own to {}", command.team, place_name(command)));
     return {};
 }
 
@@ -86,7 +86,7 @@ Status list_team(GrantCommand& command) {
 Status list_grants(GrantCommand& command) {
     if (!command.team.empty()) {
         if (!command.repository.empty() || !command.name_space.empty())
-            return fail(ErrorCode::invalid, "a team or a place, not both");
+            return fail(ErrorCode::invalid, "give a team or a place, not both");
         return list_team(command);
     }
     DTR_TRY(check_place(command));
@@ -98,7 +98,7 @@ Status list_grants(GrantCommand& command) {
 }  // namespace
 
 void add_grant(Program& program) {
-    auto* group = program.app.add_subcommand("grant", "What teams may: set, remove, list");
+    auto* group = program.app.add_subcommand("grant", "What teams may do: set, remove, list");
     group->require_subcommand(1);
     const auto add = [&](const char* name, const char* help, std::function<Status(GrantCommand&)> action) {
         auto added = add_action<GrantCommand>(program, *group, name, help, std::move(action));

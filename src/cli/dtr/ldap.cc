@@ -108,7 +108,7 @@ Status test(LdapCommand& command) {
         print_line(fmt::format("{}\t{}\t{}", text_of(answer, "accountName"), text_of(answer, "dn"),
                                text_of(answer, "fullName")));
     if (const std::string problem = text_in(answer, "problem"); !problem.empty())
-        return fail(ErrorCode::invalid, "the directory lets him in, but " + problem);
+        return fail(ErrorCode::invalid, "the directory accepts this login, but " + problem);
     return {};
 }
 
@@ -157,20 +157,20 @@ void add_ldap(Program& program) {
     auto* group = program.app.add_subcommand("ldap", "The directory of people: set, show, test, sync, team, off");
     group->require_subcommand(1);
     auto [set_app, set_command] = add_action<LdapCommand>(
-        program, *group, "set", "Settings from a JSON file, tried before they are kept", set_ldap);
+        program, *group, "set", "Take settings from a JSON file; they are tried before they are kept", set_ldap);
     set_app->add_option("FILE", set_command->file, "docs/operating/identity.md lists the fields")->required();
     set_app->add_option("--reader-password-file", set_command->reader_password_file,
                         "File with the search account's password; else readerPassword, or the one that is kept");
     set_app->add_option("--root-certs-file", set_command->roots_file, "PEM file of the directory's CA");
     set_app->add_flag("--no-test", set_command->no_test, "Keep them untried");
     add_action<LdapCommand>(program, *group, "show", "Print the settings, without the password", show_ldap);
-    add_action<LdapCommand>(program, *group, "off", "Ask no directory any more", turn_off);
-    auto [test_app, test_command] =
-        add_action<LdapCommand>(program, *group, "test", "Does it answer, and may somebody log in?", test);
+    add_action<LdapCommand>(program, *group, "off", "Stop asking the directory", turn_off);
+    auto [test_app, test_command] = add_action<LdapCommand>(
+        program, *group, "test", "Test whether it answers, and whether somebody may log in", test);
     test_app->add_option("--login", test_command->login, "Name to log in with");
     test_app->add_option("--login-password-file", test_command->login_password_file, "File with its password");
     auto [sync_app, sync_command] =
-        add_action<LdapCommand>(program, *group, "sync", "Bring accounts and teams into step with it", sync);
+        add_action<LdapCommand>(program, *group, "sync", "Bring accounts and teams in line with it", sync);
     sync_app->add_flag("--no-wait", sync_command->no_wait, "Only begin");
     auto [team_app, team_command] = add_action<LdapCommand>(
         program, *group, "team", "Have a group or a search fill a team; without either, nothing does", fill_team);

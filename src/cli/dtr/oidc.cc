@@ -106,7 +106,7 @@ Status set_oidc(OidcCommand& command) {
     DTR_TRY(apply_flags(command, settings));
     DTR_ASSIGN(const json::object now, call_oidc(command, "PUT", settings, "cannot change the OIDC settings"));
     print_oidc(now);
-    if (command.insecure) say("warning: the provider's certificate is not checked: anybody on the way can be it");
+    if (command.insecure) say("warning: the provider's certificate is not checked: anybody on the way can pose as it");
     return {};
 }
 
@@ -134,18 +134,18 @@ void add_oidc(Program& program) {
     const auto text = [change, command = changing](const char* flag, const char* member, const char* about) {
         change->add_option(flag, command->texts[member], about);
     };
-    text("--issuer", "issuer", "The provider's URL, exactly as it writes it itself");
+    text("--issuer", "issuer", "The provider's URL, exactly as it states it");
     text("--client-id", "clientID", "Name of this registry at the provider");
     change->add_option("--client-secret-file", changing->client_secret_file,
                        "File whose first line is the client's secret");
-    change->add_flag("--no-client-secret", changing->no_client_secret, "The provider gave none: a public client");
+    change->add_flag("--no-client-secret", changing->no_client_secret, "There is no secret: a public client");
     text("--scopes", "scopes", "With spaces between; \"openid profile\" if never set");
     text("--username-claim", "usernameClaim", "Claim that names the account; preferred_username if never set");
     text("--username-domain", "usernameDomain", "Cut off \"@DOMAIN\" from that claim");
     text("--full-name-claim", "fullNameClaim", "Claim with the person's name; name if never set");
     text("--groups-claim", "groupsClaim", "Claim with the groups that fill teams; empty: none");
     text("--admin-group", "adminGroup",
-         "Whoever is in it is an administrator, nobody else who signs in here; empty: not touched");
+         "Its members are administrators, and nobody else who signs in here is; empty: left alone");
     change->add_option("--ca-file", changing->ca_file, "PEM file: trust exactly these roots for the provider");
     change->add_flag("--insecure-tls", changing->insecure, "Accept any certificate (for trials)");
     change->add_flag("--verify-tls", changing->verify, "Check the certificate again");

@@ -73,7 +73,7 @@ Status give_certificate(ReconfigureCommand& command) {
     print_certificates(command, state);
     const auto* server = state.if_contains("server");
     if (server != nullptr && server->is_object() && text_in(server->as_object(), "source") == "replica")
-        say("warning: this replica goes on with the certificate of its own command line");
+        say("warning: this replica goes on using the certificate of its own command line");
     return {};
 }
 
@@ -86,7 +86,7 @@ void compare(ReconfigureCommand& command, const json::object& state) {
     call->trust.insecure = call->trust.ca_pem.empty();
     const auto shown = curl_http_client().call(*call);
     if (!shown) {
-        say(fmt::format("warning: the authority that this command trusted does not open this server any more: {}",
+        say(fmt::format("warning: the server no longer matches the authority that this command trusted: {}",
                         shown.error().message));
         return;
     }
@@ -107,7 +107,7 @@ Status rotate(ReconfigureCommand& command) {
     if (phase == "begun")
         next = "next: give every client what /ca answers now (both authorities), then --rotate-ca --switch";
     if (phase == "switched")
-        next = "next: when every client has come back, --rotate-ca --finish; until then --cancel goes back";
+        next = "next: when every client has connected again, --rotate-ca --finish; until then --cancel goes back";
     say(next);
     return {};
 }
@@ -148,8 +148,7 @@ Status reconfigure(ReconfigureCommand& command) {
         };
         print_line(fmt::format("{} = {}", key, text_in(one, "value")));
         if (!changes.contains(key)) continue;
-        if (flag("fixedByReplica"))
-            say(fmt::format("warning: {} is fixed by the command line or file of this replica", key));
+        if (flag("fixedByReplica")) say(fmt::format("warning: this replica's command line or file overrides {}", key));
         if (!flag("live")) say(fmt::format("{} takes effect at the next start", key));
     }
     return {};

@@ -29,7 +29,7 @@ std::string text_of(const json::object& fields, std::string_view name) {
 Result<backup::RecoveryState> recovery_state(Connection& connection) {
     DTR_ASSIGN(const HttpCall call, connection.call("GET", "/api/v0/recovery-key"));
     DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
-    if (answer.status != 200) return fail(answer_error(answer, "cannot read what backups are sealed to"));
+    if (answer.status != 200) return fail(answer_error(answer, "cannot read which key backups are sealed to"));
     boost::system::error_code error;
     const json::value document = json::parse(answer.body, error);
     if (error || !document.is_object()) return fail(ErrorCode::internal, "the server's answer is malformed");
@@ -55,7 +55,7 @@ Status tell(Connection& connection, const archive::AgeRecipient& from, const arc
 
 Result<archive::AgeRecipient> rekey_online(RekeyCommand& command) {
     if (command.output.empty())
-        return fail(ErrorCode::invalid, "nothing says where the new key is to go", "use --output FILE");
+        return fail(ErrorCode::invalid, "no file was named for the new key", "use --output FILE");
     DTR_ASSIGN(const backup::KeyPlace place, backup::file_place(real_disk(), command.output));
     DTR_ASSIGN(const backup::RecoveryState state, recovery_state(command.connection));
     return backup::rekey(
@@ -79,7 +79,7 @@ int run_rekey(RekeyCommand& command, const backup::StoreOpeners& openers) {
     if (!key) return report(key.error());
     say(fmt::format("backups are sealed to {} from now on", key->text()));
     say(fmt::format("its key is {}: carry it away", command.output));
-    say("backups made so far still need the old key: keep it as long as them");
+    say("backups made so far still need the old key: keep it for as long as you keep them");
     return kGood;
 }
 

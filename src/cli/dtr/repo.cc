@@ -72,7 +72,8 @@ Status describe_repo(RepoCommand& command) {
     json::object body;
     if (command.short_description) body["shortDescription"] = *command.short_description;
     if (command.long_description) body["longDescription"] = *command.long_description;
-    if (body.empty()) return fail(ErrorCode::invalid, "nothing to describe", "give --short TEXT, --long TEXT or both");
+    if (body.empty())
+        return fail(ErrorCode::invalid, "there is nothing to change", "give --short TEXT, --long TEXT or both");
     DTR_TRY(change(command, body));
     say(fmt::format("repository {} is described", command.name));
     return {};

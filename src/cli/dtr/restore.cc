@@ -190,9 +190,10 @@ Result<Given> read_what_is_given(RestoreCommand& command, config::DataDirectory*
 void print_report(const cluster::UcpRestoreReport& accounts) {
     if (accounts.ignored) say("--ucp-url is ignored: the backup brings accounts of its own");
     if (accounts.ucp_url.empty()) return;
-    say(fmt::format("accounts are those of UCP at {}; {} have another id there", accounts.ucp_url, accounts.mapped));
+    say(fmt::format("accounts are those of UCP at {}; {} of them have another id there", accounts.ucp_url,
+                    accounts.mapped));
     for (const std::string& orphan : accounts.orphans)
-        say(fmt::format("warning: {} is not known to UCP: what it owned belongs to administrators", orphan));
+        say(fmt::format("warning: UCP does not know {}: what it owned now belongs to administrators", orphan));
 }
 
 Result<backup::RestoreReport> run_restore(RestoreCommand& command, const backup::StoreOpeners& openers) {
@@ -239,9 +240,10 @@ void print_what_is_kept(const RestoreCommand& command, const backup::RestoreRepo
     say(fmt::format("what was live is kept: {} restore --undo --data-dir {} goes back to it", program_name(),
                     command.data_dir));
     if (report.left_behind != 0)
-        say(fmt::format(
-            "{} objects ({}) of it are not in the backup: what was pushed after the cut must be pushed again, or undo",
-            report.left_behind, human_bytes(report.left_behind_bytes)));
+        say(
+            fmt::format("{} of its objects ({}) are not in the backup: push again what was pushed after the backup was "
+                        "taken, or undo",
+                        report.left_behind, human_bytes(report.left_behind_bytes)));
 }
 
 void print_report(const RestoreCommand& command, const backup::RestoreReport& report) {
@@ -269,7 +271,7 @@ void print_report(const RestoreCommand& command, const backup::RestoreReport& re
                     format_rfc3339(report.cut_at), command.data_dir, report.rows, report.blobs,
                     human_bytes(report.blob_bytes)));
     if (report.blobs_reused != 0)
-        say(fmt::format("{} blobs were there from an interrupted restore", report.blobs_reused));
+        say(fmt::format("{} blobs had already arrived with an interrupted restore", report.blobs_reused));
     if (!report.password_file.empty())
         say(fmt::format("the new password of {} is in {}", report.administrator, report.password_file));
     if (command.without_secrets) say(fmt::format("new keys were made; carry {} away", report.recovery_key_file));
@@ -370,7 +372,7 @@ int tidy(const RestoreCommand& command, const backup::StoreOpeners& openers) {
     if (!tidied) return failed(tidied.error());
     const char* what = command.forget_undo ? "the state kept for undo" : "the staged restore";
     say(*tidied ? fmt::format("{} was removed from {}", what, command.data_dir)
-                : fmt::format("{}: there is none in {}", what, command.data_dir));
+                : fmt::format("{}: there is nothing of the kind in {}", what, command.data_dir));
     return kGood;
 }
 
@@ -410,7 +412,7 @@ void add_restore(Program& program) {
     app->add_flag("--allow-missing", command->allow_missing,
                   "Also a backup that lacks blobs; lists the tags that suffer, exit code 4");
     app->add_option("--map-users", command->map_users,
-                    "File of OLD NEW lines: who is called otherwise at the UCP of --ucp-url");
+                    "File of OLD NEW lines: accounts that have another name at the UCP of --ucp-url");
     app->add_flag("--allow-orphans", command->allow_orphans,
                   "Go on although UCP does not know all accounts of the backup");
     app->add_flag("--json", command->json_output, "Report as JSON on stdout");

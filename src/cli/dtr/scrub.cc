@@ -56,7 +56,7 @@ int run_scrub(ScrubCommand& command) {
     else
         list_bad(*last);
     const std::uint64_t bad = number_in(*last, "badObjects");
-    say(fmt::format("read {} objects, {}: {} bad, {} whole again", number_in(*last, "objects"),
+    say(fmt::format("read {} objects, {}: {} bad, {} good again", number_in(*last, "objects"),
                     human_bytes(number_in(*last, "bytes")), bad, number_in(*last, "released")));
     if (bad == 0) return kGood;
     return report({ErrorCode::corrupt, fmt::format("{} blobs are quarantined: they are served to nobody", bad),

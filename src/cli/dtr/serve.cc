@@ -279,7 +279,7 @@ void add_serve(Program& program) {
     command->add_option("--replica-id", options->replica_id, "Id of a new replica: 12 hex digits")
         ->envname("DTR_INSTALL_REPLICA_ID")
         ->check(check_replica_id);
-    command->add_option("--trusted-proxy", options->trusted_proxies, "Address whose X-Forwarded-* headers are believed")
+    command->add_option("--trusted-proxy", options->trusted_proxies, "Address whose X-Forwarded-* headers are trusted")
         ->allow_extra_args(false);
     options->volumes.add_option(*command);
     command->add_flag("--no-install", options->no_install, "Never make a new registry");

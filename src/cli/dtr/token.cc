@@ -34,7 +34,7 @@ Status create_token(TokenCommand& command) {
     print_line(text_of(answer.as_object(), "token"));
     say(fmt::format("access token {}; it is shown only now, and used as a password{}",
                     text_of(answer.as_object(), "id"),
-                    command.scope == "backup" ? ", to read backups and for nothing else" : ""));
+                    command.scope == "backup" ? ", for reading backups and nothing else" : ""));
     return {};
 }
 

@@ -61,7 +61,7 @@ Status remove_user(UserCommand& command) {
 Status set_user_active(UserCommand& command, bool is_active) {
     DTR_TRY(send(command.connection, "PATCH", account_path(command.name), {{"isActive", is_active}},
                  "cannot change the user"));
-    say(fmt::format("user {} is {}", command.name, is_active ? "active" : "inactive: nothing opens for it any more"));
+    say(fmt::format("user {} is {}", command.name, is_active ? "active" : "inactive: it can no longer open anything"));
     return {};
 }
 
@@ -69,7 +69,7 @@ Status set_admin(UserCommand& command) {
     DTR_ASSIGN(const bool is_admin, parse_switch(command.on_off));
     DTR_TRY(send(command.connection, "PATCH", account_path(command.name), {{"isAdmin", is_admin}},
                  "cannot change the user"));
-    say(fmt::format("user {} is {}", command.name, is_admin ? "an administrator" : "no administrator"));
+    say(fmt::format("user {} is {}", command.name, is_admin ? "an administrator" : "not an administrator"));
     return {};
 }
 
@@ -110,7 +110,7 @@ void add_user(Program& program) {
     add_password(add("passwd", "Change a password", change_password));
     add("activate", "Let a deactivated user in again",
         [](UserCommand& command) { return set_user_active(command, true); });
-    add("deactivate", "Keep a user out, with tokens and all; nothing is removed",
+    add("deactivate", "Lock a user out, tokens included; nothing is removed",
         [](UserCommand& command) { return set_user_active(command, false); });
     const auto admin = add("admin", "Make a user an administrator, or no longer one", set_admin);
     admin.app->add_option("ON_OFF", admin.command->on_off, "on or off")->required();

@@ -65,7 +65,7 @@ void print_verified(const backup::VerifyReport& report, bool as_json) {
                                report.manifests, report.secrets_opened ? "opened" : "not opened (no key)"));
     print_line(fmt::format("signer {}, seal {}, cluster {}", report.signer, report.seal_digest, report.cluster_id));
     if (report.missing_blobs != 0)
-        print_line(fmt::format("{} blobs were missing when it was made, and are not in it", report.missing_blobs));
+        print_line(fmt::format("{} blobs were missing when it was made and are not in it", report.missing_blobs));
     if (!verified)
         print_line(fmt::format(
             "nobody vouches for the signer: give the recovery key with --identity FILE, or --trust {}", report.signer));

@@ -115,7 +115,7 @@ Result<Secret> Admission::make_token(const meta::Account& account) {
 }
 
 // Only memberships of teams that name a claim value are touched. Who is a member of such a team by hand, and signs in
-// here, is one by his groups from then on.
+// here, is one by their groups from then on.
 Result<std::vector<std::string>> Admission::fill_teams(const meta::Account& account, const SignedIn& who) {
     if (!who.fills_teams) return std::vector<std::string>();
     const auto is_in_group = [&](const std::string& value) {

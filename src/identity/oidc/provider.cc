@@ -70,7 +70,7 @@ Result<Metadata> Provider::read_metadata(const json::object& document) const {
     out.token_endpoint = text_of(document, "token_endpoint");
     out.userinfo_endpoint = text_of(document, "userinfo_endpoint");
     out.jwks_uri = text_of(document, "jwks_uri");
-    // Only who is spoken to without encryption himself may send us to such places.
+    // Only a provider that is itself spoken to without encryption may send us to such places.
     const bool plain = is_plain_http(settings_.issuer);
     for (const std::string* url : {&out.authorization_endpoint, &out.token_endpoint, &out.jwks_uri})
         if (auto good = check_url(*url, plain); !good) return not_a_provider(what, good.error().message);
