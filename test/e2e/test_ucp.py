@@ -306,6 +306,33 @@ def test_a_backup_without_accounts_takes_them_from_ucp(pair, space):
     assert refused.code == 2
 
 
+def test_a_refused_restore_uses_up_no_key(pair, space):
+    """Five releases an hour: none of them for what could be refused without one."""
+    archive, whole = space.file("c.tar"), space.file("a.tar")
+    dtr("backup", *flags(pair.identity), "--output", whole, check=0)
+    dtr("backup", *flags(pair.identity), "--config-only", "--output", archive, check=0)
+    occupied = space.dir("occupied")
+    with open(os.path.join(occupied, "notes"), "w", encoding="ascii"):
+        pass
+    for _ in range(3):
+        refused = dtr("restore", *flags(pair.identity), "--data-dir", occupied, whole, check=10)
+        assert "notes" in refused.err
+        dtr("restore", *flags(pair.identity), "--data-dir", pair.registry.data_dir, whole, check=10)
+        dtr("restore", *flags(pair.identity), "--data-dir", space.file("b"), archive, check=2)
+    assert "key.release" not in pair.ucp("audit").text
+    restored = dtr("restore", *flags(pair.identity), "--data-dir", space.file("b"), whole)
+    assert restored.code == 0, restored
+    for _ in range(4):
+        dtr("restore", *flags(pair.identity), "--rewind", "--data-dir", space.file("b"), whole, check=0)
+    limited = dtr("restore", *flags(pair.identity), "--rewind", "--data-dir", space.file("b"), whole, check=3)
+    assert "try again in" in limited.err and "--identity" in limited.err, limited
+
+
+def test_a_wrong_password_is_no_missing_replica(pair):
+    refused = dtr("gc", *flags(pair.identity, "admin", "not the password"), check=6)
+    assert "password is wrong" in refused.err and "cannot reach" not in refused.err, refused
+
+
 def test_accounts_are_mapped_onto_another_ucp(pair, space):
     pair.staff()
     archive = space.file("move.tar")
