@@ -209,6 +209,29 @@ TEST_F(AccessTest, StrangersCannotTellPrivateFromAbsent) {
     EXPECT_EQ(must(base64_decode_raw(claims)).find(there), std::string::npos);
 }
 
+// Whatever the account behind it may.
+TEST_F(AccessTest, ATokensScopesBoundEveryList) {
+    const auto shown = [&](const std::string& path, const std::string& who) {
+        const Answer answer = ask("GET", path, who);
+        EXPECT_EQ(answer.status, 200) << path << ' ' << answer.body;
+        return answer.body;
+    };
+    const std::string catalog = token(alice, "registry:catalog:*");
+    const std::string narrow = token(alice, "repository:alice/public:pull");
+    const std::string wide = token(alice, "repository:alice/private:pull");
+    const std::string pushes = token(admin, "repository:alice/private:push");
+    for (const char* path : {"/api/v0/repositories?pageSize=1000", "/api/v0/repositories/alice?pageSize=1000"}) {
+        EXPECT_NE(shown(path, alice).find("alice/private"), std::string::npos) << path;
+        EXPECT_NE(shown(path, wide).find("alice/private"), std::string::npos) << path;
+        EXPECT_EQ(shown(path, narrow).find("alice/private"), std::string::npos) << path;
+        EXPECT_EQ(shown(path, pushes).find("alice/private"), std::string::npos) << path;
+        EXPECT_EQ(shown(path, token(admin, "")).find("alice/private"), std::string::npos) << path;
+        EXPECT_NE(shown(path, narrow).find("alice/public"), std::string::npos) << path;
+    }
+    EXPECT_NE(shown("/v2/_catalog?n=10000", catalog).find("alice/private"), std::string::npos);
+    EXPECT_EQ(ask("GET", "/v2/_catalog", narrow).status, 401);
+}
+
 // ---- /v2/ and the challenge ----
 
 TEST_F(AccessTest, TheBaseAsksForALogin) {

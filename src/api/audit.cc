@@ -4,15 +4,28 @@
 
 namespace dtr::api {
 
+meta::AuditEvent event_of(const Asked& asked, Event event) {
+    meta::AuditEvent row;
+    row.actor = asked.actor();
+    row.address = client_address(asked.services, asked.request);
+    row.action = event.action;
+    row.subject = std::move(event.subject);
+    row.detail = std::move(event.detail);
+    return row;
+}
+
+Status announce(Asked& asked, Event event) {
+    const meta::AuditEvent row = event_of(asked, std::move(event));
+    std::optional<http::Response> refused;
+    return act(asked, refused, [&](const meta::Actor& actor) {
+        return asked.services.registry.meta().audit().add(row, actor.account_version);
+    });
+}
+
 void audit(const Asked& asked, std::string_view action, std::string subject, std::string detail) {
-    meta::AuditEvent event;
-    event.actor = asked.actor();
-    event.address = client_address(asked.services, asked.request);
-    event.action = action;
-    event.subject = std::move(subject);
-    event.detail = std::move(detail);
-    if (const Status added = asked.services.registry.meta().audit().add(event); !added)
-        log::error("cannot record the audit event {} of {}: {}", action, event.actor, added.error().text());
+    const meta::AuditEvent row = event_of(asked, {action, std::move(subject), std::move(detail)});
+    if (const Status added = asked.services.registry.meta().audit().add(row); !added)
+        log::error("cannot record the audit event {} of {}: {}", action, row.actor, added.error().text());
 }
 
 }  // namespace dtr::api

@@ -133,6 +133,18 @@ Result<identity::Principal> with_rights(Services& services, const Caller& caller
     return principal;
 }
 
+Result<meta::RepositoryStore::Visible> visible_to(Services& services, const Caller& caller) {
+    meta::RepositoryStore::Visible visible;
+    if (!caller.claims || identity::grants(caller.claims->access, "registry", "catalog", "*")) {
+        DTR_ASSIGN(const identity::Principal principal, with_rights(services, caller));
+        return services.policy.visible_to(principal);
+    }
+    for (const identity::Access& access : caller.claims->access)
+        if (access.type == "repository" && caller.claims->grants(access.name, identity::Action::pull))
+            visible.repositories.push_back(access.name);
+    return visible;
+}
+
 bool may(Services& services, const Caller& caller, std::string_view repository, const meta::Repository* existing,
          identity::Action action) {
     if (!caller.claims) return services.policy.allows(caller.principal, repository, existing, action);

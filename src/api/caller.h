@@ -42,6 +42,10 @@ std::optional<Caller> identify_now(Services& services, const http::Request& requ
 // The caller's principal with what its organisations and teams give it, for decisions that a token's scopes do not cover.
 Result<identity::Principal> with_rights(Services& services, const Caller& caller);
 
+// What the caller may list, and mount from without naming a source: with a registry token what it grants to pull, or if
+// it is for the catalog what the account may see; else what the account may see. Always besides what is public.
+Result<meta::RepositoryStore::Visible> visible_to(Services& services, const Caller& caller);
+
 // With Basic credentials the policy decides; with a token what it grants, or what anybody may do.
 // `existing` is the repository, or null if there is none.
 bool may(Services& services, const Caller& caller, std::string_view repository, const meta::Repository* existing,

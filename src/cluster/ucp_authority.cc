@@ -245,7 +245,7 @@ Result<Secret> UcpAuthority::escrow_key() {
     return other.value;
 }
 
-Status UcpAuthority::escrow(std::string_view cluster_id, const Secret& identity_file, std::string_view actor) {
+Status UcpAuthority::escrow(std::string_view cluster_id, const Secret& identity_file, meta::Actor actor) {
     DTR_ASSIGN(const archive::IdentityFile parsed, archive::parse_identity_file(identity_file));
     if (parsed.identities.size() != 1 || !plain_text(cluster_id, kTextMax))
         return fail(ErrorCode::invalid, "an identity file with one key is needed");

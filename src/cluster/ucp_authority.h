@@ -87,7 +87,7 @@ class UcpAuthority {
     std::optional<TokenGrant> check_token(std::string_view service_id, std::string_view username, const Secret& token);
 
     // `identity_file` holds the private half of `recipient`. invalid if it does not.
-    Status escrow(std::string_view cluster_id, const Secret& identity_file, std::string_view actor);
+    Status escrow(std::string_view cluster_id, const Secret& identity_file, meta::Actor actor);
     // The identity file. not_found; exhausted: too many releases in this hour.
     Result<Secret> release(std::string_view recipient);
 

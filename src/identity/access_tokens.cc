@@ -57,6 +57,12 @@ Result<NewAccessToken> AccessTokens::create(std::string_view account, std::strin
                         random_token(random_)};
     made.row.made_by = actor.name;
     made.row.user_agent = user_agent.substr(0, 256);
+    meta::AuditEvent event;
+    if (actor.audit != nullptr) {
+        event = *actor.audit;
+        event.detail = event.detail.empty() ? made.row.id : made.row.id + ", " + event.detail;
+        actor.audit = &event;
+    }
     DTR_TRY(store_.create(made.row, access_token_hash(made.token), actor));
     version_.invalidate();
     return made;

@@ -32,6 +32,7 @@ class AccessTokens {
 
     // `scope`: empty, or "backup" (only for an administrator). invalid: a label of 1 to 256 bytes without control
     // characters is needed, or an unknown scope; conflict: 1,000 a user are enough.
+    // The actor's audit event, if there is one, gets the token's id into its detail.
     // `user_agent`: of the client that asks, for whoever wonders later; cut at 256 bytes.
     Result<NewAccessToken> create(std::string_view account, std::string_view label, meta::Actor actor,
                                   std::string_view scope = {}, std::string_view user_agent = {});

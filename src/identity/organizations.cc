@@ -37,7 +37,7 @@ Result<meta::Account> Organizations::create(std::string_view name, std::string_v
     version_.invalidate();
     if (!owner.empty()) {
         DTR_ASSIGN(const meta::Account first, accounts_.find(owner));
-        DTR_TRY(done(organizations_.set_member({account.id, first.id, true, false}, actor)));
+        DTR_TRY(done(organizations_.set_member({account.id, first.id, true, false}, actor.name)));
     }
     return account;
 }

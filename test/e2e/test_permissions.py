@@ -64,8 +64,9 @@ def delete_manifest(world, _role):
 
 
 def mount(world, role):
+    """Clients that mount ask for both repositories."""
     repository = f"{world.name_of(role)}/m{next(_numbers)}"
-    return (f"repository:{repository}:pull,push", "POST",
+    return (f"repository:{repository}:pull,push repository:acme/app:pull", "POST",
             f"/v2/{repository}/blobs/uploads/?mount={digest(world.image.config)}&from=acme/app", {})
 
 

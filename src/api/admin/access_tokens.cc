@@ -46,12 +46,13 @@ http::Reply list_access_tokens(Asked& asked) {
 
 http::Reply create_access_token(Asked& asked) {
     const std::string account = account_of(asked);
+    const std::string scope = text_field(*asked.fields, "scope");
     const auto made =
-        asked.services.access_tokens.create(account, text_field(*asked.fields, "tokenLabel"), asked.actor(),
-                                            text_field(*asked.fields, "scope"), asked.request.header("User-Agent"));
+        act(asked, {"token.create", account, scope.empty() ? "" : "scope " + scope}, [&](meta::Actor actor) {
+            return asked.services.access_tokens.create(account, text_field(*asked.fields, "tokenLabel"), actor, scope,
+                                                       asked.request.header("User-Agent"));
+        });
     if (!made) return error_response(made.error(), "NO_SUCH_ACCOUNT", "INVALID");
-    audit(asked, "token.create", account,
-          made->row.scope.empty() ? made->row.id : fmt::format("{}, scope {}", made->row.id, made->row.scope));
     json::object answer = describe_token(made->row);
     answer["token"] = made->token.expose();
     return json_response(201, answer);
@@ -73,9 +74,11 @@ http::Reply change_access_token(Asked& asked) {
     }
     const std::string account = account_of(asked);
     const std::string& id = asked.at("id");
-    const auto changed = asked.services.access_tokens.change(account, id, change, asked.actor());
+    const std::string_view state = !change.is_active ? "" : *change.is_active ? ", active" : ", inactive";
+    const auto changed = act(asked, {"token.change", account, fmt::format("{}{}", id, state)}, [&](meta::Actor actor) {
+        return asked.services.access_tokens.change(account, id, change, actor);
+    });
     if (!changed) return error_response(changed.error(), "NO_SUCH_TOKEN", "INVALID");
-    audit(asked, "token.change", account, fmt::format("{}{}", id, changed->is_active ? "" : ", inactive"));
     return json_response(200, describe_token(*changed));
 }
 
@@ -87,9 +90,11 @@ http::Reply show_access_token(Asked& asked) {
 
 http::Reply revoke_access_token(Asked& asked) {
     const std::string account = account_of(asked);
-    const auto revoked = asked.services.access_tokens.revoke(account, asked.at("id"), asked.actor());
+    const std::string& id = asked.at("id");
+    const auto revoked = act(asked, {"token.revoke", account, id}, [&](meta::Actor actor) {
+        return asked.services.access_tokens.revoke(account, id, actor);
+    });
     if (!revoked) return error_response(revoked.error(), "NO_SUCH_TOKEN");
-    audit(asked, "token.revoke", account, asked.at("id"));
     return no_content();
 }
 
@@ -105,9 +110,10 @@ http::Reply revoke_unused_access_tokens(Asked& asked) {
     json::array ids;
     for (const meta::AccessToken& token : *tokens) {
         if (std::max(token.created_at, token.last_used_at) >= *since) continue;
-        const auto revoked = asked.services.access_tokens.revoke(account, token.id, asked.actor());
+        const auto revoked = act(asked, {"token.revoke", account, token.id + ", unused"}, [&](meta::Actor actor) {
+            return asked.services.access_tokens.revoke(account, token.id, actor);
+        });
         if (!revoked) return error_response(revoked.error(), "NO_SUCH_TOKEN");
-        audit(asked, "token.revoke", account, token.id + ", unused");
         ids.emplace_back(token.id);
     }
     return json_response(200, json::object{{"revoked", std::move(ids)}});

@@ -63,16 +63,17 @@ http::Reply create_account(Asked& asked) {
     const json::object& fields = *asked.fields;
     const std::string name = text_field(fields, "name");
     const bool is_organization = flag_field(fields, "isOrg");
-    const auto created = is_organization
-                             ? asked.services.organizations.create(name, text_field(fields, "fullName"),
-                                                                   text_field(fields, "owner"), asked.actor())
-                             : asked.services.accounts.create_user(
-                                   {name, text_field(fields, "fullName"), Secret(text_field(fields, "password")),
-                                    flag_field(fields, "isAdmin")},
-                                   asked.actor());
+    const bool is_admin = !is_organization && flag_field(fields, "isAdmin");
+    const auto created =
+        act(asked, {is_organization ? "organization.create" : "account.create", name, is_admin ? "administrator" : ""},
+            [&](meta::Actor actor) {
+                const std::string full_name = text_field(fields, "fullName");
+                return is_organization
+                           ? asked.services.organizations.create(name, full_name, text_field(fields, "owner"), actor)
+                           : asked.services.accounts.create_user(
+                                 {name, full_name, Secret(text_field(fields, "password")), is_admin}, actor);
+            });
     if (!created) return error_response(created.error(), "NO_SUCH_ACCOUNT", "INVALID");
-    audit(asked, is_organization ? "organization.create" : "account.create", created->name,
-          created->is_admin ? "administrator" : "");
     return json_response(201, describe_account(*created));
 }
 
@@ -89,18 +90,22 @@ http::Reply update_account(Asked& asked) {
     if (fields.contains("fullName")) change.full_name = text_field(fields, "fullName");
     if (fields.contains("isAdmin")) change.is_admin = flag_field(fields, "isAdmin");
     if (fields.contains("isActive")) change.is_active = flag_field(fields, "isActive");
-    const auto updated = asked.services.accounts.update(name, change, asked.actor());
+    const auto before = asked.services.accounts.find(name);
+    if (!before) return error_response(before.error(), "NO_SUCH_ACCOUNT", "INVALID");
+    const auto updated = act(asked,
+                             {"account.update", name,
+                              fmt::format("{}{}", change.is_admin.value_or(before->is_admin) ? "administrator" : "user",
+                                          change.is_active.value_or(before->is_active) ? "" : ", inactive")},
+                             [&](meta::Actor actor) { return asked.services.accounts.update(name, change, actor); });
     if (!updated) return error_response(updated.error(), "NO_SUCH_ACCOUNT", "INVALID");
-    audit(asked, "account.update", name,
-          fmt::format("{}{}", updated->is_admin ? "administrator" : "user", updated->is_active ? "" : ", inactive"));
     return json_response(200, describe_account(*updated));
 }
 
 http::Reply remove_account(Asked& asked) {
     const std::string& name = asked.at("account");
-    const auto removed = asked.services.accounts.remove(name, asked.actor());
+    const auto removed = act(asked, {"account.remove", name},
+                             [&](meta::Actor actor) { return asked.services.accounts.remove(name, actor); });
     if (!removed) return error_response(removed.error(), "NO_SUCH_ACCOUNT");
-    audit(asked, "account.remove", name);
     return no_content();
 }
 
@@ -131,9 +136,9 @@ http::Reply change_password(Asked& asked) {
         if (!proved || proved->by_token) return error_response(403, "NOT_AUTHORIZED", "the old password is wrong");
     }
     const Secret password(text_field(*asked.fields, "newPassword"));
-    const auto changed = services.accounts.set_password(name, password, asked.actor());
+    const auto changed = act(asked, {"account.password", name},
+                             [&](meta::Actor actor) { return services.accounts.set_password(name, password, actor); });
     if (!changed) return error_response(changed.error(), "NO_SUCH_ACCOUNT", "INVALID");
-    audit(asked, "account.password", name);
     return no_content();
 }
 

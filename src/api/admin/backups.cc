@@ -40,17 +40,27 @@ Result<backup::BackupOptions> read_options(const http::Request& request) {
     return options;
 }
 
-http::Response stream_backup(Services& services, backup::BackupOptions options) {
-    const bool encrypted = options.encryption == backup::EncryptionChoice::stream;
-    auto stream = services.backups.start(std::move(options));
-    if (!stream) return error_response(stream.error(), "NOT_FOUND", "INVALID");
+// "secrets sealed; also to age1...": what the audit event of a backup says besides its id.
+std::string describe_options(const backup::BackupOptions& options) {
+    std::string text = fmt::format("secrets {}", archive::to_string(options.secrets));
+    if (options.encryption != backup::EncryptionChoice::none)
+        text += fmt::format("; encrypted ({})", backup::to_string(options.encryption));
+    for (std::size_t i = 0; i < options.recipients.size(); ++i)
+        text += (i == 0 ? "; recipients: " : ", ") + options.recipients[i].text();
+    if (options.passphrase) text += "; a passphrase";
+    if (options.config_only) text += "; configuration only";
+    return text;
+}
+
+http::Response stream_backup(Services& services, std::unique_ptr<backup::BackupStream> stream,
+                             std::string_view content_type) {
     http::Response response;
-    response.set("Content-Type", encrypted ? "application/octet-stream" : "application/x-tar");
-    response.set("Dtr-Backup-Id", (*stream)->id());
-    response.set("Dtr-Backup-Bytes", std::to_string((*stream)->bytes_total()));
+    response.set("Content-Type", std::string(content_type));
+    response.set("Dtr-Backup-Id", stream->id());
+    response.set("Dtr-Backup-Bytes", std::to_string(stream->bytes_total()));
     response.set("Dtr-Replica-Id", services.replica_id);
     response.patience = backup::kReaderPatience;
-    response.source = std::make_unique<BackupSource>(std::move(*stream));
+    response.source = std::make_unique<BackupSource>(std::move(stream));
     return response;
 }
 
@@ -95,8 +105,15 @@ http::Reply start_backup(Asked& asked) {
         if (!passphrase) return error_response(passphrase.error(), "NOT_FOUND", "INVALID");
         options->passphrase = std::move(*passphrase);
     }
-    audit(asked, "backup.start", options->id);
-    return stream_backup(services, std::move(*options));
+    const std::string kind = describe_options(*options);
+    const bool encrypted = options->encryption == backup::EncryptionChoice::stream;
+    const std::string_view content_type = encrypted ? "application/octet-stream" : "application/x-tar";
+    auto stream = services.backups.start(std::move(*options));
+    if (!stream) return error_response(stream.error(), "NOT_FOUND", "INVALID");
+    // Before its first byte: who took it, who can open what is secret in it.
+    if (auto announced = announce(asked, {"backup.start", (*stream)->id(), kind}); !announced)
+        return error_response(announced.error());
+    return stream_backup(services, std::move(*stream), content_type);
 }
 
 http::Reply show_backup(Asked& asked) {

@@ -43,8 +43,8 @@ http::Reply show_certificates(Asked& asked) {
 }
 
 http::Reply remove_server_certificate(Asked& asked) {
-    const Status done = asked.services.certificates->take_back();
-    if (done) audit(asked, "certificates.server.remove", "");
+    const Status done = act_elsewhere(asked, {"certificates.server.remove", ""},
+                                      [&] { return asked.services.certificates->take_back(); });
     return answer_certificates(asked.services, done);
 }
 
@@ -52,8 +52,9 @@ http::Reply set_server_certificate(Asked& asked) {
     const json::object& fields = *asked.fields;
     cluster::OwnCertificate own{{Secret(text_field(fields, "key")), text_field(fields, "certificate")},
                                 text_field(fields, "ca")};
-    const Status done = asked.services.certificates->give(own);
-    if (done) audit(asked, "certificates.server.set", identity::fingerprint(own.pair.certificate_pem).value_or(""));
+    const Status done =
+        act_elsewhere(asked, {"certificates.server.set", identity::fingerprint(own.pair.certificate_pem).value_or("")},
+                      [&] { return asked.services.certificates->give(own); });
     return answer_certificates(asked.services, done);
 }
 
@@ -63,8 +64,8 @@ http::Reply rotate_authority(Asked& asked) {
     if (!step) return error_response(step.error(), "NOT_FOUND", "INVALID");
     const auto epoch = asked.services.registry.meta().epoch();
     if (!epoch) return error_response(epoch.error());
-    const Status done = asked.services.certificates->rotate(*step, epoch->cluster_id);
-    if (done) audit(asked, "certificates.authority.rotate", text);
+    const Status done = act_elsewhere(asked, {"certificates.authority.rotate", text},
+                                      [&] { return asked.services.certificates->rotate(*step, epoch->cluster_id); });
     return answer_certificates(asked.services, done);
 }
 
@@ -74,7 +75,8 @@ http::Reply dump_certificates(Asked& asked) {
     json::array files;
     for (const config::Entry& entry : snapshot->entries)
         files.push_back(json::object{{"name", entry.key}, {"content", entry.value.expose()}});
-    audit(asked, "certificates.dump", "");
+    if (auto announced = announce(asked, {"certificates.dump", ""}); !announced)
+        return error_response(announced.error());
     http::Response response = json_response(200, json::object{{"files", std::move(files)}});
     response.set("Cache-Control", "no-store");
     return response;

@@ -22,7 +22,7 @@ Place place_of(const Asked& asked) {
     return repository.empty() ? Place{true, asked.at("space")} : Place{false, repository};
 }
 
-Status set_grant(Services& services, const Place& place, const meta::TeamGrant& grant, std::string_view actor) {
+Status set_grant(Services& services, const Place& place, const meta::TeamGrant& grant, meta::Actor actor) {
     auto& grants = services.registry.meta().grants();
     return place.is_namespace ? grants.set_namespace(place.name, grant, actor)
                               : grants.set_repository(place.name, grant, actor);
@@ -72,10 +72,12 @@ http::Reply remove_access(Asked& asked) {
     const Place place = place_of(asked);
     const auto team = services.organizations.find_team(place.owner(), asked.at("team"));
     if (!team) return error_response(team.error(), "NO_SUCH_TEAM", "INVALID");
-    const auto done = set_grant(services, place, {team->id, meta::AccessLevel::none}, asked.actor());
+    const auto done =
+        act(asked, {"grant.remove", place.name, place.owner() + "/" + team->name}, [&](meta::Actor actor) {
+            return set_grant(services, place, {team->id, meta::AccessLevel::none}, actor);
+        });
     services.accounts.changed();
     if (!done) return error_response(done.error(), "NO_SUCH_TEAM", "INVALID");
-    audit(asked, "grant.remove", place.name, place.owner() + "/" + team->name);
     return no_content();
 }
 
@@ -88,11 +90,14 @@ http::Reply set_access(Asked& asked) {
     const auto level = identity::parse_access_level(text_field(*asked.fields, "accessLevel"));
     if (!level)
         return error_response(400, "INVALID", "say {\"accessLevel\": \"read-only\"}, \"read-write\" or \"admin\"");
-    const auto done = set_grant(services, place, {team->id, *level}, asked.actor());
+    const auto done =
+        act(asked,
+            {"grant.set", place.name, fmt::format("{}/{} {}", place.owner(), team->name, identity::to_string(*level))},
+            [&](meta::Actor actor) {
+                return set_grant(services, place, {team->id, *level}, actor);
+            });
     services.accounts.changed();
     if (!done) return error_response(done.error(), "NO_SUCH_TEAM", "INVALID");
-    audit(asked, "grant.set", place.name,
-          fmt::format("{}/{} {}", place.owner(), team->name, identity::to_string(*level)));
     return json_response(200, json::object{{"accessLevel", identity::to_string(*level)},
                                            {"team", describe_team(*team)},
                                            {place.is_namespace ? "namespace" : "repository", place.name}});

@@ -13,11 +13,10 @@ http::Response unknown(const Error& error) {
     return error_response(error, "NO_SUCH_ACCOUNT", "INVALID");
 }
 
-http::Response answer_change(const Asked& asked, const Status& done, std::string_view action,
-                             const std::string& subject, const std::string& detail = {}) {
-    if (!done) return unknown(done.error());
-    audit(asked, action, subject, detail);
-    return no_content();
+template <class Change>
+http::Response answer_change(Asked& asked, Event event, Change&& change) {
+    const Status done = act(asked, std::move(event), change);
+    return done ? no_content() : unknown(done.error());
 }
 
 json::object describe_member(const Organizations::Member& member) {
@@ -128,17 +127,19 @@ http::Reply list_teams_of_member(Asked& asked) {
 
 http::Reply remove_member(Asked& asked) {
     const std::string& name = asked.at("member");
-    return answer_change(asked, asked.services.organizations.remove_member(asked.at("org"), name, asked.actor()),
-                         "member.remove", asked.at("org"), name);
+    return answer_change(asked, {"member.remove", asked.at("org"), name}, [&](meta::Actor actor) {
+        return asked.services.organizations.remove_member(asked.at("org"), name, actor);
+    });
 }
 
 http::Reply set_member(Asked& asked) {
     const std::string& name = asked.at("member");
     const bool is_owner = flag_field(*asked.fields, "isAdmin");
-    return answer_change(asked,
-                         asked.services.organizations.set_member(asked.at("org"), name, is_owner,
-                                                                 flag_field(*asked.fields, "isPublic"), asked.actor()),
-                         "member.set", asked.at("org"), fmt::format("{}{}", name, is_owner ? ", owner" : ""));
+    return answer_change(asked, {"member.set", asked.at("org"), fmt::format("{}{}", name, is_owner ? ", owner" : "")},
+                         [&](meta::Actor actor) {
+                             return asked.services.organizations.set_member(
+                                 asked.at("org"), name, is_owner, flag_field(*asked.fields, "isPublic"), actor);
+                         });
 }
 
 // --- teams ---
@@ -156,8 +157,9 @@ http::Reply remove_team_member(Asked& asked) {
     const auto team = team_of(asked);
     if (!team) return no_team(team.error());
     const std::string& name = asked.at("member");
-    return answer_change(asked, asked.services.organizations.remove_team_member(*team, name, asked.actor()),
-                         "team.member.remove", subject_of(asked, *team), name);
+    return answer_change(asked, {"team.member.remove", subject_of(asked, *team), name}, [&](meta::Actor actor) {
+        return asked.services.organizations.remove_team_member(*team, name, actor);
+    });
 }
 
 http::Reply set_team_member(Asked& asked) {
@@ -172,10 +174,10 @@ http::Reply set_team_member(Asked& asked) {
         const auto member = organizations.member(asked.at("org"), name);
         if (!member) return unknown(member.error());
     }
-    return answer_change(asked,
-                         organizations.set_team_member(*team, name, flag_field(*asked.fields, "isAdmin"),
-                                                       flag_field(*asked.fields, "isPublic"), asked.actor()),
-                         "team.member.set", subject_of(asked, *team), name);
+    return answer_change(asked, {"team.member.set", subject_of(asked, *team), name}, [&](meta::Actor actor) {
+        return organizations.set_team_member(*team, name, flag_field(*asked.fields, "isAdmin"),
+                                             flag_field(*asked.fields, "isPublic"), actor);
+    });
 }
 
 // What fills it: a group of an OIDC provider ("claimValue"), or of the directory. The latter is for system administrators:
@@ -196,9 +198,9 @@ http::Reply set_team_sync(Asked& asked) {
             return refuse_account(asked.caller, "ask a system administrator: the directory is searched for it");
         team->sync_json = selection->enabled ? identity::format_member_selection(*selection) : "";
     }
-    const auto updated = asked.services.organizations.update_team(*team, asked.actor());
+    const auto updated = act(asked, {"team.sync", subject_of(asked, *team), team->sync_json},
+                             [&](meta::Actor actor) { return asked.services.organizations.update_team(*team, actor); });
     if (!updated) return unknown(updated.error());
-    audit(asked, "team.sync", subject_of(asked, *team), team->sync_json);
     return json_response(200, fields);
 }
 
@@ -218,8 +220,9 @@ http::Reply show_team(Asked& asked) {
 http::Reply remove_team(Asked& asked) {
     const auto team = team_of(asked);
     if (!team) return no_team(team.error());
-    return answer_change(asked, asked.services.organizations.remove_team(asked.at("org"), team->name, asked.actor()),
-                         "team.remove", subject_of(asked, *team));
+    return answer_change(asked, {"team.remove", subject_of(asked, *team)}, [&](meta::Actor actor) {
+        return asked.services.organizations.remove_team(asked.at("org"), team->name, actor);
+    });
 }
 
 http::Reply update_team(Asked& asked) {
@@ -228,9 +231,9 @@ http::Reply update_team(Asked& asked) {
     const std::string subject = subject_of(asked, *team);
     if (asked.fields->contains("name")) team->name = text_field(*asked.fields, "name");
     if (asked.fields->contains("description")) team->description = text_field(*asked.fields, "description");
-    const auto updated = asked.services.organizations.update_team(*team, asked.actor());
+    const auto updated = act(asked, {"team.update", subject},
+                             [&](meta::Actor actor) { return asked.services.organizations.update_team(*team, actor); });
     if (!updated) return unknown(updated.error());
-    audit(asked, "team.update", subject);
     return json_response(200, describe_team(*team));
 }
 
@@ -249,10 +252,12 @@ http::Reply list_teams(Asked& asked) {
 }
 
 http::Reply create_team(Asked& asked) {
-    const auto team = asked.services.organizations.create_team(asked.at("org"), text_field(*asked.fields, "name"),
-                                                               text_field(*asked.fields, "description"), asked.actor());
+    const std::string name = text_field(*asked.fields, "name");
+    const auto team = act(asked, {"team.create", asked.at("org") + "/" + name}, [&](meta::Actor actor) {
+        return asked.services.organizations.create_team(asked.at("org"), name, text_field(*asked.fields, "description"),
+                                                        actor);
+    });
     if (!team) return unknown(team.error());
-    audit(asked, "team.create", subject_of(asked, *team));
     return json_response(201, describe_team(*team));
 }
 

@@ -38,10 +38,10 @@ http::Reply change_recovery_key(Asked& asked) {
     if (!from) return error_response(from.error(), "NOT_FOUND", "INVALID");
     const auto to = recipient_of(*asked.fields, "to");
     if (!to) return error_response(to.error(), "NOT_FOUND", "INVALID");
-    if (auto changed = backup::replace_recipient(asked.services.config, *from, *to); !changed)
-        return error_response(changed.error(), "NOT_FOUND", "INVALID");
+    const Status changed = act_elsewhere(asked, {"key.change", to->text(), fmt::format("from {}", from->text())},
+                                         [&] { return backup::replace_recipient(asked.services.config, *from, *to); });
+    if (!changed) return error_response(changed.error(), "NOT_FOUND", "INVALID");
     log::warn("{} changed the recovery key: backups are sealed to {} from now on", asked.actor(), to->text());
-    audit(asked, "key.change", to->text(), fmt::format("from {}", from->text()));
     return no_content();
 }
 

@@ -55,13 +55,12 @@ http::Response list_repositories(Asked& asked, const std::string& space) {
     const http::Request& request = asked.request;
     const auto page = page_of(request);
     if (!page) return error_response(page.error(), "", "INVALID");
-    const auto principal = with_rights(services, asked.caller);
-    if (!principal) return error_response(principal.error());
+    const auto visible = visible_to(services, asked.caller);
+    if (!visible) return error_response(visible.error());
     auto& repositories = services.registry.meta().repositories();
-    const auto visible = services.policy.visible_to(*principal);
     std::string start = page->start;
     if (!space.empty() && start < space + "/") start = space + "/";
-    const auto rows = repositories.list(visible, start, page->limit);
+    const auto rows = repositories.list(*visible, start, page->limit);
     if (!rows) return error_response(rows.error());
     json::array items;
     std::string next = rows->size() < page->limit ? std::string() : rows->back().name;
@@ -75,7 +74,7 @@ http::Response list_repositories(Asked& asked, const std::string& space) {
     http::Response response =
         json_response(200, json::object{{"repositories", std::move(items)}, {"nextPageStart", next}});
     if (!wants_count(request) || !space.empty()) return response;
-    const auto all = count_repositories(repositories, visible);
+    const auto all = count_repositories(repositories, *visible);
     if (!all) return error_response(all.error());
     response.set("X-Resource-Count", std::to_string(*all));
     return response;
@@ -119,7 +118,10 @@ Result<Wanted> wanted(const json::object& fields) {
 
 Status apply(meta::RepositoryStore& repositories, const meta::Repository& repository, const Wanted& wanted,
              meta::Actor actor) {
-    if (wanted.is_public) DTR_TRY(repositories.set_public(repository.name, *wanted.is_public, actor));
+    if (wanted.is_public) {
+        DTR_TRY(repositories.set_public(repository.name, *wanted.is_public, actor));
+        actor = actor.name;  // decided and recorded with that
+    }
     if (!wanted.of_settings()) return {};
     DTR_ASSIGN(meta::RepositorySettings settings, repositories.settings(repository.id));
     settings.short_description = wanted.short_description.value_or(settings.short_description);
@@ -143,11 +145,19 @@ http::Response save_repository(Asked& asked, const std::string& name, Existing a
     const bool made = !row && row.error().code == ErrorCode::not_found;
     if (row && must_be_new)
         return error_response(409, "REPOSITORY_EXISTS", fmt::format("repository {} already exists", name));
-    if (made) row = repositories.create(name, all->is_public.value_or(false), asked.actor());
-    if (!row) return error_response(row.error());
-    if (const auto applied = apply(repositories, *row, *all, asked.actor()); !applied)
-        return error_response(applied.error());
-    audit(asked, made ? "repository.create" : "repository.update", name);
+    const Event event{made ? "repository.create" : "repository.update", name};
+    if (made) {
+        row = act(asked, event,
+                  [&](meta::Actor actor) { return repositories.create(name, all->is_public.value_or(false), actor); });
+        if (!row) return error_response(row.error());
+        if (const auto applied = apply(repositories, *row, *all, asked.actor()); !applied)
+            return error_response(applied.error());
+    } else {
+        if (!row) return error_response(row.error());
+        const Status applied =
+            act(asked, event, [&](meta::Actor actor) { return apply(repositories, *row, *all, actor); });
+        if (!applied) return error_response(applied.error());
+    }
     row = repositories.find(name);
     return row ? show_repository(services, *row, must_be_new ? 201 : 200) : error_response(row.error());
 }
@@ -159,9 +169,9 @@ Status remove_repositories(Asked& asked, const std::string& space, std::size_t& 
         DTR_ASSIGN(const auto rows, repositories.list({true}, space + "/", kStep));
         for (const meta::Repository& row : rows) {
             if (row.namespace_name != space) return {};
-            auto gone = repositories.remove(row.name, asked.actor());
+            auto gone = act(asked, {"repository.remove", row.name},
+                            [&](meta::Actor actor) { return repositories.remove(row.name, actor); });
             if (!gone && gone.error().code != ErrorCode::not_found) return gone;
-            audit(asked, "repository.remove", row.name);
             ++removed;
         }
         if (rows.size() < kStep) return {};
@@ -206,9 +216,10 @@ http::Reply save_repository(Asked& asked) {
 http::Reply remove_repository(Asked& asked) {
     if (auto open = asked.services.registry.admit_change(); !open) return error_response(open.error());
     const std::string& name = asked.repository->name;
-    const auto removed = asked.services.registry.meta().repositories().remove(name, asked.actor());
+    const auto removed = act(asked, {"repository.remove", name}, [&](meta::Actor actor) {
+        return asked.services.registry.meta().repositories().remove(name, actor);
+    });
     if (!removed) return error_response(removed.error(), "NO_SUCH_REPOSITORY");
-    audit(asked, "repository.remove", name);
     return json_response(202, json::object{});
 }
 
@@ -219,10 +230,10 @@ http::Reply remove_namespace(Asked& asked) {
     if (auto open = services.registry.admit_change(); !open) return error_response(open.error());
     bool found = false;
     if (services.link == nullptr) {
-        const auto account = services.accounts.remove(space, asked.actor());
+        const auto account = act(asked, {"account.remove", space, "with its repositories"},
+                                 [&](meta::Actor actor) { return services.accounts.remove(space, actor); });
         if (!account && account.error().code != ErrorCode::not_found) return error_response(account.error());
         found = account.has_value();
-        if (found) audit(asked, "account.remove", space, "with its repositories");
     }
     std::size_t removed = 0;
     if (const auto done = remove_repositories(asked, space, removed); !done) return error_response(done.error());

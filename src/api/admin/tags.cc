@@ -78,7 +78,9 @@ http::Reply remove_tag(Asked& asked) {
     const std::string& tag = asked.at("tag");
     if (auto good = dtr::oci::check_tag(tag); !good) return error_response(good.error(), "", "INVALID");
     if (auto open = asked.services.registry.admit_change(); !open) return error_response(open.error());
-    const auto removed = asked.services.registry.content().remove_tag(asked.repository->name, tag, asked.actor());
+    const auto removed = act(asked, {"tag.remove", asked.repository->name + ":" + tag}, [&](meta::Actor actor) {
+        return asked.services.registry.content().remove_tag(asked.repository->name, tag, actor);
+    });
     if (!removed) return error_response(removed.error(), "NO_SUCH_TAG");
     return no_content();
 }

@@ -58,9 +58,9 @@ http::Reply register_service(Asked& asked) {
 }
 
 http::Reply remove_service(Asked& asked) {
-    if (const auto removed = asked.services.ucp->remove_service(asked.at("id")); !removed)
-        return failed(removed.error());
-    audit(asked, "service.remove", asked.at("id"));
+    const Status removed = act_elsewhere(asked, {"service.remove", asked.at("id")},
+                                         [&] { return asked.services.ucp->remove_service(asked.at("id")); });
+    if (!removed) return failed(removed.error());
     return no_content();
 }
 
@@ -89,7 +89,9 @@ http::Reply give_replica_token(Asked& asked) {
     json::object answer = describe_replica(issued->replica);
     answer["token"] = issued->token.expose();
     answer["expiresIn"] = cluster::kReplicaTokenLifetime / kSecond;
-    if (*purpose == cluster::TokenPurpose::backup) audit(asked, "backup.token", issued->replica.id);
+    if (*purpose == cluster::TokenPurpose::backup)
+        if (auto announced = announce(asked, {"backup.token", issued->replica.id}); !announced)
+            return failed(announced.error());
     return json_response(200, answer);
 }
 
@@ -178,7 +180,8 @@ http::Reply release_from_escrow(Asked& asked) {
     const std::string recipient = text_field(*asked.fields, "recipient");
     const auto released = asked.services.ucp->release(recipient);
     if (!released) return error_response(released.error(), "NO_SUCH_KEY", "INVALID");
-    audit(asked, "key.release", recipient);
+    // Before its first byte.
+    if (auto announced = announce(asked, {"key.release", recipient}); !announced) return failed(announced.error());
     log::warn("the recovery key {} was released to {}", recipient, asked.actor());
     http::Response response = json_response(200, json::object{{"identity", released->expose()}});
     response.set("Cache-Control", "no-store");
@@ -187,10 +190,10 @@ http::Reply release_from_escrow(Asked& asked) {
 
 http::Reply put_in_escrow(Asked& asked) {
     const std::string cluster_id = text_field(*asked.fields, "clusterId");
-    const auto kept =
-        asked.services.ucp->escrow(cluster_id, Secret(text_field(*asked.fields, "identity")), asked.actor());
+    const auto kept = act(asked, {"key.escrow", cluster_id}, [&](meta::Actor actor) {
+        return asked.services.ucp->escrow(cluster_id, Secret(text_field(*asked.fields, "identity")), actor);
+    });
     if (!kept) return failed(kept.error());
-    audit(asked, "key.escrow", cluster_id);
     return no_content();
 }
 

@@ -92,10 +92,9 @@ http::Reply list_catalog(Asked& asked) {
     const auto n = page_size(request, kRepositoriesStandard, kRepositoriesMax);
     if (!n) return error_response(400, "PAGINATION_NUMBER_INVALID", n.error().message);
     const std::string last = request.query_value("last").value_or("");
-    const auto principal = with_rights(services, asked.caller);
-    if (!principal) return error_response(principal.error());
-    auto repositories =
-        services.registry.meta().repositories().list(services.policy.visible_to(*principal), last, *n + 1);
+    const auto visible = visible_to(services, asked.caller);
+    if (!visible) return error_response(visible.error());
+    auto repositories = services.registry.meta().repositories().list(*visible, last, *n + 1);
     if (!repositories) return error_response(repositories.error());
     const bool more = cut_page(*repositories, *n);
     json::array names;
