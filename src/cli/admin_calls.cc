@@ -11,15 +11,6 @@ namespace json = boost::json;
 
 constexpr std::size_t kPagesMax = 1'000'000;  // against a server that names the same page for ever
 
-Result<json::object> parse_object(const HttpAnswer& answer, std::string_view doing) {
-    boost::system::error_code error;
-    json::value document = json::parse(answer.body, error);
-    if (error || !document.is_object())
-        return fail(ErrorCode::unavailable, fmt::format("{}: the server's answer cannot be read", doing),
-                    "is the address that of this product's server?");
-    return std::move(document.as_object());
-}
-
 }  // namespace
 
 Result<HttpAnswer> send(Connection& connection, std::string method, const std::string& path, const json::object& body,
@@ -29,14 +20,23 @@ Result<HttpAnswer> send(Connection& connection, std::string method, const std::s
         call.headers.emplace_back("Content-Type", "application/json");
         call.body = json::serialize(body);
     }
-    DTR_ASSIGN(HttpAnswer answer, curl_http_client().call(call));
-    if (answer.status < 200 || answer.status >= 300) return fail(answer_error(answer, doing));
+    auto answer = curl_http_client().call(call);
+    wipe(call.body);  // it may hold passwords
+    if (answer && (answer->status < 200 || answer->status >= 300)) return fail(answer_error(*answer, doing));
     return answer;
 }
 
-Result<json::object> get_object(Connection& connection, const std::string& path, std::string_view doing) {
-    DTR_ASSIGN(const HttpAnswer answer, send(connection, "GET", path, {}, doing));
-    return parse_object(answer, doing);
+Result<json::object> call_object(Connection& connection, std::string method, const std::string& path,
+                                 const json::object& body, std::string_view doing) {
+    DTR_ASSIGN(HttpAnswer answer, send(connection, std::move(method), path, body, doing));
+    if (answer.body.empty()) return json::object();
+    boost::system::error_code error;
+    json::value document = json::parse(answer.body, error);
+    wipe(answer.body);  // it may hold keys
+    if (error || !document.is_object())
+        return fail(ErrorCode::unavailable, fmt::format("{}: the server's answer cannot be read", doing),
+                    "is the address that of this product's server?");
+    return std::move(document.as_object());
 }
 
 Status print_list(Connection& connection, const std::string& path, std::string_view array, const LineOf& line) {

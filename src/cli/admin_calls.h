@@ -18,8 +18,12 @@ namespace dtr::cli {
 // Sends `body` (none if empty) and answers what came back with 2xx. `doing` begins the message of an error.
 Result<HttpAnswer> send(Connection& connection, std::string method, const std::string& path,
                         const boost::json::object& body, std::string_view doing);
-// GET of a JSON object.
-Result<boost::json::object> get_object(Connection& connection, const std::string& path, std::string_view doing);
+// The same of an answer that is a JSON object; an empty one is an empty object.
+Result<boost::json::object> call_object(Connection& connection, std::string method, const std::string& path,
+                                        const boost::json::object& body, std::string_view doing);
+inline Result<boost::json::object> get_object(Connection& connection, const std::string& path, std::string_view doing) {
+    return call_object(connection, "GET", path, {}, doing);
+}
 
 // Prints one line for each row of the member `array` of the answer, over all pages (`nextPageStart`).
 using LineOf = std::function<std::string(const boost::json::object&)>;

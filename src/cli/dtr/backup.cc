@@ -7,7 +7,7 @@
 #include "archive/reader.h"
 #include "backup/backup_job.h"
 #include "base/encoding.h"
-#include "cli/connection.h"
+#include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/keys.h"
@@ -106,13 +106,7 @@ std::string query_of(const BackupCommand& command, const std::string& id) {
 
 // What the server says of a backup that it sent.
 Result<json::object> report_of(BackupCommand& command, const std::string& id) {
-    DTR_ASSIGN(const HttpCall call, command.connection.call("GET", "/api/v0/backups/" + id));
-    DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
-    if (answer.status != 200) return fail(answer_error(answer, "cannot find out how the backup ended"));
-    boost::system::error_code error;
-    json::value document = json::parse(answer.body, error);
-    if (error || !document.is_object()) return fail(ErrorCode::internal, "the server's report is malformed");
-    return std::move(document.as_object());
+    return get_object(command.connection, "/api/v0/backups/" + id, "cannot find out how the backup ended");
 }
 
 std::vector<std::string> texts_of(const json::object& fields, std::string_view name) {

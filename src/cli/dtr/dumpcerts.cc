@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "archive/tar.h"
-#include "cli/connection.h"
+#include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/keys.h"
@@ -43,14 +43,9 @@ Status check_name(const std::string& name) {
 
 Result<Files> ask_for_files(DumpCommand& command) {
     DTR_TRY(require_replica(command.connection, command.replica_id));
-    DTR_ASSIGN(HttpCall call, command.connection.call("POST", "/api/v0/certificates/dump"));
-    DTR_ASSIGN(HttpAnswer answer, curl_http_client().call(call));
-    if (answer.status != 200) return fail(answer_error(answer, "the server refused the keys"));
-    boost::system::error_code error;
-    const json::value document = json::parse(answer.body, error);
-    wipe(answer.body);
-    const auto* fields = error ? nullptr : document.if_object();
-    const auto* list = fields == nullptr ? nullptr : fields->if_contains("files");
+    DTR_ASSIGN(const json::object answer,
+               call_object(command.connection, "POST", "/api/v0/certificates/dump", {}, "the server refused the keys"));
+    const auto* list = answer.if_contains("files");
     if (list == nullptr || !list->is_array())
         return fail(ErrorCode::unavailable, "the server's answer is not a list of files");
     Files files;

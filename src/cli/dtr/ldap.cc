@@ -15,6 +15,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr const char* kSettings = "/enzi/v0/config/auth/ldap";
+constexpr const char* kTry = "/enzi/v0/config/auth/ldap/tryLogin";
 
 struct LdapCommand {
     Connection connection;
@@ -31,23 +32,6 @@ struct LdapCommand {
     bool no_test = false;
     bool no_wait = false;
 };
-
-Result<json::object> call_ldap(LdapCommand& command, std::string method, const std::string& path,
-                               const json::object* body, std::string_view doing) {
-    DTR_ASSIGN(HttpCall call, command.connection.call(std::move(method), path));
-    if (body != nullptr) {
-        call.headers.emplace_back("Content-Type", "application/json");
-        call.body = json::serialize(*body);
-    }
-    DTR_ASSIGN(HttpAnswer answer, curl_http_client().call(call));
-    wipe(call.body);
-    if (answer.status < 200 || answer.status >= 300) return fail(answer_error(answer, doing));
-    if (answer.body.empty()) return json::object();
-    boost::system::error_code error;
-    json::value document = json::parse(answer.body, error);
-    if (error || !document.is_object()) return fail(ErrorCode::unavailable, "the server's answer cannot be read");
-    return std::move(document.get_object());
-}
 
 Result<json::object> read_settings(const LdapCommand& command) {
     DTR_ASSIGN(const std::string text, read_named_file(command.file));
@@ -70,21 +54,21 @@ Status set_ldap(LdapCommand& command) {
     DTR_ASSIGN(const json::object settings, read_settings(command));
     if (!command.no_test) {
         const json::object trial{{"settings", settings}};
-        DTR_TRY(call_ldap(command, "POST", std::string(kSettings) + "/tryLogin", &trial, "these settings do not work"));
+        DTR_TRY(call_object(command.connection, "POST", kTry, trial, "these settings do not work"));
     }
-    DTR_TRY(call_ldap(command, "PUT", kSettings, &settings, "cannot save the settings"));
+    DTR_TRY(call_object(command.connection, "PUT", kSettings, settings, "cannot save the settings"));
     say("the directory is set up; a synchronisation begins");
     return {};
 }
 
 Status show_ldap(LdapCommand& command) {
-    DTR_ASSIGN(const json::object settings, call_ldap(command, "GET", kSettings, nullptr, "cannot read the settings"));
+    DTR_ASSIGN(const json::object settings, get_object(command.connection, kSettings, "cannot read the settings"));
     print_line(json::serialize(settings));
     return {};
 }
 
 Status turn_off(LdapCommand& command) {
-    DTR_TRY(call_ldap(command, "DELETE", kSettings, nullptr, "cannot remove the settings"));
+    DTR_TRY(call_object(command.connection, "DELETE", kSettings, {}, "cannot remove the settings"));
     say("no directory is asked any more; its accounts stay, and cannot log in");
     return {};
 }
@@ -102,7 +86,7 @@ Status test(LdapCommand& command) {
         body["password"] = password.expose();
     }
     DTR_ASSIGN(const json::object answer,
-               call_ldap(command, "POST", std::string(kSettings) + "/tryLogin", &body, "the directory does not work"));
+               call_object(command.connection, "POST", kTry, body, "the directory does not work"));
     say("the directory answers");
     if (!command.login.empty())
         print_line(fmt::format("{}\t{}\t{}", text_of(answer, "accountName"), text_of(answer, "dn"),
@@ -114,12 +98,11 @@ Status test(LdapCommand& command) {
 
 Status sync(LdapCommand& command) {
     const std::string path = std::string(kSettings) + "/sync";
-    DTR_ASSIGN(json::object state, call_ldap(command, "POST", path, nullptr, "cannot synchronise"));
+    DTR_ASSIGN(json::object state, call_object(command.connection, "POST", path, {}, "cannot synchronise"));
     const std::string id = text_in(state, "id");
     while (!command.no_wait) {
         std::this_thread::sleep_for(std::chrono::milliseconds(300));
-        DTR_ASSIGN(state,
-                   call_ldap(command, "GET", "/enzi/v0/jobs/" + id, nullptr, "cannot follow the synchronisation"));
+        DTR_ASSIGN(state, get_object(command.connection, "/enzi/v0/jobs/" + id, "cannot follow the synchronisation"));
         const std::string status = text_in(state, "status");
         if (status != "waiting" && status != "running") break;
     }
@@ -146,8 +129,8 @@ Status fill_team(LdapCommand& command) {
                       {"searchBaseDN", command.base},
                       {"searchFilter", command.filter}};
     if (!command.member_attribute.empty()) body["memberAttr"] = command.member_attribute;
-    DTR_TRY(
-        call_ldap(command, "PUT", team.path() + "/memberSyncConfig", &body, "cannot change how the team is filled"));
+    DTR_TRY(call_object(command.connection, "PUT", team.path() + "/memberSyncConfig", body,
+                        "cannot change how the team is filled"));
     return {};
 }
 

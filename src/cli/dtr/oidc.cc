@@ -4,7 +4,7 @@
 #include <map>
 #include <optional>
 
-#include "cli/connection.h"
+#include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "sys/disk.h"
@@ -28,21 +28,6 @@ struct OidcCommand {
     bool enable = false;
     bool disable = false;
 };
-
-Result<json::object> call_oidc(OidcCommand& command, std::string method, const json::object& body,
-                               std::string_view doing) {
-    DTR_ASSIGN(HttpCall call, command.connection.call(std::move(method), kPath));
-    if (!body.empty()) {
-        call.headers.emplace_back("Content-Type", "application/json");
-        call.body = json::serialize(body);
-    }
-    DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
-    if (answer.status < 200 || answer.status >= 300) return fail(answer_error(answer, doing));
-    boost::system::error_code error;
-    json::value settings = json::parse(answer.body, error);
-    if (error || !settings.is_object()) return fail(ErrorCode::internal, "the server's answer cannot be read");
-    return std::move(settings.get_object());
-}
 
 void print_oidc(const json::object& settings) {
     for (const auto& [key, value] : settings) {
@@ -92,19 +77,20 @@ Status apply_flags(const OidcCommand& command, json::object& settings) {
 }
 
 Status show_oidc(OidcCommand& command) {
-    DTR_ASSIGN(const json::object settings, call_oidc(command, "GET", {}, "cannot show the OIDC settings"));
+    DTR_ASSIGN(const json::object settings, get_object(command.connection, kPath, "cannot show the OIDC settings"));
     print_oidc(settings);
     return {};
 }
 
 // What is not named stays as it is.
 Status set_oidc(OidcCommand& command) {
-    DTR_ASSIGN(json::object settings, call_oidc(command, "GET", {}, "cannot read the OIDC settings"));
+    DTR_ASSIGN(json::object settings, get_object(command.connection, kPath, "cannot read the OIDC settings"));
     const auto* issuer = settings.if_contains("issuer");
     const bool first = issuer == nullptr || !issuer->is_string() || issuer->get_string().empty();
     if (first) settings["enabled"] = true;
     DTR_TRY(apply_flags(command, settings));
-    DTR_ASSIGN(const json::object now, call_oidc(command, "PUT", settings, "cannot change the OIDC settings"));
+    DTR_ASSIGN(const json::object now,
+               call_object(command.connection, "PUT", kPath, settings, "cannot change the OIDC settings"));
     print_oidc(now);
     if (command.insecure) say("warning: the provider's certificate is not checked: anybody on the way can pose as it");
     return {};

@@ -1,6 +1,7 @@
 // dtr reconfigure: shows and changes the settings of the cluster.
 #include <cstdio>
 
+#include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/keys.h"
@@ -34,20 +35,6 @@ struct ReconfigureCommand {
 
 // --- certificates ---
 
-Result<json::object> send(ReconfigureCommand& command, const char* method, const char* path, const json::object& body) {
-    DTR_ASSIGN(HttpCall call, command.connection.call(method, path));
-    if (!body.empty()) call.body = json::serialize(body);
-    const auto answer = curl_http_client().call(call);
-    wipe(call.body);
-    if (!answer) return fail(answer.error());
-    if (answer->status != 200) return fail(answer_error(*answer, "cannot change the certificates"));
-    boost::system::error_code error;
-    json::value document = json::parse(answer->body, error);
-    if (error || !document.is_object())
-        return fail(ErrorCode::unavailable, "the server's answer says nothing about certificates");
-    return std::move(document.as_object());
-}
-
 void print_certificates(const ReconfigureCommand& command, const json::object& state) {
     if (command.json_output) {
         print_line(json::serialize(state));
@@ -67,9 +54,10 @@ Status give_certificate(ReconfigureCommand& command) {
         return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key need each other");
     DTR_ASSIGN(
         const json::object state,
-        send(command, back ? "DELETE" : "PUT", "/api/v0/certificates/server",
-             back ? json::object()
-                  : json::object{{"certificate", command.certificate}, {"key", command.key}, {"ca", command.ca}}));
+        call_object(command.connection, back ? "DELETE" : "PUT", "/api/v0/certificates/server",
+                    back ? json::object()
+                         : json::object{{"certificate", command.certificate}, {"key", command.key}, {"ca", command.ca}},
+                    "cannot change the certificates"));
     print_certificates(command, state);
     const auto* server = state.if_contains("server");
     if (server != nullptr && server->is_object() && text_in(server->as_object(), "source") == "replica")
@@ -99,7 +87,8 @@ void compare(ReconfigureCommand& command, const json::object& state) {
 
 Status rotate(ReconfigureCommand& command) {
     const char* step = command.change ? "switch" : command.finish ? "finish" : command.cancel ? "cancel" : "begin";
-    DTR_ASSIGN(const json::object state, send(command, "POST", "/api/v0/certificates/authority", {{"step", step}}));
+    DTR_ASSIGN(const json::object state, call_object(command.connection, "POST", "/api/v0/certificates/authority",
+                                                     {{"step", step}}, "cannot change the certificates"));
     print_certificates(command, state);
     compare(command, state);
     const std::string phase = text_in(state, "phase");
@@ -124,18 +113,13 @@ Status reconfigure(ReconfigureCommand& command) {
         changes[pair.first] = pair.second;
     }
     for (const std::string& key : command.unset) changes[key] = nullptr;
-    DTR_ASSIGN(HttpCall call, command.connection.call(changes.empty() ? "GET" : "PUT", "/api/v0/settings"));
-    if (!changes.empty()) call.body = json::serialize(changes);
-    DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
-    if (answer.status != 200) return fail(answer_error(answer, "cannot change the settings"));
+    DTR_ASSIGN(const json::object fields, call_object(command.connection, changes.empty() ? "GET" : "PUT",
+                                                      "/api/v0/settings", changes, "cannot change the settings"));
     if (command.json_output) {
-        print_line(answer.body);
+        print_line(json::serialize(fields));
         return {};
     }
-    boost::system::error_code error;
-    const json::value document = json::parse(answer.body, error);
-    const auto* fields = error ? nullptr : document.if_object();
-    const auto* items = fields == nullptr ? nullptr : fields->if_contains("settings");
+    const auto* items = fields.if_contains("settings");
     if (items == nullptr || !items->is_array())
         return fail(ErrorCode::unavailable, "the server's answer is not a list of settings");
     for (const json::value& item : items->as_array()) {

@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "backup/rekey.h"
-#include "cli/connection.h"
+#include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
@@ -21,19 +21,9 @@ struct RekeyCommand {
     bool offline = false;
 };
 
-std::string text_of(const json::object& fields, std::string_view name) {
-    const auto* value = fields.if_contains(name);
-    return value == nullptr || !value->is_string() ? std::string() : std::string(value->as_string());
-}
-
 Result<backup::RecoveryState> recovery_state(Connection& connection) {
-    DTR_ASSIGN(const HttpCall call, connection.call("GET", "/api/v0/recovery-key"));
-    DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
-    if (answer.status != 200) return fail(answer_error(answer, "cannot read which key backups are sealed to"));
-    boost::system::error_code error;
-    const json::value document = json::parse(answer.body, error);
-    if (error || !document.is_object()) return fail(ErrorCode::internal, "the server's answer is malformed");
-    const json::object& fields = document.as_object();
+    DTR_ASSIGN(const json::object fields,
+               get_object(connection, "/api/v0/recovery-key", "cannot read which key backups are sealed to"));
     backup::RecoveryState state;
     state.cluster_id = text_of(fields, "clusterId");
     DTR_ASSIGN(state.recipient, archive::AgeRecipient::parse(text_of(fields, "recipient")));
@@ -45,11 +35,8 @@ Result<backup::RecoveryState> recovery_state(Connection& connection) {
 }
 
 Status tell(Connection& connection, const archive::AgeRecipient& from, const archive::AgeRecipient& to) {
-    DTR_ASSIGN(HttpCall call, connection.call("PUT", "/api/v0/recovery-key"));
-    call.headers.emplace_back("Content-Type", "application/json");
-    call.body = json::serialize(json::object{{"from", from.text()}, {"to", to.text()}});
-    DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
-    if (answer.status != 204) return fail(answer_error(answer, "cannot change the recovery key"));
+    DTR_TRY(send(connection, "PUT", "/api/v0/recovery-key", {{"from", from.text()}, {"to", to.text()}},
+                 "cannot change the recovery key"));
     return {};
 }
 

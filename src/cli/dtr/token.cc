@@ -26,14 +26,10 @@ std::string token_path(const TokenCommand& command, const std::string& more = {}
 Status create_token(TokenCommand& command) {
     json::object body{{"tokenLabel", command.label}};
     if (!command.scope.empty()) body["scope"] = command.scope;
-    DTR_ASSIGN(const HttpAnswer made,
-               send(command.connection, "POST", token_path(command), body, "cannot make the access token"));
-    boost::system::error_code error;
-    const json::value answer = json::parse(made.body, error);
-    if (error || !answer.is_object()) return fail(ErrorCode::unavailable, "the server's answer is no access token");
-    print_line(text_of(answer.as_object(), "token"));
-    say(fmt::format("access token {}; it is shown only now, and used as a password{}",
-                    text_of(answer.as_object(), "id"),
+    DTR_ASSIGN(const json::object answer,
+               call_object(command.connection, "POST", token_path(command), body, "cannot make the access token"));
+    print_line(text_of(answer, "token"));
+    say(fmt::format("access token {}; it is shown only now, and used as a password{}", text_of(answer, "id"),
                     command.scope == "backup" ? ", for reading backups and nothing else" : ""));
     return {};
 }
