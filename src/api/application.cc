@@ -14,7 +14,12 @@ namespace dtr::api {
 Application::Application(Services services)
     : services_(std::move(services)),
       metrics_(services_.version),
-      liveness_([this] { return stores_error(services_); }, services_.clock) {
+      liveness_(
+          [this] {
+              if (services_.rooms != nullptr) (void)services_.rooms->look();
+              return stores_error(services_);
+          },
+          services_.clock) {
     services_.render_metrics = [this] { return metrics_.render(connection_count_ ? connection_count_() : 0); };
 }
 

@@ -9,14 +9,18 @@ namespace {
 
 namespace json = boost::json;
 
-http::Response ping(const std::string& error) {
+http::Response health(int status, const json::object& body) {
     http::Response response;
-    response.status = error.empty() ? 200 : 503;
+    response.status = status;
     response.set("Content-Type", "application/json");
     response.set("Cache-Control", "no-store");
-    if (!error.empty()) response.set("Retry-After", "5");
-    response.body = json::serialize(json::object{{"Error", error}, {"Healthy", error.empty()}});
+    if (status == 503) response.set("Retry-After", "5");
+    response.body = json::serialize(body);
     return response;
+}
+
+http::Response ping(const std::string& error) {
+    return health(error.empty() ? 200 : 503, {{"Error", error}, {"Healthy", error.empty()}});
 }
 
 }  // namespace
@@ -36,8 +40,24 @@ std::optional<http::Response> ping_now(const Liveness& liveness, const http::Req
     return ping(*error);
 }
 
+json::object writable_fields(Services& services) {
+    if (services.rooms != nullptr) {
+        const cluster::Room room = services.rooms->look();
+        if (const cluster::StoreRoom* full = room.full())
+            return {{"writable", false}, {"store", full->name}, {"why", full->why}};
+    }
+    if (services.registry.settings().read_only) return {{"writable", false}, {"why", "read-only mode"}};
+    return {{"writable", true}};
+}
+
 http::Reply handle_health(Asked& asked) {
-    return ping(stores_error(asked.services));
+    const std::string error = stores_error(asked.services);
+    json::object body = writable_fields(asked.services);
+    const bool must_write = asked.request.query_value("write").value_or("") == "1";
+    const bool good = error.empty() && (!must_write || body.at("writable").as_bool());
+    body["Error"] = error;
+    body["Healthy"] = error.empty();
+    return health(good ? 200 : 503, body);
 }
 
 http::Reply handle_ca(Asked& asked) {

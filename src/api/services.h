@@ -8,6 +8,7 @@
 #include "backup/backup_service.h"
 #include "base/clock.h"
 #include "cluster/certificates.h"
+#include "cluster/room_watch.h"
 #include "cluster/settings.h"
 #include "cluster/ucp_authority.h"
 #include "cluster/ucp_link.h"
@@ -55,6 +56,7 @@ struct Services {
     identity::DirectoryService* directory = nullptr;  // null: people of a directory are unknown here
     // Paths of secrets that the operator was told to carry away, and that are still here. Unset: none.
     std::function<std::vector<std::string>()> left_to_carry_away = {};
+    cluster::RoomWatch* rooms = nullptr;               // null: nobody watches
     std::function<std::string()> render_metrics = {};  // set by the application
 
     // What clients shall trust, now: what /ca answers.

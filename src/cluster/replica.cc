@@ -128,9 +128,21 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     // The backup of a UCP is small, and two at once are one too many.
     r.backups_ =
         std::make_unique<backup::BackupService>(r.backup_source(), role == Role::ucp ? 1 : backup::kBackupsAtOnce);
+    r.watch_rooms();
     if (!r.access_)
         r.ucp_ = std::make_unique<UcpAuthority>(*r.config_, *r.meta_, environment.clock, environment.random);
     return replica;
+}
+
+// What lies in metadata/ and config/ is small; it is the database's own change that needs the room.
+void Replica::watch_rooms() {
+    const auto reserve = [this] { return registry_->settings().free_bytes_reserve.get(); };
+    const auto small = [reserve] { return std::min<std::uint64_t>(reserve(), 16U << 20); };
+    const config::DataDirectory& directory = environment_.directory;
+    rooms_ = std::make_unique<RoomWatch>(
+        std::vector<WatchedStore>{{"registry", directory.registry_path(), reserve},
+                                  {"metadata", directory.metadata_path(current_.generation), small},
+                                  {"config", directory.config_path(current_.generation), small}});
 }
 
 Status Replica::start_link(const std::string& address, std::function<std::string()> shown_authorities) {

@@ -8,6 +8,7 @@
 #include "backup/backup_service.h"
 #include "backup/stores.h"
 #include "cluster/install.h"
+#include "cluster/room_watch.h"
 #include "cluster/settings.h"
 #include "cluster/ucp_authority.h"
 #include "cluster/ucp_link.h"
@@ -61,6 +62,7 @@ class Replica {
     identity::oidc::Admission& admission() { return *admission_; }
     identity::DirectoryService& directory() { return *directory_; }
     backup::BackupService& backups() { return *backups_; }
+    RoomWatch& rooms() { return *rooms_; }
     UcpAuthority* ucp() { return ucp_.get(); }  // null where accounts are another UCP's
     UcpLink* link() { return link_.get(); }     // null where they are not
     // Where accounts are another UCP's: mirrors them from now on, and reports this replica as being at `address`, with a
@@ -82,6 +84,7 @@ class Replica {
     Replica(Environment& environment, config::Current current)
         : environment_(environment), current_(std::move(current)) {}
 
+    void watch_rooms();
     Result<std::vector<meta::Object>> not_kept(std::vector<meta::Object> objects);
 
     Environment& environment_;
@@ -109,6 +112,7 @@ class Replica {
     std::unique_ptr<identity::oidc::SignIn> sign_in_;
     std::unique_ptr<identity::oidc::Admission> admission_;
     std::unique_ptr<backup::BackupService> backups_;
+    std::unique_ptr<RoomWatch> rooms_;
     std::unique_ptr<UcpAuthority> ucp_;
     std::optional<UcpAccess> access_;
     std::unique_ptr<UcpLink> link_;

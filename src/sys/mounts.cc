@@ -1,5 +1,8 @@
 #include "sys/mounts.h"
 
+#include <sys/statvfs.h>
+
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -59,6 +62,17 @@ const Mount* Mounts::of(std::string_view path) const {
         if (lies_in(path, mount.point) && (found == nullptr || mount.point.size() >= found->point.size()))
             found = &mount;
     return found;
+}
+
+Result<FileSystemRoom> file_system_room(const std::string& path) {
+    struct statvfs s {};
+    if (::statvfs(path.c_str(), &s) != 0) return fail(system_error(errno, "cannot measure " + path));
+    FileSystemRoom room;
+    room.free_bytes = static_cast<std::uint64_t>(s.f_bavail) * s.f_frsize;
+    room.total_bytes = static_cast<std::uint64_t>(s.f_blocks) * s.f_frsize;
+    room.free_files = s.f_files == 0 ? ~std::uint64_t{0} : s.f_favail;
+    room.read_only = (s.f_flag & ST_RDONLY) != 0;
+    return room;
 }
 
 std::string resolved(const std::string& path) {

@@ -1,9 +1,12 @@
-// What is mounted where, as this process sees it (/proc/self/mountinfo, proc(5)).
+// What is mounted where, as this process sees it (/proc/self/mountinfo, proc(5)), and how much room there is.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/result.h"
 
 namespace dtr {
 
@@ -26,6 +29,14 @@ class Mounts {
   private:
     std::vector<Mount> mounts_;  // in the order in which they were mounted
 };
+
+struct FileSystemRoom {
+    std::uint64_t free_bytes = 0;  // for those who are not root
+    std::uint64_t total_bytes = 0;
+    std::uint64_t free_files = 0;  // inodes; very many where none are counted
+    bool read_only = false;
+};
+Result<FileSystemRoom> file_system_room(const std::string& path);
 
 // Absolute, links followed as far as the path exists.
 std::string resolved(const std::string& path);

@@ -204,7 +204,8 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
                            replica->staged_restore(),
                            certificates.get(),
                            replica->ucp() == nullptr ? nullptr : &replica->directory(),
-                           [&directory] { return directory->left_to_carry_away(); }};
+                           [&directory] { return directory->left_to_carry_away(); },
+                           &replica->rooms()};
     api::Application application(services);
     DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
     application.set_connection_count([&server] { return server->open_connections(); });

@@ -12,11 +12,18 @@ namespace {
 namespace json = boost::json;
 
 // What an operator shall not overlook among all the rest.
-void warn_of_what_is_left(const std::string& status) {
+void warn_of_what_matters(const std::string& status) {
     boost::system::error_code error;
     const json::value document = json::parse(status, error);
     const auto* fields = error ? nullptr : document.if_object();
-    const auto* files = fields == nullptr ? nullptr : fields->if_contains("left_to_carry_away");
+    if (fields == nullptr) return;
+    const auto text = [fields](std::string_view name) {
+        const auto* value = fields->if_contains(name);
+        return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+    };
+    if (const std::string why = text("not_writable_because"); !why.empty())
+        say(fmt::format("warning: pushes are refused: {}{}", text("store").empty() ? "" : text("store") + "/: ", why));
+    const auto* files = fields->if_contains("left_to_carry_away");
     if (files == nullptr || !files->is_array()) return;
     for (const json::value& file : files->as_array())
         if (file.is_string())
@@ -29,7 +36,7 @@ Status show_status(Connection& connection) {
     DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
     if (answer.status != 200) return fail(answer_error(answer, "cannot read the status"));
     print_line(answer.body);
-    warn_of_what_is_left(answer.body);
+    warn_of_what_matters(answer.body);
     return {};
 }
 
