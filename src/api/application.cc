@@ -20,7 +20,20 @@ Application::Application(Services services)
               return stores_error(services_);
           },
           services_.clock) {
-    services_.render_metrics = [this] { return metrics_.render(connection_count_ ? connection_count_() : 0); };
+    services_.render_metrics = [this] { return metrics_.render(gauges()); };
+}
+
+Gauges Application::gauges() {
+    Gauges now;
+    if (connection_count_) now.open_connections = connection_count_();
+    if (pools_) now.pools = pools_();
+    if (services_.rooms != nullptr) now.room = services_.rooms->last();
+    now.last_backup = services_.backups.newest();
+    if (services_.left_to_carry_away) now.secrets_left = services_.left_to_carry_away().size();
+    const identity::FailedLogins::Totals failed = services_.authenticator.failed();
+    now.failed_logins = failed.wrong;
+    now.refused_logins = failed.refused;
+    return now;
 }
 
 http::Plan Application::plan(const http::Request& request) {

@@ -27,15 +27,19 @@ class Application final : public http::Handler {
     void set_link(cluster::UcpLink* link) { services_.link = link; }
     // For the gauge of open connections; set once, before serving.
     void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
+    void set_pools(std::function<std::vector<http::PoolUse>()> pools) { pools_ = std::move(pools); }
 
     // From here on the stores are asked once a second whether they answer, and a balancer's question is answered from that.
     void watch_stores() { liveness_.start(); }
 
   private:
+    [[nodiscard]] Gauges gauges();
+
     Services services_;
     Metrics metrics_;
     Liveness liveness_;
     std::function<std::size_t()> connection_count_;
+    std::function<std::vector<http::PoolUse>()> pools_;
 };
 
 }  // namespace dtr::api

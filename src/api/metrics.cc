@@ -10,6 +10,8 @@
 #include <array>
 #include <cstdio>
 
+#include "base/mutex.h"
+
 #include "api/asked.h"
 
 namespace dtr::api {
@@ -28,13 +30,34 @@ double resident_bytes() {
     return fields == 2 ? static_cast<double>(resident) * static_cast<double>(::sysconf(_SC_PAGESIZE)) : 0;
 }
 
+// To what is counted elsewhere.
+void advance(prometheus::Counter& counter, std::uint64_t to) {
+    const double more = static_cast<double>(to) - counter.Value();
+    if (more > 0) counter.Increment(more);
+}
+
 }  // namespace
 
 struct Metrics::Instruments {
     prometheus::Registry registry;
+    Mutex rendering;  // what is counted elsewhere is caught up with once, whoever asks
     std::array<std::array<prometheus::Counter*, kClasses.size()>, kMethods.size()> requests{};
     prometheus::Counter* sent = nullptr;
     prometheus::Histogram* duration = nullptr;
+    prometheus::Family<prometheus::Gauge>* store_free = nullptr;
+    prometheus::Family<prometheus::Gauge>* store_total = nullptr;
+    prometheus::Family<prometheus::Gauge>* store_writable = nullptr;
+    prometheus::Family<prometheus::Gauge>* pool_threads = nullptr;
+    prometheus::Family<prometheus::Gauge>* pool_running = nullptr;
+    prometheus::Family<prometheus::Gauge>* pool_queued = nullptr;
+    prometheus::Family<prometheus::Gauge>* pool_queue_max = nullptr;
+    prometheus::Family<prometheus::Counter>* pool_refused = nullptr;
+    prometheus::Family<prometheus::Counter>* pool_abandoned = nullptr;
+    prometheus::Counter* failed_logins = nullptr;
+    prometheus::Counter* refused_logins = nullptr;
+    prometheus::Gauge* backup_time = nullptr;
+    prometheus::Gauge* backup_bytes = nullptr;
+    prometheus::Gauge* secrets_left = nullptr;
     prometheus::Gauge* connections = nullptr;
     prometheus::Gauge* resident = nullptr;
 };
@@ -63,6 +86,29 @@ Metrics::Metrics(const std::string& version) : instruments_(std::make_unique<Ins
                          .Help("Connections now")
                          .Register(i.registry)
                          .Add({});
+    const auto gauges = [&i](const char* name, const char* help) {
+        return &prometheus::BuildGauge().Name(name).Help(help).Register(i.registry);
+    };
+    const auto counters = [&i](const char* name, const char* help) {
+        return &prometheus::BuildCounter().Name(name).Help(help).Register(i.registry);
+    };
+    i.store_free = gauges("dtr_store_free_bytes", "Free bytes of the file system of a store");
+    i.store_total = gauges("dtr_store_total_bytes", "Size of the file system of a store");
+    i.store_writable = gauges("dtr_store_writable", "1 if a store takes writes; else pushes are refused");
+    i.pool_threads = gauges("dtr_pool_threads", "Threads of a pool");
+    i.pool_running = gauges("dtr_pool_running", "Requests that a pool works on now");
+    i.pool_queued = gauges("dtr_pool_queued", "Requests that wait for a pool now");
+    i.pool_queue_max = gauges("dtr_pool_queue_max", "Requests that may wait for a pool");
+    i.pool_refused = counters("dtr_pool_refused_total", "Requests refused as the queue of a pool was full");
+    i.pool_abandoned = counters("dtr_pool_abandoned_total", "Requests whose client left before their turn");
+    i.failed_logins = &counters("dtr_failed_logins_total", "Logins with a wrong name, password or token")->Add({});
+    i.refused_logins = &counters("dtr_refused_logins_total", "Logins refused after too many failures")->Add({});
+    i.backup_time =
+        &gauges("dtr_last_backup_timestamp_seconds", "When the newest backup sealed by this process began; 0: none was")
+             ->Add({});
+    i.backup_bytes = &gauges("dtr_last_backup_bytes", "Size of that backup")->Add({});
+    i.secrets_left =
+        &gauges("dtr_secrets_to_carry_away", "Secrets handed to the operator that are still here")->Add({});
     i.resident = &prometheus::BuildGauge()
                       .Name("process_resident_memory_bytes")
                       .Help("Resident memory")
@@ -88,8 +134,32 @@ void Metrics::request(std::string_view method, int status, std::uint64_t bytes, 
     instruments_->duration->Observe(static_cast<double>(duration) / kSecond);
 }
 
-std::string Metrics::render(std::size_t open_connections) const {
-    instruments_->connections->Set(static_cast<double>(open_connections));
+std::string Metrics::render(const Gauges& now) const {
+    Instruments& i = *instruments_;
+    const MutexLock lock(i.rendering);
+    i.connections->Set(static_cast<double>(now.open_connections));
+    for (const http::PoolUse& pool : now.pools) {
+        const prometheus::Labels labels{{"pool", pool.name}};
+        i.pool_threads->Add(labels).Set(pool.threads);
+        i.pool_running->Add(labels).Set(static_cast<double>(pool.running));
+        i.pool_queued->Add(labels).Set(static_cast<double>(pool.queued));
+        i.pool_queue_max->Add(labels).Set(static_cast<double>(pool.queue_max));
+        advance(i.pool_refused->Add(labels), pool.refused);
+        advance(i.pool_abandoned->Add(labels), pool.abandoned);
+    }
+    for (const cluster::StoreRoom& store : now.room.stores) {
+        const prometheus::Labels labels{{"store", store.name}};
+        i.store_free->Add(labels).Set(static_cast<double>(store.free_bytes));
+        i.store_total->Add(labels).Set(static_cast<double>(store.total_bytes));
+        i.store_writable->Add(labels).Set(store.why.empty() ? 1 : 0);
+    }
+    advance(*i.failed_logins, now.failed_logins);
+    advance(*i.refused_logins, now.refused_logins);
+    if (now.last_backup) {
+        i.backup_time->Set(static_cast<double>(now.last_backup->started_at) / kSecond);
+        i.backup_bytes->Set(static_cast<double>(now.last_backup->bytes));
+    }
+    i.secrets_left->Set(static_cast<double>(now.secrets_left));
     instruments_->resident->Set(resident_bytes());
     return prometheus::TextSerializer().Serialize(instruments_->registry.Collect());
 }

@@ -4,17 +4,33 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "backup/backup_service.h"
 #include "base/clock.h"
+#include "cluster/room_watch.h"
 #include "http/message.h"
+#include "http/server.h"
 
 namespace dtr::api {
 
 struct Asked;
 
 http::Reply handle_metrics(Asked& asked);
+
+// What is measured when it is asked for: all of it lies in memory.
+struct Gauges {
+    std::size_t open_connections = 0;
+    std::vector<http::PoolUse> pools;
+    cluster::Room room;
+    std::optional<backup::BackupReport> last_backup;  // sealed by this process
+    std::size_t secrets_left = 0;                     // that nobody has carried away
+    std::uint64_t failed_logins = 0;
+    std::uint64_t refused_logins = 0;  // without a look at the password, after too many failures
+};
 
 // Thread-safe.
 class Metrics {
@@ -23,7 +39,7 @@ class Metrics {
     ~Metrics();
     void request(std::string_view method, int status, std::uint64_t bytes, Micros duration);
     // Text exposition format 0.0.4.
-    [[nodiscard]] std::string render(std::size_t open_connections) const;
+    [[nodiscard]] std::string render(const Gauges& now) const;
 
   private:
     struct Instruments;

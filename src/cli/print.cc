@@ -10,6 +10,7 @@
 
 #include "base/encoding.h"
 #include "cli/program.h"
+#include "sys/log.h"
 
 namespace dtr::cli {
 namespace {
@@ -83,6 +84,7 @@ Status flush_data() {
 
 void say(std::string_view text) {
     clear_progress();
+    if (log::format() == log::Format::json) return log::write(log::Level::info, text);
     std::fputs(fmt::format("{}: {}\n", program_name(), visible_but(text, '\0')).c_str(), stderr);
 }
 

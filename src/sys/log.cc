@@ -3,13 +3,46 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "base/encoding.h"
+
 namespace dtr::log {
 namespace {
+
+constexpr const char* kTextPattern = "%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v";
+constexpr const char* kJsonPattern = R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l","message":"%v"})";
+
+Format& chosen_format() {
+    static Format chosen = Format::text;
+    return chosen;
+}
+
+// As the inside of a JSON string; bytes that are no UTF-8 become U+FFFD.
+std::string escaped(std::string_view text) {
+    std::string out;
+    for (std::size_t at = 0; at < text.size();) {
+        const auto c = static_cast<unsigned char>(text[at]);
+        if (c == '"' || c == '\\') {
+            out.append(1, '\\').append(1, static_cast<char>(c));
+        } else if (c < 0x20 || c == 0x7f) {
+            out += fmt::format("\\u{:04x}", c);
+        } else if (c < 0x80) {
+            out.push_back(static_cast<char>(c));
+        } else {
+            const std::string_view character = text.substr(at, c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2);
+            const bool good = is_valid_utf8(character);
+            out += good ? character : std::string_view("\\ufffd");
+            at += good ? character.size() : 1;
+            continue;
+        }
+        ++at;
+    }
+    return out;
+}
 
 spdlog::logger& logger() {
     static const auto instance = [] {
         auto made = spdlog::stderr_logger_mt("dtr");
-        made->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %^%l%$ %v", spdlog::pattern_time_type::utc);
+        made->set_pattern(kTextPattern, spdlog::pattern_time_type::utc);
         made->flush_on(spdlog::level::info);
         return made;
     }();
@@ -31,6 +64,18 @@ spdlog::level::level_enum native(Level level) {
 }
 
 }  // namespace
+
+bool set_format(std::string_view name) {
+    if (name != "text" && name != "json") return false;
+    const bool json = name == "json";
+    chosen_format() = json ? Format::json : Format::text;
+    logger().set_pattern(json ? kJsonPattern : kTextPattern, spdlog::pattern_time_type::utc);
+    return true;
+}
+
+Format format() {
+    return chosen_format();
+}
 
 void set_level(Level level) {
     logger().set_level(native(level));
@@ -57,7 +102,10 @@ bool enabled(Level level) {
 }
 
 void write(Level level, std::string_view message) {
-    logger().log(native(level), message);
+    if (format() == Format::json)
+        logger().log(native(level), escaped(message));
+    else
+        logger().log(native(level), message);
 }
 
 }  // namespace dtr::log

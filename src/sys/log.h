@@ -8,9 +8,15 @@
 namespace dtr::log {
 
 enum class Level { debug, info, warn, error };
+enum class Format {
+    text,  // 2026-01-31T12:00:00.000Z warning what happened
+    json   // {"time":"2026-01-31T12:00:00.000Z","level":"warning","message":"what happened"}
+};
 
 void set_level(Level level);
-bool set_level(std::string_view name);  // debug, info, warn, error, fatal in any case; false if unknown
+bool set_level(std::string_view name);   // debug, info, warn, error, fatal in any case; false if unknown
+bool set_format(std::string_view name);  // text, json; false if unknown. Before there are threads
+[[nodiscard]] Format format();
 void write(Level level, std::string_view message);
 bool enabled(Level level);
 

@@ -155,7 +155,7 @@ class Server:
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
             text = self.log()[seen:]
-            if any(line.startswith(("dtr: ready", "ucp: ready")) for line in text.splitlines()):
+            if any(line.startswith(("dtr: ready", "ucp: ready")) or '"message":"ready ' in line for line in text.splitlines()):
                 return self
             if self.process.poll() is not None:
                 raise AssertionError(f"serve exited with {self.process.returncode}\n{text}")

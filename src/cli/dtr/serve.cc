@@ -39,6 +39,7 @@ struct ServeOptions {
     std::string external_url;
     std::string replica_id;
     std::string log_level = "info";
+    std::string log_format = "text";
     std::vector<std::string> trusted_proxies;
     std::string settings_file;
     std::vector<std::string> settings;  // KEY=VALUE
@@ -209,6 +210,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     api::Application application(services);
     DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
     application.set_connection_count([&server] { return server->open_connections(); });
+    application.set_pools([&server] { return server->pools(); });
     DTR_TRY(replica->start_link(external_url.empty() ? server->addresses().front() : without_scheme(external_url),
                                 [&certificates] { return certificates->served().shown_pem; }));
     application.set_link(replica->link());
@@ -289,6 +291,8 @@ void add_serve(Program& program) {
         ->allow_extra_args(false);
     command->add_option("--config", options->settings_file, "File of settings (TOML)")->envname("DTR_CONFIG");
     command->add_option("--log-level", options->log_level, "debug, info, warn, error")->envname("LOG_LEVEL");
+    command->add_option("--log-format", options->log_format, "text, or json: an object a line")
+        ->check(CLI::IsMember({"text", "json"}));
     command->add_flag("--debug", options->debug, "Log everything")->envname("DEBUG");
     if (!is_ucp) accept_predecessor_flags(*command, kOfInstall);
     command->callback([&program, options] {
@@ -298,6 +302,7 @@ void add_serve(Program& program) {
             sigemptyset(&set);
             for (const int signal : kSignals) sigaddset(&set, signal);
             pthread_sigmask(SIG_BLOCK, &set, nullptr);
+            (void)log::set_format(options->log_format);
             if (!log::set_level(options->debug ? "debug" : options->log_level)) {
                 say("no such log level: " + options->log_level);
                 return static_cast<int>(kUsage);

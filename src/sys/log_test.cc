@@ -1,0 +1,41 @@
+#include "sys/log.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace dtr::log {
+namespace {
+
+class LogFormat : public testing::Test {
+  protected:
+    ~LogFormat() override { set_format("text"); }
+    static std::string said(std::string_view message) {
+        testing::internal::CaptureStderr();
+        write(Level::warn, message);
+        return testing::internal::GetCapturedStderr();
+    }
+};
+
+TEST_F(LogFormat, TextAsEver) {
+    EXPECT_THAT(said("a \"quoted\" {} word"), testing::MatchesRegex("[0-9T:.-]+Z warning a \"quoted\" {} word\n"));
+}
+
+// Whatever a client has put into a message, a line is one object.
+TEST_F(LogFormat, JsonHoldsWhateverIsLogged) {
+    ASSERT_TRUE(set_format("json"));
+    EXPECT_EQ(format(), Format::json);
+    const std::string line = said(std::string_view("a \"b\" \\ c\n\x1b[31m {} %v \xc3\xa9 \xff\xc3", 25));
+    EXPECT_THAT(line, testing::StartsWith("{\"time\":\"20"));
+    EXPECT_THAT(line,
+                testing::EndsWith("Z\",\"level\":\"warning\",\"message\":\"a \\\"b\\\" \\\\ c\\u000a\\u001b[31m {} "
+                                  "%v \xc3\xa9 \\ufffd\\ufffd\"}\n"));
+}
+
+TEST_F(LogFormat, OthersAreUnknown) {
+    EXPECT_FALSE(set_format("xml"));
+    EXPECT_FALSE(set_format(""));
+    EXPECT_EQ(format(), Format::text);
+}
+
+}  // namespace
+}  // namespace dtr::log
