@@ -16,6 +16,7 @@ namespace dtr::cli {
 namespace {
 
 std::atomic<bool> progress_is_shown{false};
+std::atomic<int> data_error{0};  // errno of the first line that could not be written
 
 // Bytes of the UTF-8 sequence that begins here; 0 if none does.
 std::size_t sequence_at(std::string_view text) {
@@ -71,15 +72,15 @@ void print_line(std::string_view line) {
     static const bool terminal = ::isatty(STDOUT_FILENO) == 1;
     clear_progress();
     const std::string text = (terminal ? visible_but(line, '\t') : std::string(line)) + '\n';
-    std::fwrite(text.data(), 1, text.size(), stdout);
+    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) data_error = errno;
 }
 
 Status flush_data() {
-    errno = 0;
-    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return {};
-    std::clearerr(stdout);
-    if (errno == EPIPE) return fail(ErrorCode::cancelled, "whoever read stdout is gone");
-    return fail(system_error(errno, "cannot write to stdout"));
+    if (std::fflush(stdout) != 0) data_error = errno;
+    const int error = data_error.exchange(0);
+    if (error == 0) return {};
+    if (error == EPIPE) return fail(ErrorCode::cancelled, "whoever read stdout is gone");
+    return fail(system_error(error, "cannot write to stdout"));
 }
 
 void say(std::string_view text) {

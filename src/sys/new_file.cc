@@ -60,6 +60,8 @@ Status check_parent(const std::string& path) {
         return cannot_be(ErrorCode::not_found, directory, "does not exist", "make the directory, or name another");
     if (errno = 0; ::stat(directory.c_str(), &s) != 0) return fail(system_error(errno, "cannot look at " + directory));
     if (!S_ISDIR(s.st_mode)) return cannot_be(ErrorCode::invalid, directory, "is not a directory");
+    if (::access(directory.c_str(), W_OK | X_OK) != 0 && (errno == EACCES || errno == EROFS))
+        return cannot_be(ErrorCode::invalid, directory, "cannot be written to", "name a file in another directory");
     return {};
 }
 
@@ -124,6 +126,7 @@ Result<Place> look_at_place(const std::string& path) {
         return place;
     }
     if (!S_ISREG(s.st_mode)) return cannot_be(ErrorCode::invalid, path, "is neither a file, a device nor a FIFO");
+    DTR_TRY(check_parent(place.path));
     DTR_TRY(check_replaceable(place.path, s));
     return place;
 }

@@ -25,8 +25,7 @@ def two(module_space):
         Registry(server, f"admin/x{number}").push(Image(label=f"image {number}"), "1")
         archives.append(module_space.file(f"{number}.tar"))
         said = dtr("backup", *server.cli_auth(), "--output", archives[-1], check=0).err.splitlines()[-1]
-        server.cluster = server.session().get(server.url + "/api/v0/meta/cluster_status", timeout=10).json()
-        assert f"backup" in said and "cluster " in said
+        assert "sealed" in said and "cluster " in said
     server.archives, server.key = archives, module_space.file("recovery-key")
     shutil.copy(key_of(server), server.key)
     server.stop()
@@ -38,7 +37,7 @@ def cluster_in(line):
 
 
 def test_the_last_line_names_the_cluster(two, space):
-    backed_up = cluster_in(dtr("verify", two.archives[0], check=0).text.split("signer ")[1].splitlines()[0])
+    backed_up = cluster_in(dtr("verify", two.archives[0], check=0).text)
     assert len(backed_up) == 32
     done = restore(space.file("b"), two.archives[0], "--identity", two.key)
     last = done.err.splitlines()[-1]
@@ -62,7 +61,7 @@ def test_what_is_no_backup_is_named(two, space):
     tool("zstd", "-q", whole, "-o", space.file("b.tar.zst"))
     tool("xz", "-k", "-c", "-0", whole, stdout=open(space.file("b.tar.xz"), "wb"))
     with open(space.file("error.txt"), "w", encoding="ascii") as file:
-        file.write("dtr: no backup was made; whatever was written has no seal\n")
+        file.write("dtr: no backup was made; whatever was written has no seal\n" * 20)
     with open(space.file("empty.tar"), "wb"):
         pass
     tool("tar", "-cf", space.file("other.tar"), "-C", space.path, "error.txt")
