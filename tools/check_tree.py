@@ -21,7 +21,7 @@ TEST_COLUMNS_MAX = 140  # tables of cases, and of figures
 LEVELS = {"base": 0, "sys": 1, "oci": 1, "archive": 1, "blob": 2, "meta": 2, "config": 2, "identity": 3, "registry": 3,
           "backup": 3, "cluster": 3, "api": 4, "cli": 5, "mains": 6}
 # cluster puts the services of one replica together, so it may name them.
-SIDEWAYS = {("cluster", "backup"), ("cluster", "identity"), ("cluster", "registry")}
+SIDEWAYS = {("cluster", "backup"), ("cluster", "identity"), ("cluster", "registry"), ("registry", "identity")}
 HTTP_MAY_INCLUDE = {"base", "sys", "http"}
 MAY_INCLUDE_HTTP = {"api", "cli", "mains", "http"}
 # Implementations of a store: named by the mains and by tests, by nobody else outside their own folder.

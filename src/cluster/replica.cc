@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backup/seal_keys.h"
 #include "backup/settle.h"
 #include "cluster/certificates.h"
 #include "sys/http_client.h"
@@ -59,6 +60,12 @@ Result<meta::Epoch> epoch_of(meta::MetaStore& store, const config::DataDirectory
                 "directory");
 }
 
+// Every replica has the key that signs backups, and a restore makes another: it voids the sessions of before.
+Secret upload_secret(config::ConfigStore& config) {
+    auto signer = config.get(backup::kSignerKey);
+    return signer ? std::move(signer->value) : Secret();
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const ReplicaOptions& options) {
@@ -95,7 +102,8 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
                     role == Role::ucp ? "start it with ucp serve" : "start it with dtr serve");
     DTR_ASSIGN(r.settings_, SettingsService::open(*r.config_, options.settings));
     r.registry_ = std::make_unique<registry::Registry>(
-        registry::Context{*r.meta_, *r.blobs_, environment.clock, environment.random, r.settings_->effective()},
+        registry::Context{*r.meta_, *r.blobs_, environment.clock, environment.random, r.settings_->effective(),
+                          upload_secret(*r.config_)},
         r.collector_guards());
     r.settings_->attach(*r.registry_);
     r.account_version_ = std::make_unique<identity::AccountVersion>(r.meta_->accounts(), environment.clock);

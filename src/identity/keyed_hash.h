@@ -1,6 +1,6 @@
-// Keys of in-memory caches made from secrets: BLAKE2b-256 under a random key of this process, so
-// that neither the secret nor anything that could be searched for lies in the cache. Inside
-// identity/ only.
+// BLAKE2b-256 under a key: for keys of in-memory caches made from secrets, so that neither the
+// secret nor anything that could be searched for lies in the cache, and for marks that say that
+// something was made here. The library is seen inside identity/ only.
 #pragma once
 
 #include <initializer_list>

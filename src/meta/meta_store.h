@@ -122,12 +122,15 @@ class ContentStore {
 class UploadStore {
   public:
     virtual ~UploadStore() = default;
-    virtual Status create(const Upload& upload) = 0;
+    // already_exists; exhausted: its account has `per_account_max` of them.
+    virtual Status create(const Upload& upload, std::size_t per_account_max) = 0;
     virtual Result<Upload> load(std::string_view id) = 0;
     // Moves from `expected_offset` to upload.offset with its hash state and expiry; conflict if it was elsewhere.
     virtual Status advance(const Upload& upload, std::uint64_t expected_offset) = 0;
     virtual Status remove(std::string_view id) = 0;  // a missing one is good
     virtual Result<std::vector<Upload>> list_expired(Micros now, std::size_t limit) = 0;
+    // Of one account, those first that will expire first: nobody has gone on with them for longest.
+    virtual Result<std::vector<Upload>> list_idle(std::string_view account_id, std::size_t limit) = 0;
 };
 
 class AccountStore {

@@ -188,6 +188,7 @@ constexpr std::string_view kIndexes[] = {
     "CREATE INDEX blobs_quarantined ON blobs (digest) WHERE state = 2",                   // status
     "CREATE INDEX leases_end ON leases (leased_until, digest)",                           // collector
     "CREATE INDEX uploads_expiry ON uploads (expires_at)",
+    "CREATE INDEX uploads_account ON uploads (account_id, expires_at)",  // bound of each account
     "CREATE INDEX pulls_age ON pulls (last_at)",
     "CREATE INDEX failed_logins_age ON failed_logins (last_at, address, name)",      // list, bound
     "CREATE INDEX change_log_transaction ON change_log (transaction_id, sequence)",  // increments

@@ -8,11 +8,12 @@ namespace dtr::meta {
 class SqlUploadStore final : public UploadStore {
   public:
     explicit SqlUploadStore(StoreParts parts) : parts_(parts) {}
-    Status create(const Upload& upload) override;
+    Status create(const Upload& upload, std::size_t per_account_max) override;
     Result<Upload> load(std::string_view id) override;
     Status advance(const Upload& upload, std::uint64_t expected_offset) override;
     Status remove(std::string_view id) override;
     Result<std::vector<Upload>> list_expired(Micros now, std::size_t limit) override;
+    Result<std::vector<Upload>> list_idle(std::string_view account_id, std::size_t limit) override;
 
   private:
     StoreParts parts_;

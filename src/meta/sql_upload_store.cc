@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "meta/sql_local_stores.h"
 
 namespace dtr::meta {
@@ -18,6 +20,11 @@ const Sql kLoad("read the upload",
 const Sql kAdvance("advance the upload",
                    "UPDATE uploads SET byte_offset = ?2, hash_state = ?3, expires_at = ?4"
                    " WHERE id = ?1 AND byte_offset = ?5");
+const Sql kBeyond("count uploads of the account",
+                  "SELECT 1 FROM uploads WHERE account_id = ?1 ORDER BY expires_at LIMIT 1 OFFSET ?2");
+const Sql kIdle("list idle uploads of the account",
+                "SELECT id, repository, account_id, byte_offset, hash_state, started_at, expires_at FROM uploads"
+                " WHERE account_id = ?1 ORDER BY expires_at LIMIT ?2");
 const Sql kRemove("remove the upload", "DELETE FROM uploads WHERE id = ?1");
 const Sql kExpired("list expired uploads",
                    "SELECT id, repository, account_id, byte_offset, hash_state, started_at, expires_at FROM uploads"
@@ -36,8 +43,13 @@ Result<Upload> load_in(sql::Connection& connection, std::string_view id) {
 
 }  // namespace
 
-Status SqlUploadStore::create(const Upload& upload) {
+Status SqlUploadStore::create(const Upload& upload, std::size_t per_account_max) {
     return parts_.database.write(Durability::relaxed, [&](sql::Transaction& transaction) -> Status {
+        const std::int64_t others = limit_of(std::max<std::size_t>(per_account_max, 1) - 1);
+        DTR_ASSIGN(const bool full, any(transaction.query(kBeyond, {upload.account_id, others})));
+        if (full)
+            return fail(ErrorCode::exhausted, fmt::format("this account has {} uploads open", per_account_max),
+                        "finish or cancel some of them");
         DTR_ASSIGN(const auto inserted, transaction.execute(kCreate, {upload.id, upload.repository, upload.account_id,
                                                                       upload.offset, Param::bytes(upload.hash_state),
                                                                       upload.started_at, upload.expires_at}));
@@ -66,6 +78,12 @@ Status SqlUploadStore::remove(std::string_view id) {
     return parts_.database.write(Durability::relaxed, [&](sql::Transaction& transaction) -> Status {
         DTR_TRY(transaction.execute(kRemove, {id}));
         return {};
+    });
+}
+
+Result<std::vector<Upload>> SqlUploadStore::list_idle(std::string_view account_id, std::size_t limit) {
+    return read<std::vector<Upload>>(parts_.database, [&](sql::Connection& connection) {
+        return collect<Upload>(connection.query(kIdle, {account_id, limit_of(limit)}), upload_at);
     });
 }
 

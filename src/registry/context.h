@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "base/secret.h"
 #include "blob/blob_store.h"
 #include "meta/meta_store.h"
 
@@ -57,6 +58,7 @@ struct Context {
     Clock& clock;
     Random& random;
     Settings settings;
+    Secret upload_secret = {};  // seals upload sessions (upload_seal.h); empty: of this process
 };
 
 std::string new_generation(Random& random);

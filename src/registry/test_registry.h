@@ -203,13 +203,15 @@ class RegistryTest : public ::testing::Test {
     std::unique_ptr<meta::MetaStore> store;
     std::unique_ptr<SteeredBlobStore> blobs;
     std::unique_ptr<Registry> registry;
+    const Secret upload_secret{"of the whole cluster"};
 
   private:
     void open_all() {
         store = must(meta::open_sqlite_meta_store({directory.path() + "/dtr.sqlite", 2}, clock, system_random()));
         blobs = std::make_unique<SteeredBlobStore>(
             must(blob::open_fs_blob_store(real_disk(), directory.path() + "/registry")));
-        registry = std::make_unique<Registry>(Context{*store, *blobs, clock, system_random(), settings_});
+        registry =
+            std::make_unique<Registry>(Context{*store, *blobs, clock, system_random(), settings_, upload_secret});
     }
 
     Settings settings_;

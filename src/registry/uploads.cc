@@ -10,6 +10,10 @@ namespace {
 
 constexpr std::uint64_t kRoomCheckBytes = 8U << 20;
 constexpr std::size_t kExpiredPerStep = 100;
+constexpr Micros kEmptyLifetime = kDay;  // of a session that never got a byte
+constexpr std::size_t kPerAccountMax = 1000;
+constexpr Micros kIdleMin = 15 * kMinute;  // before a session gives way to another of its account
+constexpr std::size_t kIdleTried = 16;
 constexpr Micros kOrphanAgeMin = kMinute;  // a manifest on its way to its place has no row
 
 }  // namespace
@@ -31,11 +35,16 @@ Status admit_bytes(const Context& context, std::uint64_t bytes) {
                 "free space or enlarge the volume; pulls go on");
 }
 
-UploadSession::UploadSession(Uploads& owner, meta::Upload row, bool recorded)
-    : owner_(owner), row_(std::move(row)), recorded_(recorded), recorded_offset_(row_.offset) {}
+UploadSession::UploadSession(Uploads& owner, meta::Upload row, Record record)
+    : owner_(owner), row_(std::move(row)), record_(record), recorded_offset_(row_.offset) {}
+
+std::string_view UploadSession::recorded_id() const {
+    return record_ == Record::row ? std::string_view(row_.id) : std::string_view();
+}
 
 UploadSession::~UploadSession() {
     if (!ended_) keep();
+    if (ended_ && record_ != Record::none) owner_.ended(row_.id);
     owner_.release(row_.id);
 }
 
@@ -45,9 +54,11 @@ void UploadSession::keep() {
         // Its owner may not push any more: nothing refers to the object, and the upload's own bytes are gone.
         (void)owner_.context_.blobs.remove({committed_->digest, committed_->generation});
         (void)cancel();
-    } else if (!recorded_) {
-        writer_.reset();
-        (void)owner_.context_.blobs.discard(row_.id);
+    } else if (record_ != Record::row) {
+        if (writer_) {
+            writer_.reset();
+            (void)owner_.context_.blobs.discard(row_.id);
+        }
     } else if (row_.offset != recorded_offset_) {
         if (auto kept = suspend(); !kept) log::warn("upload {}: {}", row_.id, kept.error().message);
     }
@@ -55,26 +66,34 @@ void UploadSession::keep() {
 
 Status UploadSession::append(std::string_view bytes) {
     if (row_.offset + bytes.size() > owner_.context_.settings.blob_bytes_max)
-        return fail(ErrorCode::exhausted, fmt::format("the blob is over the limit of {} bytes",
-                                                      owner_.context_.settings.blob_bytes_max.get()));
+        return fail(ErrorCode::invalid, fmt::format("the blob is over the limit of {} bytes",
+                                                    owner_.context_.settings.blob_bytes_max.get()));
     // One upload must not fill the disk past the reserve that its beginning was held to.
     if (!bytes.empty() && (!writer_ || row_.offset - room_checked_at_ >= kRoomCheckBytes)) {
         DTR_TRY(admit_bytes(owner_.context_));
         room_checked_at_ = row_.offset;
     }
-    if (!writer_) {
-        DTR_TRY(admit_change(owner_.context_));
-        DTR_ASSIGN(writer_, recorded_ ? owner_.context_.blobs.resume(row_.id, row_.offset)
-                                      : owner_.context_.blobs.begin(row_.id));
+    // Row before bytes, so that no bytes are there which nothing leads to.
+    if (record_ == Record::sealed && !bytes.empty()) {
+        DTR_TRY(owner_.record(row_));
+        record_ = Record::row;
     }
+    if (!writer_) DTR_TRY(begin_writing());
     DTR_TRY(writer_->append(bytes));
     hasher_.update(bytes);
     row_.offset += bytes.size();
     return {};
 }
 
+Status UploadSession::begin_writing() {
+    DTR_TRY(admit_change(owner_.context_));
+    blob::BlobStore& blobs = owner_.context_.blobs;
+    DTR_ASSIGN(writer_, record_ == Record::none ? blobs.begin(row_.id) : blobs.resume(row_.id, row_.offset));
+    return {};
+}
+
 Status UploadSession::suspend() {
-    if (!recorded_) return {};
+    if (record_ != Record::row) return {};
     row_.hash_state = hasher_.save();
     row_.expires_at = owner_.context_.clock.now() + owner_.context_.settings.upload_lifetime;
     DTR_TRY(owner_.context_.meta.uploads().advance(row_, recorded_offset_));
@@ -86,7 +105,7 @@ void UploadSession::rewind() {
     writer_.reset();
     row_.offset = recorded_offset_;
     room_checked_at_ = row_.offset;
-    if (!recorded_) {
+    if (record_ != Record::row) {
         (void)owner_.context_.blobs.discard(row_.id);
         hasher_ = Hasher(hasher_.algorithm());
     } else if (auto before = Hasher::load(row_.hash_state)) {
@@ -141,9 +160,8 @@ Result<meta::Object> UploadSession::finish(const Digest& digest, meta::Actor act
 // At the object that is there, or as a new one.
 Result<meta::Object> UploadSession::place(const Digest& digest, meta::Actor actor) {
     Context& context = owner_.context_;
-    const std::string_view recorded_id = recorded_ ? std::string_view(row_.id) : std::string_view();
     const Micros lease_until = context.clock.now() + context.settings.lease;
-    auto linked = context.meta.content().link_existing(row_.repository, digest, lease_until, recorded_id, actor);
+    auto linked = context.meta.content().link_existing(row_.repository, digest, lease_until, recorded_id(), actor);
     if (linked) {
         ended_ = true;
         const auto healed = heal(*linked);
@@ -163,9 +181,8 @@ Result<meta::Object> UploadSession::place(const Digest& digest, meta::Actor acto
 Result<meta::Object> UploadSession::record(meta::Actor actor) {
     Context& context = owner_.context_;
     const meta::Object object = *committed_;
-    const std::string_view recorded_id = recorded_ ? std::string_view(row_.id) : std::string_view();
     auto stored = context.meta.content().add_blob(row_.repository, object, context.clock.now() + context.settings.lease,
-                                                  recorded_id, actor);
+                                                  recorded_id(), actor);
     if (!stored && stored.error().code == ErrorCode::stale) return stored;
     // If this fails the commit may still have happened, so the bytes stay: an unreferenced object is the collector's.
     ended_ = true;
@@ -206,18 +223,23 @@ void Uploads::release(const std::string& id) {
     held_.erase(id);
 }
 
+void Uploads::ended(const std::string& id) {
+    MutexLock lock(mutex_);
+    ended_.put(id, true);
+}
+
+bool Uploads::has_ended(const std::string& id) {
+    MutexLock lock(mutex_);
+    return ended_.find(id) != nullptr;
+}
+
+Uploads::Uploads(Context& context)
+    : context_(context),
+      seal_(context.upload_secret.expose().empty() ? Secret(context.random.bytes(32)) : context.upload_secret) {}
+
 Result<meta::Upload> Uploads::begin(const UploadStart& start) {
     DTR_TRY(admit_bytes(context_));
-    const Micros now = context_.clock.now();
-    meta::Upload row{.id = random_hex(context_.random, 16),
-                     .repository = start.repository,
-                     .account_id = start.account_id,
-                     .offset = 0,
-                     .hash_state = Hasher(start.algorithm).save(),
-                     .started_at = now,
-                     .expires_at = now + context_.settings.upload_lifetime};
-    DTR_TRY(context_.meta.uploads().create(row));
-    return row;
+    return seal_.make(start.repository, start.account_id, start.algorithm, context_.clock.now(), context_.random);
 }
 
 Result<std::unique_ptr<UploadSession>> Uploads::begin_single(const UploadStart& start) {
@@ -230,42 +252,93 @@ Result<std::unique_ptr<UploadSession>> Uploads::begin_single(const UploadStart& 
                      .started_at = context_.clock.now(),
                      .expires_at = 0};
     hold(row.id);  // keeps remove_orphans() away
-    auto session = std::unique_ptr<UploadSession>(new UploadSession(*this, std::move(row), false));
+    auto session =
+        std::unique_ptr<UploadSession>(new UploadSession(*this, std::move(row), UploadSession::Record::none));
     session->hasher_ = Hasher(start.algorithm);
     return session;
 }
 
-Result<meta::Upload> Uploads::status(std::string_view repository, std::string_view id) {
+// A session that has bytes, or else one that says of itself what it is.
+Result<Uploads::Known> Uploads::find(std::string_view repository, std::string_view id) {
     const auto unknown = [&] {
-        return fail(ErrorCode::not_found, fmt::format("no upload {} in {}", id.substr(0, 64), repository),
+        return fail(ErrorCode::not_found, fmt::format("no upload {} in {}", id.substr(0, 128), repository),
                     "begin a new upload with POST");
     };
-    if (id.size() != 32 || !is_lower_hex(id)) return unknown();
+    constexpr std::size_t kDigitsMax = 128;
+    if (id.size() < 32 || id.size() > kDigitsMax || !is_lower_hex(id)) return unknown();
     auto row = context_.meta.uploads().load(id);
-    if (!row && row.error().code == ErrorCode::not_found) return unknown();
-    if (!row) return row;
-    if (row->repository != repository || row->expires_at < context_.clock.now()) return unknown();
-    return row;
+    if (!row && row.error().code != ErrorCode::not_found) return fail(row.error());
+    const Micros now = context_.clock.now();
+    if (row) {
+        if (row->repository != repository || row->expires_at < now) return unknown();
+        return Known{std::move(*row), true};
+    }
+    auto sealed = seal_.open(repository, id);
+    const Micros lifetime = std::min<Micros>(kEmptyLifetime, context_.settings.upload_lifetime);
+    if (!sealed || sealed->started_at + lifetime < now || has_ended(sealed->id)) return unknown();
+    return Known{std::move(*sealed), false};
+}
+
+Result<meta::Upload> Uploads::status(std::string_view repository, std::string_view id) {
+    DTR_ASSIGN(Known known, find(repository, id));
+    return std::move(known.row);
 }
 
 Result<std::unique_ptr<UploadSession>> Uploads::open(std::string_view repository, std::string_view id) {
-    const std::string key(id);
+    const std::string key(id.substr(0, 256));
     if (!hold(key))
         return fail(ErrorCode::conflict,
-                    fmt::format("upload {} is being written by another request", key.substr(0, 64)));
-    auto row = status(repository, id);
-    if (!row) {
+                    fmt::format("upload {} is being written by another request", key.substr(0, 128)));
+    auto known = find(repository, id);
+    if (!known) {
         release(key);
-        return fail(row.error());
+        return fail(known.error());
     }
-    auto hasher = Hasher::load(row->hash_state);
+    auto hasher = Hasher::load(known->row.hash_state);
     if (!hasher) {
         release(key);
         return fail(hasher.error());
     }
-    auto session = std::unique_ptr<UploadSession>(new UploadSession(*this, std::move(*row), true));
+    const auto record = known->has_row ? UploadSession::Record::row : UploadSession::Record::sealed;
+    auto session = std::unique_ptr<UploadSession>(new UploadSession(*this, std::move(known->row), record));
     session->hasher_ = std::move(*hasher);
     return session;
+}
+
+// The row of a session that is to get its first byte.
+Status Uploads::record(const meta::Upload& row) {
+    meta::Upload begun = row;
+    begun.expires_at = context_.clock.now() + context_.settings.upload_lifetime;
+    Status made = context_.meta.uploads().create(begun, kPerAccountMax);
+    if (!made && made.error().code == ErrorCode::exhausted) {
+        DTR_ASSIGN(const bool gave_way, give_way(row.account_id));
+        if (gave_way) made = context_.meta.uploads().create(begun, kPerAccountMax);
+    }
+    if (!made && made.error().code == ErrorCode::already_exists)
+        return fail(ErrorCode::conflict, fmt::format("upload {} is being written by another request", row.id));
+    return made;
+}
+
+// Ends the session of that account which has been idle for longest; false if none has been for long enough.
+Result<bool> Uploads::give_way(std::string_view account_id) {
+    DTR_ASSIGN(const auto rows, context_.meta.uploads().list_idle(account_id, kIdleTried));
+    const Micros idle_since = context_.clock.now() - kIdleMin;
+    for (const meta::Upload& row : rows) {
+        if (row.expires_at - context_.settings.upload_lifetime > idle_since) break;
+        if (!hold(row.id)) continue;  // one long chunk
+        const Status gone = remove(row.id);
+        release(row.id);
+        DTR_TRY(gone);
+        ended(row.id);
+        return true;
+    }
+    return false;
+}
+
+// Row last: as long as it is there, so is the way to the bytes.
+Status Uploads::remove(const std::string& id) {
+    DTR_TRY(context_.blobs.discard(id));
+    return context_.meta.uploads().remove(id);
 }
 
 // The list is taken before the rows are asked: a session's row is there before its bytes, and after them.
@@ -292,9 +365,7 @@ Result<std::size_t> Uploads::expire() {
         const std::size_t before = removed;
         for (const meta::Upload& row : rows) {
             if (!hold(row.id)) continue;
-            // Row last: as long as it is there, so is the way to the bytes.
-            auto gone = context_.blobs.discard(row.id);
-            if (gone) gone = context_.meta.uploads().remove(row.id);
+            const Status gone = remove(row.id);
             release(row.id);
             DTR_TRY(gone);
             ++removed;

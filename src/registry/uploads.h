@@ -2,7 +2,8 @@
 //
 // A session's place, hash and owner live in the metadata store, its bytes in the image store, so that any replica and
 // any later process can go on with it. Between a chunk's answer and the close, bytes survive the process; the close
-// makes them durable.
+// makes them durable. A session without bytes is nothing but its id (upload_seal.h): beginning one costs nothing. Sessions
+// with bytes are bounded for each account; over the bound the one that nobody has gone on with for longest gives way.
 #pragma once
 
 #include <memory>
@@ -11,8 +12,10 @@
 #include <unordered_set>
 
 #include "base/digest.h"
+#include "base/lru_cache.h"
 #include "base/mutex.h"
 #include "registry/context.h"
+#include "registry/upload_seal.h"
 
 namespace dtr::registry {
 
@@ -35,9 +38,10 @@ class UploadSession {
 
     [[nodiscard]] const std::string& id() const { return row_.id; }
     [[nodiscard]] std::uint64_t offset() const { return row_.offset; }
-    Status append(std::string_view bytes);  // exhausted over the blob limit; no_space
-    Status suspend();                       // records how far it came
-    void rewind();                          // forgets what this request appended; more may follow
+    // invalid over the blob limit; exhausted over the account's bound of sessions; no_space.
+    Status append(std::string_view bytes);
+    Status suspend();  // records how far it came
+    void rewind();     // forgets what this request appended; more may follow
     // Ends it: the bytes become a blob of the repository, durable. invalid (digest mismatch): nothing changed, the
     // session stands where it was when this request began. But a digest of another algorithm than the session's costs a
     // reading of all its bytes, so that is done once: whatever comes of it, the session is over. stale: nothing changed, the
@@ -47,7 +51,14 @@ class UploadSession {
 
   private:
     friend class Uploads;
-    UploadSession(Uploads& owner, meta::Upload row, bool recorded);
+    enum class Record {
+        none,    // of one request: it leaves no record
+        sealed,  // of its id alone: the row comes with the first byte
+        row
+    };
+    UploadSession(Uploads& owner, meta::Upload row, Record record);
+    [[nodiscard]] std::string_view recorded_id() const;
+    Status begin_writing();
     Status verify(const Digest& digest);
     Status heal(const meta::Object& object);
     Result<meta::Object> place(const Digest& digest, meta::Actor actor);
@@ -56,7 +67,7 @@ class UploadSession {
 
     Uploads& owner_;
     meta::Upload row_;
-    bool recorded_;  // has a row in the metadata store
+    Record record_;
     std::uint64_t recorded_offset_;
     Hasher hasher_;
     std::unique_ptr<blob::BlobWriter> writer_;
@@ -69,7 +80,7 @@ class UploadSession {
 
 class Uploads {
   public:
-    explicit Uploads(Context& context) : context_(context) {}
+    explicit Uploads(Context& context);
 
     // no_space below the reserve; refused in read-only mode. Those who append are held to the same.
     Result<meta::Upload> begin(const UploadStart& start);
@@ -86,10 +97,25 @@ class Uploads {
     friend class UploadSession;
     bool hold(const std::string& id);  // false if somebody does
     void release(const std::string& id);
+    void ended(const std::string& id);
+    bool has_ended(const std::string& id);
+    struct Known {
+        meta::Upload row;
+        bool has_row = false;
+    };
+    Result<Known> find(std::string_view repository, std::string_view id);
+    Status record(const meta::Upload& row);
+    Result<bool> give_way(std::string_view account_id);
+    Status remove(const std::string& id);
 
+    static constexpr std::size_t kEndedKept = 16'384;
     Context& context_;
+    const UploadSeal seal_;
     Mutex mutex_;
     std::unordered_set<std::string> held_ GUARDED_BY(mutex_);
+    // Sessions that are over have no row, and their id still looks like one without bytes. Whoever goes on with one that was
+    // forgotten here begins at 0 and is found out at the close.
+    LruCache<bool> ended_ GUARDED_BY(mutex_){kEndedKept};
 };
 
 }  // namespace dtr::registry

@@ -1,6 +1,7 @@
 #include "registry/uploads.h"
 
 #include <filesystem>
+#include <set>
 #include <thread>
 
 #include "registry/test_registry.h"
@@ -112,6 +113,7 @@ TEST_F(UploadsTest, OneRequestAtATime) {
 
 TEST_F(UploadsTest, AnotherReplicaThatWentOnIsNoticed) {
     const auto row = must(uploads().begin(start("alice/a")));
+    must(send_chunk("alice/a", row.id, "first "));
     Registry other(Context{*store, *blobs, clock, system_random(), Settings{}});
     auto here = must(uploads().open("alice/a", row.id));
     auto there = must(other.uploads().open("alice/a", row.id));
@@ -163,8 +165,69 @@ TEST_F(UploadsTest, ExpireUnlessSomebodyGoesOn) {
     must(close("alice/a", used.id, Digest::of("abcdef")));
 }
 
+TEST_F(UploadsTest, ASessionWithoutBytesCostsNothing) {
+    std::set<std::string> ids;
+    for (int i = 0; i < 100; ++i) ids.insert(must(uploads().begin(start("alice/a"))).id);
+    EXPECT_EQ(ids.size(), 100U);
+    EXPECT_TRUE(must(store->uploads().list_idle(start("alice/a").account_id, 1000)).empty());
+    reopen();
+    for (const std::string& id : ids) {
+        EXPECT_EQ(must(uploads().status("alice/a", id)).offset, 0U);
+        EXPECT_EQ(outcome(uploads().status("alice/b", id)).substr(0, 9), "not_found") << "sealed for one repository";
+    }
+    // Whatever is changed of it is no session.
+    const std::string id = *ids.begin();
+    for (std::size_t i = 0; i < id.size(); ++i) {
+        std::string other = id;
+        other[i] = other[i] == '0' ? '1' : '0';
+        EXPECT_EQ(outcome(uploads().status("alice/a", other)).substr(0, 9), "not_found") << i;
+    }
+    // It is closed as the empty blob, cancelled, or forgotten.
+    must(close("alice/a", *ids.begin(), Digest::of("")));
+    EXPECT_EQ(outcome(uploads().status("alice/a", *ids.begin())).substr(0, 9), "not_found");
+    must(must(uploads().open("alice/a", *ids.rbegin()))->cancel());
+    EXPECT_EQ(outcome(uploads().open("alice/a", *ids.rbegin())).substr(0, 9), "not_found");
+    clock.advance(kDay + kSecond);
+    EXPECT_EQ(outcome(uploads().status("alice/a", *std::next(ids.begin()))).substr(0, 9), "not_found");
+    EXPECT_TRUE(upload_files().empty());
+}
+
+TEST_F(UploadsTest, ARestoreEndsSessionsWithoutBytes) {
+    const std::string id = must(uploads().begin(start("alice/a"))).id;
+    Registry other(Context{*store, *blobs, clock, system_random(), Settings{}, Secret("of the next epoch")});
+    EXPECT_EQ(outcome(other.uploads().status("alice/a", id)).substr(0, 9), "not_found");
+}
+
+TEST_F(UploadsTest, AnAccountHasSoManySessionsAndTheIdleOnesGiveWay) {
+    std::vector<std::string> ids;
+    for (int i = 0; i < 1000; ++i) {
+        ids.push_back(must(uploads().begin(start("alice/a"))).id);
+        must(send_chunk("alice/a", ids.back(), "x"));
+        if (i == 0) clock.advance(kMinute);
+    }
+    const auto more = must(uploads().begin(start("alice/a")));
+    const auto refused = send_chunk("alice/a", more.id, "x");
+    ASSERT_FALSE(refused) << "all are busy";
+    EXPECT_EQ(refused.error().code, ErrorCode::exhausted);
+    EXPECT_EQ(must(uploads().status("alice/a", more.id)).offset, 0U);
+    auto other = start("bob/b");
+    other.account_id = "22222222-2222-4222-8222-222222222222";
+    must(send_chunk("bob/b", must(uploads().begin(other)).id, "x"));
+
+    clock.advance(14 * kMinute + kSecond);
+    {
+        const auto held = must(uploads().open("alice/a", ids[0]));
+        EXPECT_FALSE(send_chunk("alice/a", more.id, "x")) << "a session that is being written gave way";
+    }
+    must(send_chunk("alice/a", more.id, "x"));
+    EXPECT_EQ(outcome(uploads().status("alice/a", ids[0])).substr(0, 9), "not_found");
+    EXPECT_EQ(must(uploads().status("alice/a", ids[1])).offset, 1U);
+    EXPECT_EQ(upload_files().size(), 1001U);
+    EXPECT_FALSE(send_chunk("alice/a", must(uploads().begin(start("alice/a"))).id, "x"));
+}
+
 TEST_F(UploadsTest, ManyExpireAtOnce) {
-    for (int i = 0; i < 250; ++i) must(uploads().begin(start("alice/a")));
+    for (int i = 0; i < 250; ++i) must(send_chunk("alice/a", must(uploads().begin(start("alice/a"))).id, "x"));
     clock.advance(Settings{}.upload_lifetime + kSecond);
     EXPECT_EQ(must(uploads().expire()), 250U);
     EXPECT_EQ(must(uploads().expire()), 0U);
@@ -178,7 +241,7 @@ TEST_F(UploadsTest, BlobsHaveALimit) {
     must(send_chunk("alice/a", row.id, std::string(600, 'x')));
     const auto over = send_chunk("alice/a", row.id, std::string(401, 'x'));
     ASSERT_FALSE(over);
-    EXPECT_EQ(over.error().code, ErrorCode::exhausted);
+    EXPECT_EQ(over.error().code, ErrorCode::invalid);
     must(close("alice/a", row.id, Digest::of(std::string(1000, 'x')), std::string(400, 'x')));
 }
 

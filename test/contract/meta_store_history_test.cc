@@ -163,7 +163,7 @@ TEST_P(MetaHistoryTest, WhatIsNoChangeIsNotLogged) {
     const Digest digests[] = {digest_of("layer")};
     ASSERT_GOOD(content().renew_leases(digests, clock_.now() + kSecond));
     ASSERT_GOOD(store_->fences().raise("backup", 1));
-    ASSERT_GOOD(store_->uploads().create({std::string(32, 'a'), "a/one", "", 0, "", 0, 0}));
+    ASSERT_GOOD(store_->uploads().create({std::string(32, 'a'), "a/one", "", 0, "", 0, 0}, 1000));
     const PullCount pulls[] = {
         {1, digest_of("layer"), "v1", 3, 5}, {1, digest_of("layer"), "", 1, 6}, {1, digest_of("layer"), "v1", 2, 4}};
     ASSERT_GOOD(store_->changes().add_pulls(pulls));
@@ -304,7 +304,7 @@ TEST_P(MetaHistoryTest, ThreadsPushTogetherAndNothingIsLost) {
                     // In one group with those that succeed, some fail: that is nobody else's concern.
                     if (!content().unlink_blob("a/shared", digest_of("common"), "")) ++refused;
                     EXPECT_GOOD(content().find_tagged("a/shared", "latest"));
-                    EXPECT_GOOD(store_->uploads().create({std::string(24, 'a') + id, own, "", 0, "", 0, 0}));
+                    EXPECT_GOOD(store_->uploads().create({std::string(24, 'a') + id, own, "", 0, "", 0, 0}, 1000));
                     push(own, {"common"});
                     if (i % 10 == 0) {
                         EXPECT_TRUE(rows_of(*cut()).at("manifests").size() >= static_cast<std::size_t>(i));

@@ -142,7 +142,7 @@ TEST_P(MetaStoreTest, LinkingNeedsAnObject) {
 
 TEST_P(MetaStoreTest, FinishedUploadEndsInTheSameTransaction) {
     const Upload upload{std::string(32, 'a'), "a/one", "", 5, "state", clock_.now(), clock_.now() + kSecond};
-    ASSERT_GOOD(store_->uploads().create(upload));
+    ASSERT_GOOD(store_->uploads().create(upload, 1000));
     ASSERT_GOOD(content().add_blob("a/one", object_of("layer"), 0, upload.id, ""));
     EXPECT_FAILS(ErrorCode::not_found, store_->uploads().load(upload.id));
 }
@@ -334,8 +334,8 @@ TEST_P(MetaStoreTest, UploadAdvancesFromWhereItIs) {
     UploadStore& uploads = store_->uploads();
     Upload upload{std::string(32, 'a'),  "a/one", "id", 0, std::string("\0\xff", 2), clock_.now(),
                   clock_.now() + kSecond};
-    ASSERT_GOOD(uploads.create(upload));
-    EXPECT_FAILS(ErrorCode::already_exists, uploads.create(upload));
+    ASSERT_GOOD(uploads.create(upload, 1000));
+    EXPECT_FAILS(ErrorCode::already_exists, uploads.create(upload, 1000));
     upload.offset = 10;
     upload.hash_state = std::string("\0after", 6);
     ASSERT_GOOD(uploads.advance(upload, 0));

@@ -41,8 +41,6 @@ http::Response upload_error(const Error& error) {
             return error_response(404, "BLOB_UPLOAD_UNKNOWN", error.message, error.hint);
         case ErrorCode::invalid:
             return error_response(400, "DIGEST_INVALID", error.message, error.hint);
-        case ErrorCode::exhausted:
-            return error_response(413, "SIZE_INVALID", error.message, error.hint);
         case ErrorCode::conflict:
             return error_response(409, "BLOB_UPLOAD_INVALID", error.message, error.hint);
         case ErrorCode::corrupt:
@@ -81,8 +79,9 @@ class UploadSink final : public http::BodySink {
 
     http::Response finish() override {
         if (failure_) {
-            if (failure_->code == ErrorCode::exhausted) session_->rewind();
-            return upload_error(*failure_);
+            if (failure_->code != ErrorCode::invalid) return upload_error(*failure_);
+            session_->rewind();
+            return error_response(413, "SIZE_INVALID", failure_->message, failure_->hint);
         }
         if (expected_ && received_ != *expected_) {
             session_->rewind();

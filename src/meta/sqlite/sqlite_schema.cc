@@ -77,10 +77,11 @@ std::string to_version_4() {
            "UPDATE state SET value = '4' WHERE name = 'schema_version'";
 }
 
-// Version 5: failed logins.
+// Version 5: failed logins; uploads by their account.
 std::string to_version_5() {
     const Table& added = table(TableId::failed_logins);
     return create_table(added, kSqlite) + create_indexes(added) +
+           "CREATE INDEX IF NOT EXISTS uploads_account ON uploads (account_id, expires_at);"
            "UPDATE state SET value = '5' WHERE name = 'schema_version'";
 }
 
