@@ -20,7 +20,7 @@ class Passwords {
   public:
     struct Limits {
         std::size_t running_max = 2;
-        std::size_t waiting_max = 32;
+        std::size_t waiting_max = 16;  // the queue of logins is that of their pool
     };
     Passwords();
     explicit Passwords(Limits limits) : limits_(limits) {}
