@@ -7,7 +7,7 @@ namespace dtr::api {
 meta::AuditEvent event_of(const Asked& asked, Event event) {
     meta::AuditEvent row;
     row.actor = asked.actor();
-    row.address = client_address(asked.services, asked.request);
+    row.address = asked.request.peer;
     row.action = event.action;
     row.subject = std::move(event.subject);
     row.detail = std::move(event.detail);

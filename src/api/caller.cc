@@ -40,15 +40,9 @@ Result<Basic> parse_basic(std::string_view encoded) {
 Result<Caller> identify_basic(Services& services, const http::Request& request, std::string_view encoded) {
     DTR_ASSIGN(const Basic basic, parse_basic(encoded));
     Caller caller;
-    DTR_ASSIGN(caller.principal,
-               services.authenticator.authenticate(basic.username, basic.password, client_address(services, request)));
+    DTR_ASSIGN(caller.principal, services.authenticator.authenticate(basic.username, basic.password, request.peer));
     DTR_TRY(services.policy.look_up(caller.principal));
     return caller;
-}
-
-bool trusted(const Services& services, std::string_view peer) {
-    return std::find(services.trusted_proxies.begin(), services.trusted_proxies.end(), peer) !=
-           services.trusted_proxies.end();
 }
 
 std::string_view trim(std::string_view text) {
@@ -73,7 +67,7 @@ std::optional<http::Pool> credentials_pool(Services& services, const http::Reque
     if (!starts_with_scheme(header, "basic")) return std::nullopt;
     const auto basic = parse_basic(after_scheme(header));
     if (!basic) return std::nullopt;
-    return login_pool(services, basic->username, basic->password, client_address(services, request));
+    return login_pool(services, basic->username, basic->password, request.peer);
 }
 
 std::optional<http::Pool> login_pool(Services& services, std::string_view username, const Secret& password,
@@ -158,7 +152,7 @@ std::string origin(const Services& services, const http::Request& request) {
     if (!services.external_url.empty()) return services.external_url;
     std::string_view scheme = request.tls ? "https" : "http";
     std::string_view host = request.header("Host");
-    if (trusted(services, request.peer)) {
+    if (!request.proxy.empty()) {
         const auto forwarded_scheme = first_of_list(request.header("X-Forwarded-Proto"));
         const auto forwarded_host = first_of_list(request.header("X-Forwarded-Host"));
         if (!forwarded_scheme.empty()) scheme = forwarded_scheme;
@@ -170,22 +164,6 @@ std::string origin(const Services& services, const http::Request& request) {
                c == ':' || c == '[' || c == ']' || c == '_';
     });
     return fmt::format("{}://{}", scheme, plain && !host.empty() ? host : "localhost");
-}
-
-// Each balancer adds at the end whom it heard from, so the last one that we do not trust is as far as the list holds.
-std::string client_address(const Services& services, const http::Request& request) {
-    if (!trusted(services, request.peer)) return request.peer;
-    std::string lines;
-    for (const auto& [name, value] : request.headers)
-        if (http::equal_no_case(name, "X-Forwarded-For")) lines += (lines.empty() ? "" : ",") + value;
-    std::string_view list = lines;
-    while (!list.empty()) {
-        const std::size_t comma = list.rfind(',');
-        const std::string_view last = trim(comma == std::string_view::npos ? list : list.substr(comma + 1));
-        if (!last.empty() && !trusted(services, last)) return std::string(last.substr(0, 64));
-        list = comma == std::string_view::npos ? std::string_view() : list.substr(0, comma);
-    }
-    return request.peer;
 }
 
 std::string repository_scope(std::string_view repository, identity::Action action) {

@@ -63,7 +63,4 @@ std::string repository_scope(std::string_view repository, identity::Action actio
 // "https://host:port" as the client sees us: the external URL, what a trusted balancer says, else the request itself.
 std::string origin(const Services& services, const http::Request& request);
 
-// The client's address: the peer's, or what a trusted balancer says in X-Forwarded-For.
-std::string client_address(const Services& services, const http::Request& request);
-
 }  // namespace dtr::api

@@ -44,9 +44,8 @@ struct Services {
 
     std::string version;
     std::string replica_id;
-    std::string ca_pem;                        // of the cluster
-    std::string external_url;                  // "https://registry.example"; empty: taken from requests
-    std::vector<std::string> trusted_proxies;  // addresses whose X-Forwarded-* are believed
+    std::string ca_pem;        // of the cluster
+    std::string external_url;  // "https://registry.example"; empty: taken from requests
     // Of a registry without a UCP of its own, and of UCP itself; else null.
     cluster::UcpAuthority* ucp = nullptr;
     cluster::UcpLink* link = nullptr;  // of a registry with a UCP of its own

@@ -108,6 +108,10 @@ class Call {
         request_.peer = std::move(peer);
         return *this;
     }
+    Call& through(std::string proxy) {
+        request_.proxy = std::move(proxy);
+        return *this;
+    }
     Call& over_tls() {
         request_.tls = true;
         return *this;
@@ -219,10 +223,9 @@ class World {
     // Everything else as it is.
     Services services_over(registry::Registry& registry) {
         const Services& s = *services_;
-        return {registry,     s.accounts,      s.access_tokens,   s.authenticator,  s.tokens,
-                s.policy,     s.organizations, s.sign_in,         s.admission,      s.config,
-                s.backups,    s.settings,      s.confirm_restore, s.clock,          s.version,
-                s.replica_id, s.ca_pem,        s.external_url,    s.trusted_proxies};
+        return {registry,          s.accounts, s.access_tokens, s.authenticator, s.tokens,  s.policy,
+                s.organizations,   s.sign_in,  s.admission,     s.config,        s.backups, s.settings,
+                s.confirm_restore, s.clock,    s.version,       s.replica_id,    s.ca_pem,  s.external_url};
     }
 
     const std::string admin = basic("admin", kAdminPassword);

@@ -91,12 +91,11 @@ http::Pool pool_of_token_form(Asked& asked, const std::string& form) {
     parameters.query = form;
     const std::string username = parameters.query_value("username").value_or("");
     const Secret password(parameters.query_value("password").value_or(""));
-    return login_pool(asked.services, username, password, client_address(asked.services, asked.request))
-        .value_or(http::Pool::lookup);
+    return login_pool(asked.services, username, password, asked.request.peer).value_or(http::Pool::lookup);
 }
 
 http::Reply handle_token_form(Asked& asked) {
-    return oauth2(asked.services, client_address(asked.services, asked.request), asked.body);
+    return oauth2(asked.services, asked.request.peer, asked.body);
 }
 
 }  // namespace dtr::api

@@ -29,6 +29,9 @@ constexpr std::uint64_t kDrainMax = 64U << 10;
 constexpr std::size_t kFileSlice = 1U << 20;
 // After so many bytes a transfer goes to the end of the queue.
 constexpr std::size_t kTurnBytes = 8U << 20;
+// A client that takes no more is left with a chunk of ours: a small one, unless it has proven to be quick.
+constexpr std::size_t kSlowChunk = 48U << 10;
+constexpr std::uint64_t kProvenBytes = 1U << 20;
 // Room around a chunk for its framing.
 constexpr std::size_t kChunkHead = 18;  // 16 digits, CRLF
 constexpr std::size_t kChunkTail = 2;
@@ -48,11 +51,14 @@ char* thread_buffer(std::size_t size) {
 
 }  // namespace
 
-Exchange::Exchange(Shared& shared, Transport& transport, Input& input, const Head& head, Request request)
+Exchange::Exchange(Shared& shared, Transport& transport, Input& input, const Head& head, Request request,
+                   const ClientKey& client)
     : shared_(shared),
       transport_(transport),
       head_(head),
       request_(std::move(request)),
+      client_(client),
+      memory_(shared.memory, client),
       body_(head, input, transport),
       invited_(!head.expects_continue) {}
 
@@ -101,6 +107,13 @@ bool Exchange::client_left() const {
 // Nothing: the next step can follow at once.
 std::optional<Next> Exchange::step() {
     if (given_up_ || shared_.aborting.load(std::memory_order_relaxed)) return end(Fate::abort);
+    if (timed_out_) {
+        if (stage_ != Stage::receive) return end(Fate::abort);
+        timed_out_ = false;
+        sink_.reset();
+        refuse(408, "the body took too long");
+        return {};
+    }
     switch (stage_) {
         case Stage::admit:
             return admit();
@@ -210,8 +223,17 @@ std::optional<Next> Exchange::call() {
         framing_bytes_ += kContinue.size();
     }
     invited_ = true;
+    receiving_since_ = monotonic_now();
     stage_ = Stage::receive;
     return {};
+}
+
+Micros Exchange::body_deadline() const {
+    if (stage_ != Stage::receive || plan_.pace != Pace::small_body) return 0;
+    const std::uint64_t bytes = head_.chunked ? body_.received() : head_.length;
+    const ServerOptions& options = shared_.options;
+    return receiving_since_ + options.small_body_timeout +
+           static_cast<Micros>(bytes / options.small_body_rate) * kSecond;
 }
 
 // False: no more of the body is wanted; if the sink has crashed, the answer is already there.
@@ -235,6 +257,11 @@ std::optional<Next> Exchange::receive() {
         if (piece.bytes > 0 && !feed_sink({buffer, piece.bytes})) {
             if (stage_ != Stage::receive) return {};
             return received();
+        }
+        if (!memory_.keep(sink_->held())) {
+            sink_.reset();
+            refuse(503, "too many bytes are being received and sent at this moment");
+            return {};
         }
         if (piece.malformed) {
             sink_.reset();
@@ -277,8 +304,16 @@ std::optional<Next> Exchange::finish_sink() {
 
 // --- the answer ---
 
+// Whether there is memory for a body that the client may be slow to take.
+bool Exchange::fits(const Response& response) {
+    if (response.source || request_.method == "HEAD") return true;
+    return response.shared_body ? memory_.keep(response.shared_body) : memory_.keep(response.body.size());
+}
+
 void Exchange::answer(Response response) {
     sink_.reset();
+    memory_.release();
+    if (!fits(response)) response = make_refusal(503, "too many bytes are being received and sent at this moment");
     framing_ = frame_source(response);
     if (request_.method == "HEAD" || framing_.kind == Framing::Kind::bodiless) {
         response.body.clear();
@@ -362,6 +397,8 @@ std::optional<Next> Exchange::send() {
 
 std::optional<Next> Exchange::sent_all() {
     source_.reset();
+    shared_text_.reset();
+    memory_.release();
     if (!keep_) return end(Fate::finish);
     if (body_.finished()) return end(Fate::keep);
     stage_ = Stage::drain;
@@ -397,13 +434,14 @@ std::optional<Next> Exchange::stream_source() {
     char* const buffer = thread_buffer(kChunkHead + capacity + kChunkTail);
     const bool measured = framing_.kind == Framing::Kind::length;
     while (true) {
+        const bool slow = sent_ < kProvenBytes || transport_.unsent() > kSlowChunk;
         if (!std::exchange(head_waits_, false))
             if (const auto blocked = flush_pending()) return blocked;
         if (!source_ || (measured && source_left_ == 0)) {
             if (const auto blocked = flush_pending()) return blocked;
             return sent_all();
         }
-        std::size_t want = capacity;
+        std::size_t want = slow ? std::min(capacity, kSlowChunk) : capacity;
         if (measured) want = static_cast<std::size_t>(std::min<std::uint64_t>(want, source_left_));
         Result<std::size_t> got = fail(ErrorCode::internal, "it threw an exception");
         try {

@@ -30,7 +30,8 @@ enum class Fate {
 // waits between the calls for what was asked. One call at a time.
 class Exchange {
   public:
-    Exchange(Shared& shared, Transport& transport, Input& input, const Head& head, Request request);
+    Exchange(Shared& shared, Transport& transport, Input& input, const Head& head, Request request,
+             const ClientKey& client);
 
     // An I/O thread may decide before the first advance() that no worker is needed.
     void answer(Response response);
@@ -40,6 +41,7 @@ class Exchange {
     [[nodiscard]] bool needs_worker() const {
         return is_handlers() || stage_ == Stage::receive || stage_ == Stage::stream;
     }
+    [[nodiscard]] const ClientKey& client() const { return client_; }
     // Of the next advance(), if it needs a worker.
     [[nodiscard]] Pool pool() const;
     void follow(const Plan& plan);
@@ -52,6 +54,12 @@ class Exchange {
     // The next advance() is the last. It destroys sink and source, which may take its time: on a worker, if there are any.
     void give_up() { given_up_ = true; }
     [[nodiscard]] bool holds_resources() const { return sink_ || source_; }
+
+    // When a small body must be there: 30 s and a second for each 4 KiB after its beginning, by what was announced, or else
+    // by what came. 0: none is being received.
+    [[nodiscard]] Micros body_deadline() const;
+    // The client is too slow: the next advance() answers 408 if a body is being received, else breaks off.
+    void time_out() { timed_out_ = true; }
 
     [[nodiscard]] Fate fate() const { return fate_; }
     // Grows with every byte received or sent.
@@ -94,7 +102,7 @@ class Exchange {
 
     Response make_refusal(int status, std::string_view detail);
     Response crashed(std::string_view where, std::string_view what);
-    Framing frame(Response& response);
+    bool fits(const Response& response);
     Framing frame_source(const Response& response);
     [[nodiscard]] bool may_keep(const Response& response, Framing framing) const;
 
@@ -102,6 +110,8 @@ class Exchange {
     Transport& transport_;
     Head head_;
     Request request_;
+    const ClientKey client_;
+    Memory::Hold memory_;  // of what the sink has gathered, then of the answer
     BodyReader body_;
     Plan plan_;
     Pool finish_on_ = Pool::lookup;
@@ -110,6 +120,8 @@ class Exchange {
     bool invited_ = true;     // the client does not wait for 100 Continue
     bool sink_used_ = false;  // what is left of the body is not to be drained
     bool given_up_ = false;
+    bool timed_out_ = false;
+    Micros receiving_since_ = 0;
     bool keep_ = false;
     std::size_t turn_bytes_ = 0;
     Micros patience_ = 0;

@@ -1,5 +1,7 @@
 #include "http/message.h"
 
+#include <algorithm>
+
 #include "base/encoding.h"
 #include "http/server.h"
 #include "http/wire.h"
@@ -42,6 +44,8 @@ class CollectingSink final : public BodySink {
             std::string().swap(body_);
             return false;
         }
+        if (body_.size() + chunk.size() > body_.capacity())
+            body_.reserve(std::min(limit_, std::max(2 * body_.size(), body_.size() + chunk.size())));
         body_.append(chunk);
         return true;
     }

@@ -2,12 +2,14 @@
 //
 // Refused beyond Beast: a transfer coding other than exactly "chunked" (Beast ignores it, and a proxy before us might
 // not: request smuggling), any transfer coding from HTTP/1.0, a repeated or listed Content-Length even if the values
-// agree, a missing or repeated Host, a target that is neither "/..." nor an absolute http URL, a path that is not UTF-8
-// or holds NUL after decoding. Trailers are parsed and dropped.
+// agree, a folded header, a missing or repeated Host, a target that is neither "/..." nor an absolute http URL, a path
+// that is not UTF-8 or holds NUL after decoding. Trailers are parsed and dropped.
 #include "http/request_head.h"
 
+#include <algorithm>
 #include <boost/beast/http/basic_parser.hpp>
 #include <cstring>
+#include <optional>
 
 #include "base/encoding.h"
 #include "http/wire.h"
@@ -24,6 +26,10 @@ bool is_token_character(char c) {
     const auto b = static_cast<unsigned char>(c);
     if ((b | 0x20U) >= 'a' && (b | 0x20U) <= 'z') return true;
     return (b >= '0' && b <= '9') || (b != 0 && std::strchr("!#$%&'*+-.^_`|~", b) != nullptr);
+}
+
+bool starts_with_no_case(std::string_view text, std::string_view word) {
+    return text.size() >= word.size() && equal_no_case(text.substr(0, word.size()), word);
 }
 
 const char* detail_of(const error_code& ec) {
@@ -49,8 +55,20 @@ class HeadParser final : public beast::http::basic_parser<true> {
     bool http10 = false;
     bool expects_continue = false;
     const char* complaint = nullptr;
+    ErrorCode complaint_code = ErrorCode::invalid;
 
   private:
+    void on_transfer_encoding(std::string_view text, error_code& ec) {
+        if (!http10 && equal_no_case(text, "chunked")) return;
+        ec = BeastError::bad_transfer_encoding;
+        const bool names = std::all_of(text.begin(), text.end(), [](char c) {
+            return is_token_character(c) || c == ' ' || c == ',' || c == ';' || c == '=';
+        });
+        if (http10 || !names || text.empty() || starts_with_no_case(text, "chunked")) return;
+        complaint = "this transfer coding is not implemented here: send chunked, or none";
+        complaint_code = ErrorCode::unsupported;
+    }
+
     void on_request_impl(beast::http::verb, string_view method, string_view t, int version, error_code&) override {
         request_.method.assign(method.data(), method.size());
         target.assign(t.data(), t.size());
@@ -67,13 +85,14 @@ class HeadParser final : public beast::http::basic_parser<true> {
                 if (++lengths > 1 || text.find(',') != text.npos) ec = BeastError::multiple_content_length;
                 break;
             case beast::http::field::transfer_encoding:
-                if (http10 || !equal_no_case(text, "chunked")) ec = BeastError::bad_transfer_encoding;
+                on_transfer_encoding(text, ec);
                 break;
             case beast::http::field::expect:
                 if (equal_no_case(text, "100-continue")) {
                     expects_continue = !http10;
                 } else {
                     complaint = "the only expectation this server can meet is 100-continue";
+                    complaint_code = ErrorCode::refused;
                 }
                 break;
             default:
@@ -97,20 +116,37 @@ class HeadParser final : public beast::http::basic_parser<true> {
     Request& request_;
 };
 
-// Reduces an absolute target ("http://host/path?query") to what origin form would have said.
-std::string_view origin_form(std::string_view target) {
+// Reduces an absolute target ("http://host/path?query") to what origin form would have said, and its authority.
+std::string_view origin_form(std::string_view target, std::optional<std::string_view>& authority) {
     for (const std::string_view scheme : {std::string_view("http://"), std::string_view("https://")}) {
-        if (target.size() < scheme.size() || !equal_no_case(target.substr(0, scheme.size()), scheme)) continue;
-        const std::size_t end = target.find_first_of("/?", scheme.size());
+        if (!starts_with_no_case(target, scheme)) continue;
+        const std::size_t end = target.find_first_of("/?#", scheme.size());
+        authority = target.substr(scheme.size(), end == std::string_view::npos ? end : end - scheme.size());
         if (end == std::string_view::npos) return "/";
         return target.substr(end);
     }
     return target;
 }
 
+// RFC 9112 section 3.2.2: the authority of the target counts, whatever Host says.
+void set_host(Request& request, std::string_view authority) {
+    for (auto& [name, value] : request.headers)
+        if (equal_no_case(name, "Host")) {
+            value.assign(authority);
+            return;
+        }
+    request.headers.emplace_back("Host", authority);
+}
+
 // Splits and decodes; a complaint, or null.
 const char* set_target(std::string_view target, Request& request) {
-    target = origin_form(target);
+    std::optional<std::string_view> authority;
+    target = origin_form(target, authority);
+    if (authority) {
+        if (authority->empty() || authority->find('@') != std::string_view::npos)
+            return "the request target names no host, or a user";
+        set_host(request, *authority);
+    }
     if (target.find('#') != std::string_view::npos) return "the request target has a fragment";
     const std::size_t mark = target.find('?');
     const std::string_view path = target.substr(0, mark);
@@ -163,13 +199,17 @@ Result<Head> parse_head(std::string_view bytes, Request& request) {
     parser.put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
     request.headers.resize(parser.header_count);
     const char* complaint = parser.complaint;
-    if (ec || !parser.is_header_done()) {
+    const bool folded = bytes.find("\r\n ") != std::string_view::npos || bytes.find("\r\n\t") != std::string_view::npos;
+    if (folded) {
+        complaint = "a header field is folded over lines";
+        parser.complaint_code = ErrorCode::invalid;
+    } else if (complaint == nullptr && (ec || !parser.is_header_done())) {
         complaint = detail_of(ec);
     } else if (complaint == nullptr) {
         complaint = set_target(parser.target, request);
         if (parser.hosts > 1 || (parser.hosts == 0 && !parser.http10)) complaint = "exactly one Host is needed";
     }
-    if (complaint != nullptr) return fail(ErrorCode::invalid, complaint);
+    if (complaint != nullptr) return fail(parser.complaint_code, complaint);
 
     Head head;
     head.keep_alive = parser.keep_alive();
@@ -182,6 +222,17 @@ Result<Head> parse_head(std::string_view bytes, Request& request) {
     request.has_body = head.chunked || head.length > 0;
     head.expects_continue = parser.expects_continue && request.has_body;
     return head;
+}
+
+int refusal_status(const Error& error) {
+    switch (error.code) {
+        case ErrorCode::unsupported:
+            return 501;
+        case ErrorCode::refused:
+            return 417;
+        default:
+            return 400;
+    }
 }
 
 // Beast decodes chunks only behind a head, so it is given one.

@@ -28,9 +28,12 @@ std::size_t find_head_end(std::string_view bytes, std::size_t searched);
 bool hopeless_head(std::string_view bytes);
 
 // Parses exactly one whole head, up to and with its empty line. Fills method, path, query, headers, content_length and
-// has_body of `request`, whose memory is reused. invalid: a rule of RFC 9112 or of ours is broken; the message is for
-// the client. `request` holds no more than harmless parts then.
+// has_body of `request`, whose memory is reused; the authority of an absolute target replaces Host. invalid: a rule of
+// RFC 9112 or of ours is broken; unsupported: a transfer coding we do not know; refused: an expectation we cannot meet. The
+// message is for the client. `request` holds no more than harmless parts then.
 Result<Head> parse_head(std::string_view bytes, Request& request);
+// The status by which such an error is answered.
+int refusal_status(const Error& error);
 
 // Takes a body out of chunked transfer coding.
 class ChunkDecoder {

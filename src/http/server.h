@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/ip_address.h"
 #include "base/result.h"
 #include "base/secret.h"
 #include "http/message.h"
@@ -76,15 +77,23 @@ struct ServerOptions {
     std::vector<Address> plain_addresses;
     std::string certificate_pem;  // leaf first, then its chain
     Secret private_key_pem;
-    std::string client_ca_pem;  // clients may show a certificate under it: see set_client_ca
+    IpRanges trusted_proxies;     // their X-Forwarded-For says who the client is
+    bool proxy_protocol = false;  // and their connections begin with a PROXY header, before TLS
+    std::string client_ca_pem;    // clients may show a certificate under it: see set_client_ca
     unsigned io_threads = 2;
     std::array<PoolSize, kPools> pools = {{{4, 1024}, {8, 1024}, {2, 32}, {4, 64}, {4, 16}}};  // by Pool
     std::size_t connections_max = 8192;  // over it: accepted, answered 503, closed; far over it: closed
     std::size_t header_bytes_max = 32U << 10;
-    std::size_t body_buffer_bytes = 256U << 10;  // per worker, and per client that reads slowly
-    Micros header_timeout = 15 * kSecond;        // from first byte of a request to its last header
-    Micros idle_timeout = 75 * kSecond;          // keep-alive, and no progress on a body
-    Micros drain_timeout = 8 * kSecond;          // stop(): running requests get this long
+    std::size_t body_buffer_bytes = 256U << 10;  // per worker
+    std::size_t memory_max = 32U << 20;          // bodies and answers in memory, of all together; over it: 503
+    bool share_fairly = true;                  // no address takes all of connections, queues and memory from the others
+    Micros header_timeout = 15 * kSecond;      // from first byte of a request to its last header
+    Micros idle_timeout = 75 * kSecond;        // keep-alive, and no progress on a body
+    Micros small_body_timeout = 30 * kSecond;  // of a body that is gathered in memory, and
+    std::uint64_t small_body_rate = 4096;      // a second for each so many bytes
+    Micros transfer_window = 300 * kSecond;    // a transfer's client is slow, if for so long of our waiting for it
+    std::uint64_t transfer_rate = 1024;        // fewer bytes than this a second have moved
+    Micros drain_timeout = 8 * kSecond;        // stop(): running requests get this long
 
     PoolSize& size_of(Pool pool) { return pools.at(static_cast<std::size_t>(pool)); }
 };

@@ -1,6 +1,6 @@
 // The coroutine of a connection:
 //
-//   handshake -> { wait for a first byte -> receive a head -> exchange } ... -> linger -> close
+//   [PROXY header ->] [handshake ->] { wait for a first byte -> receive a head -> exchange } ... -> linger -> close
 //
 // It waits in four ways only: for the socket (Wait), for a worker (OnPool), for others to have their turn (Turn), for
 // a moment (Pause). Everything between two waits is ordinary code that cannot block. While it waits for a request it
@@ -11,6 +11,8 @@
 #include <boost/asio/post.hpp>
 #include <ctime>
 
+#include "http/forwarded.h"
+#include "http/proxy_protocol.h"
 #include "sys/log.h"
 
 namespace dtr::http {
@@ -23,12 +25,20 @@ constexpr Micros kRetryPool = kSecond / 200;
 // A client that pipelines must not keep a thread from its other connections.
 constexpr unsigned kInARowMax = 16;
 
-std::string address_text(const Socket& socket) {
+constexpr std::size_t kRefusalsMax = 64;
+// Memory goes back to the system when so many connections have been open, and a quarter is left.
+constexpr std::size_t kManyConnections = 64;
+
+IpAddress address_of(const asio::ip::address& address) {
+    const auto bytes = address.is_v4() ? asio::ip::make_address_v6(asio::ip::v4_mapped, address.to_v4()).to_bytes()
+                                       : address.to_v6().to_bytes();
+    return IpAddress(bytes);
+}
+
+IpAddress peer_of(const Socket& socket) {
     boost::system::error_code ec;
-    auto address = socket.remote_endpoint(ec).address();
-    if (address.is_v6() && address.to_v6().is_v4_mapped())
-        address = asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6());
-    return ec ? std::string() : address.to_string();
+    const auto endpoint = socket.remote_endpoint(ec);
+    return ec ? IpAddress() : address_of(endpoint.address());
 }
 
 }  // namespace
@@ -73,16 +83,25 @@ class Session::OnPool {
             next_ = exchange_.advance();
             asio::post(loop_.context, [this] { handle_.resume(); });
         };
-        taken_ = loop_.shared.pool(exchange_.pool()).workers.submit(std::move(task));
+        pool_ = &loop_.shared.pool(exchange_.pool());
+        // What has begun is let through: it was allowed once.
+        if (exchange_.begun()) pool_->shares.take_anyway(exchange_.client(), 1);
+        if (!exchange_.begun() && !pool_->shares.take(exchange_.client(), 1)) return false;
+        taken_ = pool_->workers.submit(std::move(task));
+        if (!taken_) pool_->shares.give_back(exchange_.client(), 1);
         return taken_;
     }
-    bool await_resume() const { return taken_; }
+    bool await_resume() const {
+        if (taken_) pool_->shares.give_back(exchange_.client(), 1);
+        return taken_;
+    }
 
   private:
     Loop& loop_;
     Exchange& exchange_;
     Next& next_;
     std::coroutine_handle<> handle_;
+    PoolOfWork* pool_ = nullptr;
     bool taken_ = false;
 };
 
@@ -91,10 +110,20 @@ Session::Session(Loop& loop, Socket socket, SslPtr ssl, unsigned authorities, Ad
       shared_(loop.shared),
       socket_(std::move(socket)),
       transport_(socket_.native_handle(), std::move(ssl)),
-      peer_(address_text(socket_)),
+      peer_(peer_of(socket_)),
+      peer_text_(peer_.text()),
       authorities_(authorities),
       admission_(admission) {
     loop_.add(*this);
+    // A trusted proxy's connections are those of its clients, who are counted each, if it says at once whose they are.
+    const bool proxy = shared_.options.trusted_proxies.contains(peer_);
+    expects_proxy_header_ = proxy && shared_.options.proxy_protocol;
+    if (!proxy) {
+        count_for(peer_);
+    } else {
+        key_ = shared_.client_keys.of(peer_);
+        if (admission_ == Admission::turn_away) ++shared_.turned_away;
+    }
 }
 
 Session::~Session() {
@@ -103,6 +132,9 @@ Session::~Session() {
     transport_ = Transport(-1, nullptr);
     boost::system::error_code ec;
     socket_.close(ec);
+    if (counted_) shared_.connection_shares.give_back(key_, 1);
+    if (admission_ == Admission::turn_away) --shared_.turned_away;
+    shrink_if_quiet();
     MutexLock lock(shared_.mutex);
     if (shared_.connections.fetch_sub(1) == 1) shared_.ended.notify_all();
 }
@@ -115,7 +147,31 @@ void Session::start(Loop& loop, Socket socket, bool tls, Admission admission) {
     SslPtr ssl = tls ? loop.shared.tls.accept_on(socket.native_handle(), authorities) : nullptr;
     const bool usable = !tls || ssl;
     std::unique_ptr<Session> session(new Session(loop, std::move(socket), std::move(ssl), authorities, admission));
-    if (usable) run(std::move(session));
+    const bool answered = session->admission_ == Admission::serve || loop.shared.turned_away <= kRefusalsMax;
+    if (usable && answered) run(std::move(session));
+}
+
+// The connection is one of theirs from now on; if they have too many, it is turned away.
+void Session::count_for(const IpAddress& client) {
+    key_ = shared_.client_keys.of(client);
+    if (admission_ == Admission::serve) {
+        counted_ = shared_.connection_shares.take(key_, 1);
+        if (counted_) return;
+        admission_ = Admission::turn_away;
+    } else if (expects_proxy_header_) {
+        return;  // counted when it came
+    }
+    ++shared_.turned_away;
+}
+
+// After many have left, their memory goes back: on a worker, as it takes a moment.
+void Session::shrink_if_quiet() {
+    const std::size_t left = shared_.connections.load() - 1;
+    std::size_t peak = shared_.connections_peak.load();
+    if (left + 1 > peak) shared_.connections_peak = left + 1;
+    if (peak < kManyConnections || left > peak / 4) return;
+    if (!shared_.connections_peak.compare_exchange_strong(peak, left)) return;
+    (void)shared_.pool(Pool::lookup).workers.submit([] { shrink_heap(); });
 }
 
 void Session::expire(Micros now) {
@@ -137,7 +193,8 @@ void Session::cancel_wait() {
 Detached Session::run(std::unique_ptr<Session> session) {
     Session& self = *session;
     bool going = true;
-    if (self.transport_.tls()) going = co_await self.handshake();
+    if (self.expects_proxy_header_) going = co_await self.receive_proxy_header();
+    if (going && self.transport_.tls()) going = co_await self.handshake();
     while (going) {
         going = co_await self.await_request();
         if (!going) break;
@@ -151,8 +208,64 @@ Detached Session::run(std::unique_ptr<Session> session) {
     if (self.fate_ == Fate::finish) co_await self.linger();
 }
 
-Task<bool> Session::handshake() {
+// Reads the header alone, as what follows is for TLS.
+Task<bool> Session::receive_proxy_header() {
     const Micros deadline = monotonic_now() + shared_.options.header_timeout;
+    std::string bytes;
+    while (true) {
+        const ProxyHeader header = parse_proxy_header(bytes);
+        if (header.state == ProxyHeader::State::bad) {
+            log::warn("{} is a trusted proxy, but its connection does not begin with a PROXY header", peer_text_);
+            co_return false;
+        }
+        if (header.state == ProxyHeader::State::done) {
+            if (header.source) set_peer(*header.source);
+            count_for(peer_);
+            co_return true;
+        }
+        const IoResult r = transport_.receive_raw(loop_.scratch.get(), std::min(header.missing, Loop::kScratchBytes));
+        if (r.state == Io::done) bytes.append(loop_.scratch.get(), r.bytes);
+        if (r.state == Io::done) continue;
+        if (r.state != Io::want_read) co_return false;
+        Wait wait(*this, Next::readable, deadline);
+        const Wake wake = co_await wait;
+        if (wake != Wake::ready) co_return false;
+    }
+}
+
+void Session::set_peer(const IpAddress& peer) {
+    peer_ = peer;
+    peer_text_ = peer.text();
+}
+
+// Who asks: the peer, or whom a trusted proxy names.
+ClientKey Session::name_client(Request& request) {
+    request.tls = transport_.tls();
+    request.proxy.clear();
+    request.peer = peer_text_;
+    if (shared_.options.trusted_proxies.empty() || !shared_.options.trusted_proxies.contains(peer_)) return key_;
+    request.proxy = peer_text_;
+    const auto client = forwarded_client(shared_.options.trusted_proxies, request.headers);
+    if (!client) return key_;
+    request.peer = client->text();
+    return shared_.client_keys.of(*client);
+}
+
+// HTTP/1.0 needs no Host: what the client has connected to is as good.
+void Session::supply_host(Request& request) {
+    if (!request.header("Host").empty()) return;
+    boost::system::error_code ec;
+    const auto local = socket_.local_endpoint(ec);
+    if (ec) return;
+    const std::string address = address_of(local.address()).text();
+    const bool v6 = address.find(':') != std::string::npos;
+    request.headers.emplace_back("Host", fmt::format("{}{}{}:{}", v6 ? "[" : "", address, v6 ? "]" : "", local.port()));
+}
+
+Task<bool> Session::handshake() {
+    const Micros patience = admission_ == Admission::serve ? shared_.options.header_timeout
+                                                           : std::min(kTurnAwayTimeout, shared_.options.header_timeout);
+    const Micros deadline = monotonic_now() + patience;
     while (true) {
         const IoResult r = transport_.handshake();
         if (r.state == Io::done) {
@@ -161,7 +274,7 @@ Task<bool> Session::handshake() {
         }
         if (r.state == Io::closed) {
             if (const std::string why = transport_.certificate_refusal(); !why.empty())
-                log::info("{} showed a client certificate that is not accepted: {}", peer_, why);
+                log::info("{} showed a client certificate that is not accepted: {}", peer_text_, why);
             if (transport_.fall_back_to_plain()) {
                 const HeadEnd head_end{0, 400, "this port speaks TLS: use https"};
                 fate_ = co_await refuse(head_end);
@@ -247,17 +360,17 @@ Task<bool> Session::serve() {
     const Micros since = monotonic_now();
     Request request = std::move(loop_.request);
     const Result<Head> head = parse_head(input_.view().substr(0, head_end.size), request);
-    request.peer = peer_;
-    request.tls = transport_.tls();
+    const ClientKey client = name_client(request);
+    if (head) supply_host(request);
     const bool was_known = !client_.common_name.empty();
     forget_client_if_over();
     request.client_certificate = client_.common_name;
     input_.consume(head_end.size);
     Head facts = head ? *head : Head{};
     if (admission_ == Admission::turn_away || (was_known && client_.common_name.empty())) facts.keep_alive = false;
-    Exchange exchange(shared_, transport_, input_, facts, std::move(request));
+    Exchange exchange(shared_, transport_, input_, facts, std::move(request), client);
     if (!head) {
-        exchange.refuse(400, head.error().message);
+        exchange.refuse(refusal_status(head.error()), head.error().message);
     } else if (admission_ == Admission::turn_away) {
         exchange.refuse(503, "too many connections");
     } else {
@@ -274,9 +387,8 @@ Task<bool> Session::serve() {
 Task<Fate> Session::refuse(HeadEnd head_end) {
     const Micros since = monotonic_now();
     Request request;
-    request.peer = peer_;
-    request.tls = transport_.tls();
-    Exchange exchange(shared_, transport_, input_, Head{}, std::move(request));
+    const ClientKey client = name_client(request);
+    Exchange exchange(shared_, transport_, input_, Head{}, std::move(request), client);
     exchange.refuse(head_end.refusal, head_end.detail);
     const Fate fate = co_await conduct(exchange);
     report(exchange, since);
@@ -309,6 +421,7 @@ void Session::decide_now(Exchange& exchange) {
 
 Task<Fate> Session::conduct(Exchange& exchange) {
     std::uint64_t progress_at_expiry = 0;
+    Measured pace;
     bool late = false;
     while (true) {
         Next next = Next::done;
@@ -323,17 +436,40 @@ Task<Fate> Session::conduct(Exchange& exchange) {
         late = false;
         if (next == Next::done) co_return exchange.fate();
         if (next == Next::again) continue;
+        if (const Micros end = exchange.body_deadline(); end != 0 && monotonic_now() >= end) {
+            exchange.time_out();
+            continue;
+        }
+        if (is_too_slow(pace, exchange.progress())) {
+            exchange.time_out();
+            continue;
+        }
+        const Micros began = monotonic_now();
         const Micros patience = exchange.patience() != 0 ? exchange.patience() : shared_.options.idle_timeout;
-        const Micros deadline = monotonic_now() + patience;
+        Micros deadline = began + patience;
+        if (const Micros end = exchange.body_deadline(); end != 0) deadline = std::min(deadline, end);
         Wait wait(*this, next, deadline);
         const Wake wake = co_await wait;
         if (wake == Wake::cancelled) break;
+        pace.waited += monotonic_now() - began;
         // A socket that gathers bytes may hold some without having told: only a fruitless look is the end.
-        late = wake == Wake::expired;
+        late = wake == Wake::expired && monotonic_now() - began >= patience;
         progress_at_expiry = exchange.progress();
     }
     co_await give_up(exchange);
     co_return Fate::abort;
+}
+
+// Only the time in which we wait for the client counts. Slow and honest clients are welcome while there is room for others.
+bool Session::is_too_slow(Measured& pace, std::uint64_t progress) {
+    const ServerOptions& options = shared_.options;
+    if (pace.waited >= options.transfer_window) {
+        const std::uint64_t least = options.transfer_rate * static_cast<std::uint64_t>(pace.waited) / kSecond;
+        pace.slow = progress - pace.progress < least;
+        pace.waited = 0;
+        pace.progress = progress;
+    }
+    return pace.slow && shared_.connections.load() >= options.connections_max - options.connections_max / 4;
 }
 
 // One advance() on a worker. Work that has not begun and finds the queue full is refused; what was begun tries again until
@@ -373,7 +509,7 @@ Task<void> Session::linger() {
     state_ = State::lingering;
     const Micros deadline = monotonic_now() + (loop_.stopping ? kLingerWhenStopping : kLinger);
     while (monotonic_now() < deadline) {
-        const IoResult r = transport_.discard(loop_.scratch.get(), Loop::kScratchBytes);
+        const IoResult r = transport_.receive_raw(loop_.scratch.get(), Loop::kScratchBytes);
         if (r.state == Io::closed) break;
         Wait wait(*this, Next::readable, deadline);
         const Wake wake = co_await wait;

@@ -41,6 +41,13 @@ class Session {
 
     Session(Loop& loop, Socket socket, SslPtr ssl, unsigned authorities, Admission admission);
     static Detached run(std::unique_ptr<Session> session);
+    // How fast the client of one exchange is.
+    struct Measured {
+        Micros waited = 0;  // for it, since the window began
+        std::uint64_t progress = 0;
+        bool slow = false;  // in the last window
+    };
+    Task<bool> receive_proxy_header();
     Task<bool> handshake();
     Task<bool> await_request();
     Task<HeadEnd> receive_head();
@@ -52,6 +59,12 @@ class Session {
     Task<void> linger();
     Io fill_input();
     void forget_client_if_over();
+    bool is_too_slow(Measured& pace, std::uint64_t progress);
+    void set_peer(const IpAddress& peer);
+    ClientKey name_client(Request& request);
+    void supply_host(Request& request);
+    void count_for(const IpAddress& client);
+    void shrink_if_quiet();
     void decide_now(Exchange& exchange);
     void report(const Exchange& exchange, Micros since);
 
@@ -60,7 +73,11 @@ class Session {
     Socket socket_;
     Transport transport_;
     Input input_;
-    std::string peer_;
+    IpAddress peer_;  // who opened the connection, to us or to the proxy whose PROXY header says so
+    std::string peer_text_;
+    bool expects_proxy_header_ = false;
+    ClientKey key_;         // of whom the connection is counted for
+    bool counted_ = false;  // in shared_.connection_shares
     ClientCertificate client_;
     unsigned authorities_;  // that the client's certificate was held to
     Micros deadline_ = 0;   // of the wait in progress; 0: none

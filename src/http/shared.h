@@ -7,7 +7,9 @@
 #include <string>
 
 #include "base/mutex.h"
+#include "http/memory.h"
 #include "http/server.h"
+#include "http/shares.h"
 #include "http/tls.h"
 #include "sys/worker_pool.h"
 
@@ -19,11 +21,14 @@ inline Micros monotonic_now() {
 }
 
 struct PoolOfWork {
-    PoolOfWork(const char* n, const PoolSize& size)
-        : name(n), workers(std::string("dtr-") + n, size.threads, size.queue_max) {}
+    PoolOfWork(const char* n, const PoolSize& size, Shares::Rule rule)
+        : name(n),
+          workers(std::string("dtr-") + n, size.threads, size.queue_max),
+          shares(size.threads + size.queue_max, rule) {}
 
     const char* name;
     WorkerPool workers;
+    Shares shares;  // of tasks, waiting and running
     std::atomic<std::uint64_t> refused{0};
     std::atomic<std::uint64_t> abandoned{0};
 };
@@ -32,19 +37,28 @@ struct Shared {
     Shared(ServerOptions o, Handler& h)
         : options(std::move(o)),
           handler(h),
-          pools{PoolOfWork("lookup", options.pools[0]), PoolOfWork("transfer", options.pools[1]),
-                PoolOfWork("password", options.pools[2]), PoolOfWork("outside", options.pools[3]),
-                PoolOfWork("stream", options.pools[4])} {}
+          rule(options.share_fairly ? Shares::Rule::fair : Shares::Rule::unlimited),
+          pools{PoolOfWork("lookup", options.pools[0], rule), PoolOfWork("transfer", options.pools[1], rule),
+                PoolOfWork("password", options.pools[2], rule), PoolOfWork("outside", options.pools[3], rule),
+                PoolOfWork("stream", options.pools[4], rule)},
+          connection_shares(options.connections_max, rule),
+          memory(options.memory_max, rule) {}
 
     PoolOfWork& pool(Pool which) { return pools.at(static_cast<std::size_t>(which)); }
 
     const ServerOptions options;  // without the key, which went to `tls`
     Handler& handler;
+    const ClientKeys client_keys{system_random()};
+    const Shares::Rule rule;
     std::array<PoolOfWork, kPools> pools;  // by Pool
+    Shares connection_shares;
+    Memory memory;
     TlsContext tls;
     std::atomic<bool> stopping{false};  // answers say Connection: close, idle connections end
     std::atomic<bool> aborting{false};  // nothing is waited for any more
     std::atomic<std::size_t> connections{0};
+    std::atomic<std::size_t> connections_peak{0};  // since memory was last given back to the system
+    std::atomic<std::size_t> turned_away{0};       // connections at this moment
 
     // Signalled when the last connection ends.
     Mutex mutex;

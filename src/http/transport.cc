@@ -2,11 +2,13 @@
 // (SSL_MODE_RELEASE_BUFFERS), where Asio's stream holds 70 KB.
 #include "http/transport.h"
 
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -132,6 +134,11 @@ void Transport::set_low_water(int bytes) {
     low_water_ = bytes;
 }
 
+std::size_t Transport::unsent() const {
+    int bytes = 0;
+    return ::ioctl(fd_, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::size_t>(bytes) : 0;
+}
+
 bool Transport::peer_left(Departure departure) const {
     pollfd socket{fd_, static_cast<short>(departure == Departure::ended ? POLLRDHUP : 0), 0};
     return ::poll(&socket, 1, 0) > 0 && (socket.revents & (POLLERR | POLLHUP | POLLRDHUP)) != 0;
@@ -152,8 +159,8 @@ void Transport::reset() {
     ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
-IoResult Transport::discard(char* scratch, std::size_t capacity) {
-    return receive(fd_, scratch, capacity);
+IoResult Transport::receive_raw(char* out, std::size_t capacity) {
+    return receive(fd_, out, capacity);
 }
 
 }  // namespace dtr::http

@@ -58,12 +58,15 @@ class Transport {
     // Asks not to be woken for fewer bytes than that (plain only).
     void set_low_water(int bytes);
 
+    // Bytes that the peer has not acknowledged yet.
+    [[nodiscard]] std::size_t unsent() const;
     // Whether the peer is gone, also if there are bytes of its to read.
     [[nodiscard]] bool peer_left(Departure departure) const;
 
     void end_sending();  // the peer sees a proper end
     void reset();        // the peer sees a broken connection once the socket is closed
-    IoResult discard(char* scratch, std::size_t capacity);  // raw bytes, after end_sending()
+    // Bytes beside TLS: before the handshake, or after end_sending().
+    IoResult receive_raw(char* out, std::size_t capacity);
 
   private:
     IoResult tls_result(int returned);

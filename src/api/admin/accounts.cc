@@ -131,8 +131,7 @@ http::Reply change_password(Asked& asked) {
     const std::string& name = asked.at("account");
     if (!asked.caller.principal.is_admin) {
         const Secret old_password(text_field(*asked.fields, "oldPassword"));
-        const auto proved =
-            services.authenticator.authenticate(name, old_password, client_address(services, asked.request));
+        const auto proved = services.authenticator.authenticate(name, old_password, asked.request.peer);
         if (!proved || proved->by_token) return error_response(403, "NOT_AUTHORIZED", "the old password is wrong");
     }
     const Secret password(text_field(*asked.fields, "newPassword"));

@@ -56,7 +56,7 @@ http::Response answer_manifest(const Exchange& exchange, const meta::Manifest& r
                                const registry::ManifestBytes& bytes) {
     http::Response response = manifest_headers(row);
     response.content_length = row.size;
-    response.body = *bytes;
+    response.shared_body = bytes;
     const std::string& reference = exchange.route.reference;
     exchange.services.registry.batches().pulled(exchange.existing->id, row.digest,
                                                 is_digest(reference) ? std::string_view() : reference);

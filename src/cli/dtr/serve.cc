@@ -15,6 +15,7 @@
 #include "cli/streams.h"
 #include "cluster/certificates.h"
 #include "cluster/replica.h"
+#include "http/memory.h"
 #include "http/server.h"
 #include "identity/certificates.h"
 #include "sys/log.h"
@@ -41,6 +42,7 @@ struct ServeOptions {
     std::string log_level = "info";
     std::string log_format = "text";
     std::vector<std::string> trusted_proxies;
+    bool proxy_protocol = false;
     std::string settings_file;
     std::vector<std::string> settings;  // KEY=VALUE
     bool no_install = false;
@@ -135,6 +137,7 @@ void wait_for_the_end(cluster::Certificates& certificates) {
 
 Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
              const identity::DirectoryOpener& open_directory) {
+    http::prefer_small_heap();
     // Before anything is made: what cannot be right changes nothing.
     cluster::ReplicaOptions replica_options;
     replica_options.product_version = kProductVersion;
@@ -144,11 +147,13 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     for (const auto& [key, value] : replica_options.settings) DTR_TRY(cluster::set(scratch, key, value));
     if (options.certificate_pem.empty() != options.key_pem.empty())
         return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key need each other");
+    http::ServerOptions server_options;
+    DTR_ASSIGN(server_options.trusted_proxies, IpRanges::parse(options.trusted_proxies));
+    server_options.proxy_protocol = options.proxy_protocol;
     replica_options.role = options.role;
     DTR_TRY(options.volumes.require(options.data_dir));
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), options.data_dir, true));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
-    http::ServerOptions server_options;
     DTR_ASSIGN(server_options.tls_addresses, addresses(tls_addresses(options)));
     DTR_ASSIGN(server_options.plain_addresses, addresses(options.http_listen));
     std::vector<std::string> more;
@@ -198,7 +203,6 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
                            replica->current().replica_id,
                            std::move(ca_pem),
                            external_url,
-                           options.trusted_proxies,
                            replica->ucp(),
                            nullptr,
                            options.role == cluster::Role::ucp,
@@ -282,8 +286,15 @@ void add_serve(Program& program) {
     command->add_option("--replica-id", options->replica_id, "Id of a new replica: 12 hex digits")
         ->envname("DTR_INSTALL_REPLICA_ID")
         ->check(check_replica_id);
-    command->add_option("--trusted-proxy", options->trusted_proxies, "Address whose X-Forwarded-* headers are trusted")
-        ->allow_extra_args(false);
+    auto* proxies =
+        command
+            ->add_option("--trusted-proxy", options->trusted_proxies,
+                         "Address or network (CIDR) whose X-Forwarded-* headers are trusted; may be repeated")
+            ->allow_extra_args(false);
+    command
+        ->add_flag("--proxy-protocol", options->proxy_protocol,
+                   "Connections of trusted proxies begin with a PROXY header, version 1 or 2")
+        ->needs(proxies);
     options->volumes.add_option(*command);
     command->add_flag("--no-install", options->no_install, "Never make a new registry");
     command->add_flag("--read-only", options->read_only, "Refuse pushes and deletes");
