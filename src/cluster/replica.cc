@@ -145,7 +145,7 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
 // What lies in metadata/ and config/ is small; it is the database's own change that needs the room.
 void Replica::watch_rooms() {
     const auto reserve = [this] { return registry_->settings().free_bytes_reserve.get(); };
-    const auto small = [reserve] { return std::min<std::uint64_t>(reserve(), 16U << 20); };
+    const auto small = [reserve] { return std::min(reserve(), registry::kMetadataReserveMax); };
     const config::DataDirectory& directory = environment_.directory;
     rooms_ = std::make_unique<RoomWatch>(
         std::vector<WatchedStore>{{"registry", directory.registry_path(), reserve},

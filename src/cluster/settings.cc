@@ -77,7 +77,7 @@ const std::vector<Setting>& all() {
                  "time between the beginnings of two walks over all blobs; 0: only `dtr scrub`"),
         size("scrub.rate", &Settings::scrub_bytes_per_s, true, "bytes a second that the scrubber reads; 0: no limit"),
         size("storage.reserve", &Settings::free_bytes_reserve, true,
-             "free space below which pushes are refused, so that the database does not fill"),
+             "free space below which pushes are refused before a disk is full; in metadata/ at most 16 MiB of it"),
         duration("ucp.max-age", &Settings::ucp_max_age, kSecond,
                  "how long accounts are known without an answer from UCP; then logins and private pulls get 503"),
         duration("uploads.lifetime", &Settings::upload_lifetime, registry::kMinute,

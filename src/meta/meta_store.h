@@ -238,6 +238,8 @@ class MetaStore {
     // Grows with every commit before the call that made it returns: what was read after a revision was asked for still
     // holds while it is the same. Nothing where others may write, too. Never blocks.
     [[nodiscard]] virtual std::optional<std::uint64_t> revision() const { return std::nullopt; }
+    // Room on the file system of the database; nothing where it is not ours to know.
+    virtual Result<std::optional<std::uint64_t>> free_bytes() { return std::optional<std::uint64_t>(); }
 };
 
 // Fills an empty database that nothing serves yet: the staging side of a restore. Rows are not logged; batches are

@@ -175,6 +175,8 @@ class Database {
     virtual Result<std::unique_ptr<Connection>> open_snapshot() = 0;
     // See MetaStore::revision().
     [[nodiscard]] virtual std::optional<std::uint64_t> revision() const { return std::nullopt; }
+    // See MetaStore::free_bytes().
+    virtual Result<std::optional<std::uint64_t>> free_bytes() { return std::optional<std::uint64_t>(); }
 };
 
 }  // namespace dtr::meta::sql

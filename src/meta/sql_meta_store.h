@@ -45,6 +45,7 @@ class SqlMetaStore final : public MetaStore {
     Status set_epoch(const Epoch& epoch) override;
     [[nodiscard]] int schema_version() const override { return kSchemaVersion; }
     [[nodiscard]] std::optional<std::uint64_t> revision() const override { return database_->revision(); }
+    Result<std::optional<std::uint64_t>> free_bytes() override { return database_->free_bytes(); }
 
   private:
     std::unique_ptr<sql::Database> database_;

@@ -37,7 +37,8 @@ struct Settings {
     Live<Micros> lease = kHour;  // how long what a push was told stays safe before its manifest
     Live<Micros> upload_lifetime = 7 * kDay;
     Live<std::uint64_t> blob_bytes_max = 1ULL << 40;
-    Live<std::uint64_t> free_bytes_reserve = 64ULL << 20;  // below it pushes are refused before the database fills
+    // Below it pushes are refused before a disk is full; in metadata/ at most kMetadataReserveMax of it.
+    Live<std::uint64_t> free_bytes_reserve = 64ULL << 20;
     std::size_t manifest_cache_bytes = 16U << 20;
     Live<bool> read_only = false;
     Live<bool> create_on_push = true;  // a push makes the repository if it may
@@ -52,6 +53,10 @@ struct Settings {
     Live<std::uint64_t> scrub_bytes_per_s = 20ULL << 20;  // 0: as fast as it goes
 };
 
+// Rows are small: what is left is for those who make room and keep order, deletes, accounts, settings, audit, failed logins
+// and collection, which nobody holds to a reserve.
+inline constexpr std::uint64_t kMetadataReserveMax = 16ULL << 20;
+
 struct Context {
     meta::MetaStore& meta;
     blob::BlobStore& blobs;
@@ -65,7 +70,9 @@ std::string new_generation(Random& random);
 
 // Whether the registry takes changes now. refused in read-only mode.
 Status admit_change(const Context& context);
-// The same for what needs room: no_space too, if `bytes` more would leave less than the reserve.
+// The same for what adds rows: no_space too, below the reserve of the metadata.
+Status admit_rows(const Context& context);
+// The same for what needs room besides: no_space too, if `bytes` more would leave less than the reserve.
 Status admit_bytes(const Context& context, std::uint64_t bytes = 0);
 
 }  // namespace dtr::registry

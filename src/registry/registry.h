@@ -44,6 +44,8 @@ class Registry {
 
     // For deletes and settings, which go to the stores directly: refused in read-only mode.
     Status admit_change() { return registry::admit_change(context_); }
+    // The same for what adds to the metadata: no_space below its reserve.
+    Status admit_rows() { return registry::admit_rows(context_); }
 
     // Takes over the settings that may change while running.
     void apply(const Settings& settings);

@@ -27,8 +27,16 @@ Status admit_change(const Context& context) {
     return fail(ErrorCode::refused, "the registry is in read-only mode", "try again when maintenance is over");
 }
 
-Status admit_bytes(const Context& context, std::uint64_t bytes) {
+Status admit_rows(const Context& context) {
     DTR_TRY(admit_change(context));
+    DTR_ASSIGN(const auto free, context.meta.free_bytes());
+    if (!free || *free >= std::min(context.settings.free_bytes_reserve.get(), kMetadataReserveMax)) return {};
+    return fail(ErrorCode::no_space, fmt::format("only {} bytes are free in the metadata store", *free),
+                "free space or enlarge the volume of metadata/; pulls and deletes go on");
+}
+
+Status admit_bytes(const Context& context, std::uint64_t bytes) {
+    DTR_TRY(admit_rows(context));
     DTR_ASSIGN(const auto free, context.blobs.free_bytes());
     if (!free || (*free >= bytes && *free - bytes >= context.settings.free_bytes_reserve)) return {};
     return fail(ErrorCode::no_space, fmt::format("only {} bytes are free in the image store", *free),

@@ -121,6 +121,29 @@ def test_case_12_no_space_for_a_push(space):
         assert os.path.ismount(small)
 
 
+def test_case_12_no_space_for_rows(space):
+    """What is left on the volume of metadata/ is for those who make room: pushes end before it is full."""
+    with small_disk(space, "rows/metadata", "40m") as small:
+        server = space.server("rows").start()
+        registry = Registry(server, "admin/x")
+        registry.push(Image(), "kept")
+        registry.push(Image(), "gone")
+        session, api = server.session(), server.url + "/api/v0"
+        with open(os.path.join(small, "ballast"), "wb") as out:
+            room = os.statvfs(small)
+            out.write(b"b" * (room.f_bavail * room.f_frsize - (12 << 20)))
+        for answer in (registry.do("POST", "blobs/uploads/"), registry.do_put("more", Image().manifest),
+                       session.post(api + "/repositories/admin", json={"name": "other"})):
+            assert answer.status_code == 507, (answer.request.url, answer.text)
+        registry.pull("kept")
+        assert registry.do("DELETE", "manifests/gone").status_code == 202
+        assert session.post(server.url + "/enzi/v0/accounts", json={"name": "new", "password": "a long password"}).status_code == 201
+        assert session.delete(server.url + "/enzi/v0/accounts/new").status_code in (200, 204)
+        os.remove(os.path.join(small, "ballast"))
+        registry.push(Image(), "again")
+        server.stop()
+
+
 def test_case_13_no_space_for_the_archive(filled, space):
     with small_disk(space, "small", "2m") as small:
         target = os.path.join(small, "b.tar")

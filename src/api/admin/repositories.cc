@@ -198,7 +198,7 @@ http::Reply list_namespace(Asked& asked) {
 }
 
 http::Reply create_repository(Asked& asked) {
-    if (auto open = asked.services.registry.admit_change(); !open) return error_response(open.error());
+    if (auto open = asked.services.registry.admit_rows(); !open) return error_response(open.error());
     const std::string name = asked.at("space") + "/" + text_field(*asked.fields, "name");
     if (auto good = dtr::oci::check_repository_name(name); !good) return error_response(good.error(), "", "INVALID");
     return save_repository(asked, name, Existing::refused);
@@ -209,7 +209,7 @@ http::Reply show_repository(Asked& asked) {
 }
 
 http::Reply save_repository(Asked& asked) {
-    if (auto open = asked.services.registry.admit_change(); !open) return error_response(open.error());
+    if (auto open = asked.services.registry.admit_rows(); !open) return error_response(open.error());
     return save_repository(asked, asked.match.repository(), Existing::allowed);
 }
 

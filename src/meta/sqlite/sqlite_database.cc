@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "meta/sqlite/sqlite_schema.h"
 #include "meta/sqlite/sqlite_writer.h"
+#include "sys/disk.h"
 #include "sys/log.h"
 
 namespace dtr::meta {
@@ -114,6 +115,11 @@ Result<std::unique_ptr<sql::Connection>> SqliteDatabase::open_snapshot() {
     DTR_TRY(session->run("BEGIN"));
     DTR_TRY(last_logged_transaction(*session));  // the first read is what fixes the view
     return std::make_unique<SqliteSnapshot>(std::move(session));
+}
+
+Result<std::optional<std::uint64_t>> SqliteDatabase::free_bytes() {
+    DTR_ASSIGN(const DiskSpace space, real_disk().space(parent_directory(path_)));
+    return std::optional(space.free_bytes);
 }
 
 // --- writing ---

@@ -32,6 +32,7 @@ class SqliteDatabase final : public sql::Database {
     [[nodiscard]] std::optional<std::uint64_t> revision() const override {
         return revision_.load(std::memory_order_acquire);
     }
+    Result<std::optional<std::uint64_t>> free_bytes() override;
 
   private:
     // A caller of write(), waiting. Lives on its stack.
