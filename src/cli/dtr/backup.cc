@@ -348,8 +348,8 @@ int run_backup(BackupCommand& command, const backup::StoreOpeners& openers) {
     }
     if (outcome->missing != 0) print_missing(outcome->missing_digests, outcome->sufferers);
     if (!command.json_output)
-        say(fmt::format("backup {} sealed: {} in {:.1f} s, seal {}, cluster {}", outcome->backup_id,
-                        human_bytes(outcome->bytes), seconds, outcome->seal_digest, outcome->cluster_id));
+        say(fmt::format("backup {} sealed: {} in {:.1f} s, cluster {}, seal {}", outcome->backup_id,
+                        human_bytes(outcome->bytes), seconds, outcome->cluster_id, outcome->seal_digest));
     return outcome->missing == 0 ? kGood : kDegraded;
 }
 

@@ -63,7 +63,7 @@ void print_verified(const backup::VerifyReport& report, bool as_json) {
     if (report.level >= 2)
         print_line(fmt::format("{} rows, {} blobs, {} manifests parsed, secrets {}", report.rows, report.blobs,
                                report.manifests, report.secrets_opened ? "opened" : "not opened (no key)"));
-    print_line(fmt::format("signer {}, seal {}, cluster {}", report.signer, report.seal_digest, report.cluster_id));
+    print_line(fmt::format("signer {}, cluster {}, seal {}", report.signer, report.cluster_id, report.seal_digest));
     if (report.missing_blobs != 0)
         print_line(fmt::format("{} blobs were missing when it was made and are not in it", report.missing_blobs));
     if (!verified)
