@@ -1,6 +1,5 @@
 #include "api/errors.h"
 
-#include <algorithm>
 #include <boost/json.hpp>
 
 #include "sys/log.h"
@@ -8,20 +7,6 @@
 namespace dtr::api {
 
 namespace json = boost::json;
-
-namespace {
-
-// Seconds: as the hint says ("try again in 42 s"), else a few.
-std::string retry_after(std::string_view hint) {
-    constexpr std::string_view says = "try again in ";
-    if (!hint.starts_with(says)) return "5";
-    hint.remove_prefix(says.size());
-    const auto end = std::find_if_not(hint.begin(), hint.end(), [](char c) { return c >= '0' && c <= '9'; });
-    const std::string seconds(hint.begin(), end);
-    return seconds.empty() || seconds.size() > 6 ? "5" : seconds;
-}
-
-}  // namespace
 
 http::Response error_response(int status, std::string_view code, std::string_view message, std::string_view detail) {
     json::object item{{"code", code}, {"message", message}};
@@ -59,14 +44,14 @@ http::Response error_response(const Error& error, std::string_view not_found_cod
             return answer(507, "NO_SPACE");
         case ErrorCode::exhausted: {
             http::Response response = answer(429, "TOOMANYREQUESTS");
-            response.set("Retry-After", retry_after(error.hint));
+            response.set("Retry-After", std::to_string(error.retry_after_s > 0 ? error.retry_after_s : 5));
             return response;
         }
         case ErrorCode::stale:
         case ErrorCode::unavailable:
         case ErrorCode::cancelled: {
             http::Response response = answer(503, "UNAVAILABLE");
-            response.set("Retry-After", "5");
+            response.set("Retry-After", std::to_string(error.retry_after_s > 0 ? error.retry_after_s : 5));
             return response;
         }
         case ErrorCode::corrupt:

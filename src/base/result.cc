@@ -48,7 +48,7 @@ const char* to_string(ErrorCode code) {
 }
 
 Error Error::in(std::string_view context) const {
-    return Error{code, fmt::format("{}: {}", context, message), hint};
+    return Error{code, fmt::format("{}: {}", context, message), hint, retry_after_s};
 }
 
 std::string Error::text() const {

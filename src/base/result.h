@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <string>
 #include <tl/expected.hpp>
 #include <utility>
@@ -39,6 +40,7 @@ struct Error {
     ErrorCode code = ErrorCode::internal;
     std::string message;  // what was tried, on what, why it failed
     std::string hint;     // what the reader may do about it; may be empty
+    std::int64_t retry_after_s = 0;  // seconds after which trying again may help; 0: not known, or never
 
     // The same error seen from one level up: "context: message".
     [[nodiscard]] Error in(std::string_view context) const;
@@ -56,6 +58,12 @@ inline tl::unexpected<Error> fail(ErrorCode code, std::string message, std::stri
 }
 inline tl::unexpected<Error> fail(Error error) {
     return tl::unexpected<Error>(std::move(error));
+}
+
+// For what is over in so many seconds; the hint says so too.
+inline tl::unexpected<Error> fail_for(std::int64_t seconds, ErrorCode code, std::string message) {
+    return tl::unexpected<Error>(
+        Error{code, std::move(message), fmt::format("try again in {} s", seconds), seconds});
 }
 
 // The error for a failed system call: ENOSPC and EDQUOT become no_space, ENOENT not_found, EEXIST already_exists.

@@ -31,8 +31,7 @@ std::uint64_t tag_of(const std::string& hash) {
 }
 
 tl::unexpected<Error> too_many(std::string_view what, Micros wait) {
-    return fail(ErrorCode::exhausted, fmt::format("login: too many failures {}", what),
-                fmt::format("try again in {} s", wait / kSecond + 1));
+    return fail_for(wait / kSecond + 1, ErrorCode::exhausted, fmt::format("login: too many failures {}", what));
 }
 
 }  // namespace
