@@ -147,38 +147,69 @@ std::string percent_encode(std::string_view text) {
     return out;
 }
 
+namespace {
+
+// Bytes of the character at `at`, which is not the end; 0 if there is none in UTF-8.
+std::size_t utf8_character(std::string_view text, std::size_t at, std::uint32_t& point) {
+    const auto b = static_cast<unsigned char>(text[at]);
+    std::size_t more = 0;
+    if (b < 0x80) {
+        point = b;
+    } else if (b >= 0xc2 && b <= 0xdf) {
+        more = 1;
+        point = b & 0x1fU;
+    } else if (b >= 0xe0 && b <= 0xef) {
+        more = 2;
+        point = b & 0x0fU;
+    } else if (b >= 0xf0 && b <= 0xf4) {
+        more = 3;
+        point = b & 0x07U;
+    } else {
+        return 0;
+    }
+    if (at + more >= text.size()) return 0;
+    for (std::size_t j = 1; j <= more; ++j) {
+        const auto c = static_cast<unsigned char>(text[at + j]);
+        if ((c & 0xc0U) != 0x80U) return 0;
+        point = point << 6 | (c & 0x3fU);
+    }
+    if ((more == 2 && point < 0x800) || (more == 3 && point < 0x10000) || point > 0x10ffff ||
+        (point >= 0xd800 && point <= 0xdfff))
+        return 0;
+    return more + 1;
+}
+
+// Controls of a terminal, and what turns the order of the text around it.
+bool is_control(std::uint32_t point) {
+    return point < 0x20 || (point >= 0x7f && point < 0xa0) || (point >= 0x2028 && point <= 0x202e) ||
+           (point >= 0x2066 && point <= 0x2069);
+}
+
+}  // namespace
+
 bool is_valid_utf8(std::string_view text) {
+    std::uint32_t point = 0;
     for (std::size_t i = 0; i < text.size();) {
-        const auto b = static_cast<unsigned char>(text[i]);
-        std::size_t more = 0;
-        std::uint32_t point = 0;
-        if (b < 0x80) {
-            ++i;
-            continue;
-        }
-        if (b >= 0xc2 && b <= 0xdf) {
-            more = 1;
-            point = b & 0x1fU;
-        } else if (b >= 0xe0 && b <= 0xef) {
-            more = 2;
-            point = b & 0x0fU;
-        } else if (b >= 0xf0 && b <= 0xf4) {
-            more = 3;
-            point = b & 0x07U;
-        } else
-            return false;
-        if (i + more >= text.size()) return false;
-        for (std::size_t j = 1; j <= more; ++j) {
-            const auto c = static_cast<unsigned char>(text[i + j]);
-            if ((c & 0xc0U) != 0x80U) return false;
-            point = point << 6 | (c & 0x3fU);
-        }
-        if ((more == 2 && point < 0x800) || (more == 3 && point < 0x10000) || point > 0x10ffff ||
-            (point >= 0xd800 && point <= 0xdfff))
-            return false;
-        i += more + 1;
+        const std::size_t length = utf8_character(text, i, point);
+        if (length == 0) return false;
+        i += length;
     }
     return true;
+}
+
+std::string printable(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    std::uint32_t point = 0;
+    for (std::size_t i = 0; i < text.size();) {
+        const std::size_t length = utf8_character(text, i, point);
+        if (length == 0 || is_control(point))
+            out += '?';
+        else
+            out += text.substr(i, length);
+        i += std::max<std::size_t>(length, 1);
+    }
+    return out;
 }
 
 }  // namespace dtr

@@ -87,8 +87,8 @@ std::size_t on_data(char* data, std::size_t size, std::size_t count, void* user)
 }
 
 // Asked at least once a second.
-int on_progress(void*, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-    return interrupted() ? 1 : 0;
+int on_progress(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+    return interrupted() || static_cast<Transfer*>(user)->call->stop.stop_requested() ? 1 : 0;
 }
 
 // scheme://host:port
@@ -111,7 +111,10 @@ void set_transfer(CURL* curl, const HttpCall& request, Transfer& transfer) {
     libcurl().curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_data);
     libcurl().curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
     libcurl().curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    libcurl().curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
     libcurl().curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    // Or the end of a call would wait for a name service that does not answer, whatever the time-outs say.
+    libcurl().curl_easy_setopt(curl, CURLOPT_QUICK_EXIT, 1L);
     libcurl().curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 512L * 1024);
     libcurl().curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, request.method.c_str());
     if (request.method == "HEAD") libcurl().curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
@@ -262,6 +265,8 @@ class CurlHttpClient final : public HttpClient {
         question.url = origin_of(request.url) + "/ca";
         question.connect_timeout_ms = request.connect_timeout_ms;
         question.idle_timeout_ms = request.idle_timeout_ms;
+        question.timeout_ms = request.timeout_ms;
+        question.stop = request.stop;
         question.body_limit = kCaBytesMax;
         std::string chain;
         DTR_ASSIGN(const HttpAnswer answer, perform(question, {}, &chain));
@@ -281,6 +286,7 @@ class CurlHttpClient final : public HttpClient {
                                          const char* problem) {
         const std::string what = fmt::format("{} {}: {}", request.method, request.url,
                                              *problem != '\0' ? problem : libcurl().curl_easy_strerror(code));
+        if (request.stop.stop_requested()) return fail(ErrorCode::cancelled, what);
         if (code == CURLE_ABORTED_BY_CALLBACK) return fail(check_interrupt().error());
         if (transfer.refused) return fail(ErrorCode::cancelled, what);
         if (transfer.too_large) return fail(ErrorCode::exhausted, what + ": the answer is too large");

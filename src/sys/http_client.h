@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -35,6 +36,7 @@ struct HttpCall {
     std::int64_t idle_timeout_ms = 600'000;  // no byte for this long ends the call
     std::int64_t timeout_ms = 0;             // of the whole call; 0: as long as bytes come
     std::size_t body_limit = 16U << 20;      // of an answer collected in memory
+    std::stop_token stop = {};               // ends the call within about a second
     // If set, told of each header as it arrives; the name is in lower case.
     std::function<void(std::string_view name, std::string_view value)> on_header;
     // If set, the body of a 2xx answer is given here as it arrives instead of collected; false ends the call.
@@ -52,8 +54,8 @@ class HttpClient {
   public:
     virtual ~HttpClient() = default;
     // unavailable: no connection, or it broke; untrusted: certificate not accepted, ours or the server's, or not the one of
-    // the fingerprint; refused: a proxy (sys/proxy.h) would see credentials in clear; cancelled: on_body said no, or a
-    // signal came (sys/interrupt.h).
+    // the fingerprint; refused: a proxy (sys/proxy.h) would see credentials in clear; cancelled: on_body said no,
+    // `stop` was asked for, or a signal came (sys/interrupt.h).
     // Any HTTP status is a success here. Thread-safe.
     virtual Result<HttpAnswer> call(const HttpCall& request) = 0;
 };

@@ -120,6 +120,16 @@ TEST(HttpClient, AWholeCallMayBeLimitedInTime) {
     EXPECT_EQ(answer.error().code, ErrorCode::unavailable);
 }
 
+TEST(HttpClient, ACallThatHangsEndsWhenItIsToldTo) {
+    ScriptedPeer peer("", 1000);  // waits for a body that does not come
+    HttpCall call = get(peer.url());
+    call.idle_timeout_ms = 3'600'000;
+    std::stop_source source;
+    call.stop = source.get_token();
+    std::jthread other([&] { source.request_stop(); });
+    EXPECT_EQ(curl_http_client().call(call).error().code, ErrorCode::cancelled);
+}
+
 TEST(HttpClient, StreamsGoodBodiesAndCollectsOthers) {
     for (const int status : {200, 500}) {
         ScriptedPeer peer(fmt::format("HTTP/1.1 {} X\r\nContent-Length: 6\r\n\r\nstream", status));
