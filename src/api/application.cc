@@ -1,5 +1,6 @@
 #include "api/application.h"
 
+#include "api/addressee.h"
 #include "api/caller.h"
 #include "api/dispatch.h"
 #include "api/errors.h"
@@ -57,11 +58,13 @@ std::optional<http::Response> Application::admit(http::Request& request) {
 }
 
 std::optional<http::Response> Application::try_now(const http::Request& request) {
-    if (auto response = ping_now(liveness_, request)) return response;
+    if (request.path == "/_ping" || !is_starting(services_))
+        if (auto response = ping_now(liveness_, request)) return response;
     return services_.is_ucp ? std::nullopt : oci::try_now(services_, request);
 }
 
 http::Reply Application::handle(http::Request request) {
+    if (auto refused = refuse_other_cluster(services_, request)) return std::move(*refused);
     return dispatch(services_, std::move(request));
 }
 

@@ -32,6 +32,10 @@ std::string stores_error(Services& services) {
     return {};
 }
 
+bool is_starting(const Services& services) {
+    return services.link != nullptr && !services.link->settled();
+}
+
 std::optional<http::Response> ping_now(const Liveness& liveness, const http::Request& request) {
     if (request.path != "/_ping" && request.path != "/load_balancer_status") return std::nullopt;
     if (request.method != "GET" && request.method != "HEAD") return std::nullopt;
@@ -51,7 +55,9 @@ json::object writable_fields(Services& services) {
 }
 
 http::Reply handle_health(Asked& asked) {
-    const std::string error = stores_error(asked.services);
+    std::string error = stores_error(asked.services);
+    if (error.empty() && asked.request.path != "/_ping" && is_starting(asked.services))
+        error = fmt::format("starting: waiting for UCP at {}", asked.services.link->url());
     json::object body = writable_fields(asked.services);
     const bool must_write = asked.request.query_value("write").value_or("") == "1";
     const bool good = error.empty() && (!must_write || body.at("writable").as_bool());

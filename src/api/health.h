@@ -15,6 +15,8 @@ struct Services;
 
 // Why the stores do not answer, naming the one; empty: they do.
 std::string stores_error(Services& services);
+// True while this replica waits for the accounts of its UCP for the first time. Never blocks.
+bool is_starting(const Services& services);
 // /_ping and /load_balancer_status, if it is known how the stores are. Never blocks.
 std::optional<http::Response> ping_now(const Liveness& liveness, const http::Request& request);
 

@@ -162,7 +162,7 @@ TEST_F(RoutesTest, EveryRouteRefusesWhomItShould) {
 }
 
 TEST_F(RoutesTest, OnlyARegisteredRegistryIsAService) {
-    const auto made = must(ucp_.register_service("west", std::string(32, 'a')));
+    const auto made = must(ucp_.register_service({"west", std::string(32, 'a')}));
     for (const Route* route : all_routes()) {
         if (route->access != Access::service && route->access != Access::service_or_administrator) continue;
         for (const auto& [id, good] : {std::pair(made.service.id, true), std::pair(std::string(32, 'f'), false)}) {

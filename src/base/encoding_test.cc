@@ -86,11 +86,17 @@ TEST(Encoding, Utf8) {
 }
 
 TEST(Encoding, Printable) {
-    for (const char* good : {"", "plain text", "\xc3\xa9t\xc3\xa9", "\xf0\x9f\x90\xb3"}) EXPECT_EQ(printable(good), good);
+    for (const char* good : {"", "plain text", "\xc3\xa9t\xc3\xa9", "\xf0\x9f\x90\xb3"})
+        EXPECT_EQ(printable(good), good);
     EXPECT_EQ(printable("a\x1b[31mb\nc\td\x7f"), "a?[31mb?c?d?");
-    EXPECT_EQ(printable("\xc2\x9b" "31m"), "?31m") << "an escape sequence may begin with one character, too";
+    EXPECT_EQ(printable("\xc2\x9b"
+                        "31m"),
+              "?31m")
+        << "an escape sequence may begin with one character, too";
     EXPECT_EQ(printable("\x9b\xff\xc3"), "???");
-    EXPECT_EQ(printable("gpj.\xe2\x80\xae" "exe"), "gpj.?exe");
+    EXPECT_EQ(printable("gpj.\xe2\x80\xae"
+                        "exe"),
+              "gpj.?exe");
     EXPECT_EQ(printable(std::string(2, '\0')), "??");
 }
 

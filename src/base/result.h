@@ -38,8 +38,8 @@ const char* to_string(ErrorCode code);
 
 struct Error {
     ErrorCode code = ErrorCode::internal;
-    std::string message;  // what was tried, on what, why it failed
-    std::string hint;     // what the reader may do about it; may be empty
+    std::string message;             // what was tried, on what, why it failed
+    std::string hint;                // what the reader may do about it; may be empty
     std::int64_t retry_after_s = 0;  // seconds after which trying again may help; 0: not known, or never
 
     // The same error seen from one level up: "context: message".
@@ -62,8 +62,7 @@ inline tl::unexpected<Error> fail(Error error) {
 
 // For what is over in so many seconds; the hint says so too.
 inline tl::unexpected<Error> fail_for(std::int64_t seconds, ErrorCode code, std::string message) {
-    return tl::unexpected<Error>(
-        Error{code, std::move(message), fmt::format("try again in {} s", seconds), seconds});
+    return tl::unexpected<Error>(Error{code, std::move(message), fmt::format("try again in {} s", seconds), seconds});
 }
 
 // The error for a failed system call: ENOSPC and EDQUOT become no_space, ENOENT not_found, EEXIST already_exists.

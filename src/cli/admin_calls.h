@@ -64,6 +64,7 @@ Added<Command> add_action(Program& program, CLI::App& group, const std::string& 
     auto* app = group.add_subcommand(name, help);
     auto command = std::make_shared<Command>();
     command->connection.add_options(*app);
+    if (program.name != "ucp") command->connection.add_choice_of_replica(*app);
     app->callback([&program, command, action = std::move(action)] {
         program.run = [command, action] {
             const Status done = action(*command);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/encoding.h"
+#include "cli/keys.h"
 #include "cli/program.h"
 #include "cli/server_url.h"
 #include "cli/streams.h"
@@ -18,6 +19,18 @@
 namespace dtr::cli {
 
 namespace json = boost::json;
+
+namespace {
+
+constexpr std::int64_t kUcpTimeoutMs = 30'000;
+
+std::string check_cluster_id(const std::string& text) {
+    return text.size() >= 8 && text.size() <= 32 && is_lower_hex(text)
+               ? std::string()
+               : "a cluster's id is 32 lower-case hex digits; at least the first 8 are needed";
+}
+
+}  // namespace
 
 void Connection::add_options(CLI::App& command) {
     command.add_option("--ucp-url", url, "Address of UCP, or of the replica with embedded UCP: HOST:PORT")
@@ -36,6 +49,17 @@ void Connection::add_options(CLI::App& command) {
         ->envname("UCP_CA_FINGERPRINT");
     command.add_flag("--ucp-insecure-tls", insecure, "Do not check the server's certificate")
         ->envname("UCP_INSECURE_TLS");
+}
+
+void Connection::add_choice_of_replica(CLI::App& command) {
+    command.add_option("--existing-replica-id", replica_id, "Id of the replica that is meant")
+        ->envname("DTR_REPLICA_ID")
+        ->check(check_replica_id);
+    command
+        .add_option("--cluster-id", cluster_id,
+                    "Id of the cluster that is meant, or its first digits, if several are registered with UCP")
+        ->envname("DTR_CLUSTER_ID")
+        ->check(check_cluster_id);
 }
 
 std::string without_scheme(std::string url) {
@@ -189,38 +213,67 @@ Status Connection::probe() {
     return {};
 }
 
+namespace {
+
+std::string text_field(const json::object& fields, std::string_view name) {
+    const auto* value = fields.if_contains(name);
+    return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+}
+
+json::object object_in(const HttpAnswer& answer) {
+    boost::system::error_code error;
+    json::value document = json::parse(answer.body, error);
+    return error || !document.is_object() ? json::object() : std::move(document.as_object());
+}
+
+// A line for each replica of each cluster, from which to choose.
+void say_clusters(const json::object& fields) {
+    const auto* replicas = fields.if_contains("replicas");
+    if (replicas == nullptr || !replicas->is_array()) return;
+    for (const json::value& one : replicas->as_array())
+        if (const auto* replica = one.if_object())
+            say(fmt::format("cluster {} ({}): replica {} at {}, last seen {}", text_field(*replica, "clusterId"),
+                            text_field(*replica, "serviceName"), text_field(*replica, "id"),
+                            text_field(*replica, "address"), text_field(*replica, "lastSeen")));
+}
+
+}  // namespace
+
 Status Connection::find_replica() {
-    using Steady = std::chrono::steady_clock;
-    if (embedded_ || (replica_ && Steady::now() < replica_->until)) return {};
+    if (embedded_ || (replica_ && std::chrono::steady_clock::now() < replica_->until)) return {};
     const std::string id = replica_id.empty() ? "any" : replica_id;
     DTR_ASSIGN(HttpCall question, call_ucp("POST", "/enzi/v0/replicas/" + percent_encode(id) + "/token"));
     question.headers.emplace_back("Content-Type", "application/json");
-    question.body = json::serialize(json::object{{"purpose", purpose}});
+    json::object fields{{"purpose", purpose}};
+    if (!cluster_id.empty()) fields["clusterId"] = cluster_id;
+    question.body = json::serialize(fields);
+    question.idle_timeout_ms = kUcpTimeoutMs;
+    question.timeout_ms = kUcpTimeoutMs;
     DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(question));
-    boost::system::error_code error;
-    const json::value document = json::parse(answer.body, error);
-    const auto* fields = error ? nullptr : document.if_object();
-    if (answer.status != 200) {
-        const bool is_about_us = answer.status == 401 || answer.status == 403;
-        Error refusal = answer_error(
-            answer, is_about_us ? fmt::format("{} refuses {}", url, username) : std::string("cannot reach a replica"));
-        if (answer.status == 404) refusal.code = ErrorCode::refused;
-        return fail(std::move(refusal));
-    }
-    if (fields == nullptr) return fail(ErrorCode::internal, "the answer of UCP cannot be read");
-    const auto text = [&](std::string_view name) {
-        const auto* value = fields->if_contains(name);
-        return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-    };
-    if (text("token").empty()) {
+    if (answer.status == 200) return take_replica(answer);
+    const bool is_about_us = answer.status == 401 || answer.status == 403;
+    Error refusal = answer_error(answer, is_about_us ? fmt::format("{} refuses {}", url, username) : url);
+    if (answer.status == 404) refusal.code = ErrorCode::refused;
+    if (answer.status == 412) say_clusters(object_in(answer));
+    return fail(std::move(refusal));
+}
+
+Status Connection::take_replica(const HttpAnswer& answer) {
+    const json::object fields = object_in(answer);
+    const auto* embedded = fields.if_contains("embedded");
+    if (embedded != nullptr && embedded->is_bool() && embedded->as_bool()) {
         embedded_ = true;
+        cluster_ = text_field(fields, "clusterId");
         return {};
     }
+    if (text_field(fields, "token").empty() || text_field(fields, "address").empty())
+        return fail(ErrorCode::unavailable, fmt::format("{}: the answer of UCP cannot be read", url));
+    cluster_ = text_field(fields, "clusterId");
     // Half of what a token lives: a call takes its time.
-    replica_ = Replica{"https://" + text("address"),
-                       {text("ca"), false, {}},
-                       Secret(text("token")),
-                       Steady::now() + std::chrono::seconds(30)};
+    replica_ = Replica{"https://" + text_field(fields, "address"),
+                       {text_field(fields, "ca"), false, {}},
+                       Secret(text_field(fields, "token")),
+                       std::chrono::steady_clock::now() + std::chrono::seconds(30)};
     return {};
 }
 
@@ -228,21 +281,19 @@ Result<HttpCall> Connection::call(std::string method, const std::string& path) {
     if (path.starts_with("/enzi/") || (program_name() == "ucp" && !at_replica))
         return call_ucp(std::move(method), path);
     DTR_TRY(find_replica());
-    if (embedded_) return call_ucp(std::move(method), path);
     HttpCall call;
-    call.method = std::move(method);
-    call.url = replica_->url + path;
-    call.basic_username = username;
-    call.basic_password = replica_->token;
-    call.trust = replica_->trust;
+    if (embedded_) {
+        DTR_ASSIGN(call, call_ucp(std::move(method), path));
+    } else {
+        call.method = std::move(method);
+        call.url = replica_->url + path;
+        call.basic_username = username;
+        call.basic_password = replica_->token;
+        call.trust = replica_->trust;
+    }
+    // Whoever answers there must be of the cluster that was found.
+    if (!cluster_.empty()) call.headers.emplace_back("Dtr-Cluster-Id", cluster_);
     return call;
-}
-
-Status require_replica(Connection& connection, const std::string& replica_id) {
-    if (replica_id.empty()) return {};
-    connection.replica_id = replica_id;
-    DTR_TRY(connection.call("GET", "/api/v0/meta/cluster_status"));
-    return {};
 }
 
 ErrorCode error_code_of(std::string_view name) {
@@ -262,9 +313,9 @@ Error answer_error(const HttpAnswer& answer, std::string_view doing) {
                                                                              errors->as_array()[0].is_object()) {
             const json::object& first = errors->as_array()[0].as_object();
             if (const auto* text = first.if_contains("message"); text != nullptr && text->is_string())
-                message = fmt::format("{}: {}", doing, std::string_view(text->as_string()));
+                message = fmt::format("{}: {}", doing, printable(text->as_string()));
             if (const auto* text = first.if_contains("detail"); text != nullptr && text->is_string())
-                hint = std::string_view(text->as_string());
+                hint = printable(text->as_string());
         }
     }
     ErrorCode code = ErrorCode::internal;

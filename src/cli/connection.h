@@ -21,16 +21,22 @@ struct Connection {
     std::string ca_fingerprint;
     bool insecure = false;
     bool may_ask = true;             // on the terminal, for address and name
-    std::string replica_id;          // whom calls are for; empty: any
+    std::string replica_id;          // whom calls are for; empty: any of its cluster
+    std::string cluster_id;          // or its first digits; empty: the only one that UCP knows replicas of
     bool at_replica = false;         // UCP itself cannot answer, whichever program asks
     std::string purpose = "manage";  // of the token that is shown to it: "manage" or "backup"
 
     void add_options(CLI::App& command);
+    // Of a command that is for a replica: which one, or of which cluster.
+    void add_choice_of_replica(CLI::App& command);
     // A call to `path` with credentials and trust filled in: to UCP for "/enzi/...", else to a replica. Where UCP stands
     // alone it is asked for the replica's address, its cluster's CA and a token for it, so that the password goes to UCP
     // only. Asks on /dev/tty for address, name and password if they are missing. invalid if there is no terminal to ask on;
-    // what asking UCP fails with.
+    // refused, with the list, if UCP knows replicas of several clusters and none was chosen; what asking UCP fails with.
     Result<HttpCall> call(std::string method, const std::string& path);
+
+    // The id of the cluster that call() goes to: known after the first to a replica, else empty.
+    [[nodiscard]] const std::string& cluster() const { return cluster_; }
 
     // The same to UCP, whatever the path.
     Result<HttpCall> call_ucp(std::string method, const std::string& path);
@@ -48,10 +54,12 @@ struct Connection {
         std::chrono::steady_clock::time_point until;
     };
     Status find_replica();
+    Status take_replica(const HttpAnswer& answer);
     Status ask_for_what_is_missing();
     Result<Secret> find_password();
     Secret asked_;
     bool embedded_ = false;  // UCP is the replica
+    std::string cluster_;    // whom calls to a replica go to, once one was made
     bool warned_ = false;    // that nothing is checked: once is enough
     bool warned_of_plain_ = false;
     std::optional<Replica> replica_;
@@ -59,9 +67,6 @@ struct Connection {
 
 // The error that an answer outside 2xx means; `doing` begins its message.
 Error answer_error(const HttpAnswer& answer, std::string_view doing);
-
-// refused unless there is a replica with this id, to which calls go from now on; an empty one is not asked for.
-Status require_replica(Connection& connection, const std::string& replica_id);
 
 // "https://registry.example:443/x" -> "registry.example:443".
 std::string without_scheme(std::string url);

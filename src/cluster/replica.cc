@@ -157,7 +157,10 @@ Status Replica::start_link(const std::string& address, std::function<std::string
     if (!access_) return {};
     UcpLink::Options options;
     options.access = *access_;
+    DTR_ASSIGN(const meta::Epoch epoch, meta_->epoch());
     options.replica_id = current_.replica_id;
+    options.cluster_id = epoch.cluster_id;
+    options.parent_cluster_id = epoch.parent_cluster_id;
     options.address = address;
     options.ca = std::move(shown_authorities);
     options.version = product_version_;

@@ -22,8 +22,13 @@ constexpr Micros kClientValidity = 397 * identity::kDay;
 constexpr Micros kWrittenEvery = 3600 * kSecond;  // last_seen, if nothing else changed
 constexpr Micros kSeenLately = 120 * kSecond;     // a replica is there
 constexpr std::size_t kTokensMax = 10'000;
-constexpr std::size_t kRecordsMax = 1'000;
+constexpr std::size_t kServicesMax = 1'000;
+constexpr std::size_t kReplicasMax = 64;  // of one service
+constexpr std::size_t kFormerMax = 32;    // clusters of one service
+constexpr Micros kHour = 3600 * kSecond;
+constexpr std::size_t kAuditPage = 500;
 constexpr std::size_t kTextMax = 512;
+constexpr const char* kWhoIsThere = "start one with dtr serve; GET /enzi/v0/replicas lists those it knows";
 constexpr std::size_t kCertificateMax = 64U << 10;
 
 std::string text_of(const json::object& fields, std::string_view name) {
@@ -44,31 +49,72 @@ Result<json::object> parse_entry(const config::Entry& entry) {
     return std::move(document.as_object());
 }
 
-Result<Service> service_of(const config::Entry& entry) {
-    DTR_ASSIGN(const json::object fields, parse_entry(entry));
-    return Service{entry.key.substr(std::string_view(kServices).size()), text_of(fields, "name"),
-                   text_of(fields, "clusterId"), number_of(fields, "registeredAt")};
-}
-
-Result<ReplicaRecord> replica_of(const config::Entry& entry) {
-    DTR_ASSIGN(const json::object fields, parse_entry(entry));
-    return ReplicaRecord{entry.key.substr(std::string_view(kReplicas).size()),
-                         text_of(fields, "service"),
-                         text_of(fields, "address"),
-                         text_of(fields, "ca"),
-                         text_of(fields, "version"),
-                         number_of(fields, "lastSeen")};
-}
-
-config::Change entry_of(std::string key, const json::object& fields) {
-    return {std::move(key), Secret(json::serialize(fields)), false, std::nullopt};
-}
-
 bool plain_text(std::string_view text, std::size_t most) {
     return text.size() <= most && std::all_of(text.begin(), text.end(), [](char c) {
                const auto byte = static_cast<unsigned char>(c);
                return (byte >= 0x20 && byte != 0x7f) || c == '\n' || c == '\r';
            });
+}
+
+Result<Service> service_of(const config::Entry& entry) {
+    DTR_ASSIGN(const json::object fields, parse_entry(entry));
+    Service service{entry.key.substr(std::string_view(kServices).size()),
+                    text_of(fields, "name"),
+                    text_of(fields, "clusterId"),
+                    {},
+                    number_of(fields, "registeredAt")};
+    if (const auto* former = fields.if_contains("former"); former != nullptr && former->is_array())
+        for (const json::value& one : former->as_array())
+            if (one.is_string()) service.former.emplace_back(one.as_string());
+    return service;
+}
+
+// "replicas/<service>/<id>". Nothing for a key of another form, as there were: who runs reports again within seconds.
+Result<std::optional<ReplicaRecord>> replica_of(const config::Entry& entry) {
+    const std::string name = entry.key.substr(std::string_view(kReplicas).size());
+    const std::size_t slash = name.find('/');
+    if (slash == std::string::npos) return std::optional<ReplicaRecord>();
+    DTR_ASSIGN(const json::object fields, parse_entry(entry));
+    return std::optional(ReplicaRecord{name.substr(slash + 1), name.substr(0, slash), text_of(fields, "cluster"),
+                                       text_of(fields, "address"), text_of(fields, "ca"), text_of(fields, "version"),
+                                       number_of(fields, "lastSeen")});
+}
+
+std::string name_of(std::string_view service_id, std::string_view replica_id) {
+    return fmt::format("{}/{}", service_id, replica_id);
+}
+std::string name_of(const ReplicaRecord& replica) {
+    return name_of(replica.service_id, replica.id);
+}
+
+bool contains(const std::vector<std::string>& all, std::string_view one) {
+    return std::find(all.begin(), all.end(), one) != all.end();
+}
+
+// A cluster that another of these was restored from is meant only if it goes on regardless.
+void leave_out_former(std::vector<ReplicaRecord>& found, const std::vector<Service>& services, Micros now) {
+    std::vector<std::string> present;
+    for (const ReplicaRecord& one : found) present.push_back(one.cluster_id);
+    std::erase_if(found, [&](const ReplicaRecord& one) {
+        return std::any_of(services.begin(), services.end(), [&](const Service& heir) {
+            return contains(heir.former, one.cluster_id) && contains(present, heir.cluster_id) &&
+                   (now - one.last_seen >= kSeenLately || one.last_seen <= heir.registered_at);
+        });
+    });
+}
+
+Status check_report(const ReplicaReport& report) {
+    const bool good_id = report.id.size() == 12 && is_lower_hex(report.id);
+    if (!good_id || report.address.empty() || !plain_text(report.address, kTextMax) ||
+        !plain_text(report.version, kTextMax) || !plain_text(report.ca_pem, kCertificateMax) ||
+        !plain_text(report.cluster_id, kTextMax) || !plain_text(report.parent_cluster_id, kTextMax))
+        return fail(ErrorCode::invalid, "a replica has an id of 12 hex digits, an address and its cluster's CA");
+    DTR_TRY(identity::fingerprint(report.ca_pem));
+    return {};
+}
+
+config::Change entry_of(std::string key, const json::object& fields) {
+    return {std::move(key), Secret(json::serialize(fields)), false, std::nullopt};
 }
 
 }  // namespace
@@ -83,22 +129,35 @@ std::string_view to_string(TokenPurpose purpose) {
     return purpose == TokenPurpose::backup ? "backup" : "manage";
 }
 
-Result<Registration> UcpAuthority::register_service(std::string_view name, std::string_view cluster_id) {
-    if (name.empty() || !plain_text(name, kTextMax) || !plain_text(cluster_id, kTextMax))
+bool of_one_cluster(const std::vector<ReplicaRecord>& replicas) {
+    return std::all_of(replicas.begin(), replicas.end(),
+                       [&](const ReplicaRecord& one) { return one.cluster_id == replicas.front().cluster_id; });
+}
+
+Result<Registration> UcpAuthority::register_service(const Newcomer& newcomer) {
+    if (newcomer.name.empty() || newcomer.cluster_id.empty() || !plain_text(newcomer.name, kTextMax) ||
+        !plain_text(newcomer.cluster_id, kTextMax) || !plain_text(newcomer.parent_cluster_id, kTextMax))
         return fail(ErrorCode::invalid, "a service needs a name and a cluster id");
     DTR_ASSIGN(const auto known, services());
-    const auto same =
-        std::find_if(known.begin(), known.end(), [&](const Service& one) { return one.cluster_id == cluster_id; });
+    const auto same = std::find_if(known.begin(), known.end(),
+                                   [&](const Service& one) { return one.cluster_id == newcomer.cluster_id; });
     if (same != known.end()) return certify(*same);
-    if (known.size() >= kRecordsMax)
+    if (known.size() >= kServicesMax)
         return fail(ErrorCode::conflict, fmt::format("{} services are registered", known.size()),
                     "remove those that are no more");
-    DTR_ASSIGN(Registration made, certify({"service-" + random_hex(random_, 8), std::string(name),
-                                           std::string(cluster_id), clock_.now()}));
-    DTR_TRY(config_.apply({entry_of(kServices + made.service.id, {{"name", made.service.name},
-                                                                  {"clusterId", made.service.cluster_id},
-                                                                  {"registeredAt", made.service.registered_at}})}));
+    Service service{"service-" + random_hex(random_, 8), newcomer.name, newcomer.cluster_id, {}, clock_.now()};
+    if (!newcomer.parent_cluster_id.empty()) service.former.push_back(newcomer.parent_cluster_id);
+    DTR_ASSIGN(Registration made, certify(std::move(service)));
+    DTR_TRY(save(made.service));
     return made;
+}
+
+Status UcpAuthority::save(const Service& service) {
+    DTR_TRY(config_.apply({entry_of(kServices + service.id, {{"name", service.name},
+                                                             {"clusterId", service.cluster_id},
+                                                             {"former", json::value_from(service.former)},
+                                                             {"registeredAt", service.registered_at}})}));
+    return {};
 }
 
 Result<Registration> UcpAuthority::renew(std::string_view service_id) {
@@ -137,53 +196,100 @@ Result<std::vector<Service>> UcpAuthority::services() {
 
 Status UcpAuthority::remove_service(std::string_view id) {
     DTR_TRY(service(id));
-    DTR_ASSIGN(const auto all, replicas());
+    DTR_ASSIGN(const auto replicas, config_.list(fmt::format("{}{}/", kReplicas, id)));
     std::vector<config::Change> changes{{kServices + std::string(id), std::nullopt, false, std::nullopt}};
-    for (const ReplicaRecord& replica : all)
-        if (replica.service_id == id) changes.push_back({kReplicas + replica.id, std::nullopt, false, std::nullopt});
+    for (const config::Entry& entry : replicas.entries)
+        changes.push_back({entry.key, std::nullopt, false, std::nullopt});
     DTR_TRY(config_.apply(changes));
+    const MutexLock lock(mutex_);
+    std::erase_if(issued_, [&](const auto& one) { return one.second.service_id == id; });
     return {};
 }
 
-Status UcpAuthority::record_replica(ReplicaRecord replica) {
-    const bool good_id =
-        replica.id.size() == 12 && replica.id.find_first_not_of("0123456789abcdef") == std::string::npos;
-    if (!good_id || replica.address.empty() || !plain_text(replica.address, kTextMax) ||
-        !plain_text(replica.version, kTextMax) || !plain_text(replica.ca_pem, kCertificateMax))
-        return fail(ErrorCode::invalid, "a replica has an id of 12 hex digits, an address and its cluster's CA");
-    DTR_TRY(identity::fingerprint(replica.ca_pem));
-    const Micros now = clock_.now();
-    const std::string key = kReplicas + replica.id;
-    const auto entry = config_.get(key);
-    if (!entry && entry.error().code != ErrorCode::not_found) return fail(entry.error());
-    std::optional<ReplicaRecord> known;
-    if (entry) {
-        DTR_ASSIGN(known, replica_of(*entry));
+// --- replicas ---
+
+Result<Reported> UcpAuthority::record_replica(std::string_view service_id, const ReplicaReport& report) {
+    DTR_TRY(check_report(report));
+    const MutexLock one_at_a_time(reports_);
+    DTR_ASSIGN(Service stands_for, service(service_id));
+    DTR_ASSIGN(auto known, replicas());
+    std::erase_if(known, [&](const ReplicaRecord& one) { return one.service_id != service_id; });
+    const std::string cluster = report.cluster_id.empty() ? stands_for.cluster_id : report.cluster_id;
+    const bool moved = cluster != stands_for.cluster_id;
+    if (moved) DTR_TRY(take_place(stands_for, report, known));
+
+    const ReplicaRecord now{report.id,     stands_for.id,  cluster,     report.address,
+                            report.ca_pem, report.version, clock_.now()};
+    const auto before =
+        std::find_if(known.begin(), known.end(), [&](const ReplicaRecord& one) { return one.id == report.id; });
+    if (before == known.end() && known.size() >= kReplicasMax)
+        return fail(ErrorCode::conflict, fmt::format("{} replicas of {} are known", known.size(), stands_for.id));
+    const bool same = before != known.end() && before->cluster_id == cluster && before->address == now.address &&
+                      before->ca_pem == now.ca_pem && before->version == now.version;
+    saw(now);
+    if (!same || now.last_seen - before->last_seen >= kWrittenEvery) DTR_TRY(write(now));
+    return moved ? Reported::in_place_of_former : Reported::as_registered;
+}
+
+Status UcpAuthority::take_place(Service& service, const ReplicaReport& report,
+                                const std::vector<ReplicaRecord>& known) {
+    const std::string& parent = report.parent_cluster_id;
+    const bool descends = contains(service.former, report.cluster_id) || parent == service.cluster_id ||
+                          (!parent.empty() && contains(service.former, parent));
+    DTR_ASSIGN(const auto others, services());
+    const bool taken = std::any_of(others.begin(), others.end(),
+                                   [&](const Service& one) { return one.cluster_id == report.cluster_id; });
+    if (!descends || taken)
+        return fail(ErrorCode::denied,
+                    fmt::format("{} was registered for cluster {}, not for {}", service.id, service.cluster_id,
+                                report.cluster_id),
+                    "register that one for itself: dtr restore --ucp-url, or dtr install --ucp-url");
+    // A former cluster that still reports has been put out of its place: who asks for a replica must know of it.
+    const auto mine = std::find_if(known.begin(), known.end(), [&](const ReplicaRecord& one) {
+        return one.id == report.id && one.cluster_id == report.cluster_id;
+    });
+    if (mine != known.end()) {
+        ReplicaRecord seen = *mine;
+        seen.last_seen = clock_.now();
+        saw(seen);
     }
-    {
-        const MutexLock lock(mutex_);
-        Micros& seen = seen_[replica.id];
-        // Or a registry could draw another's clients to itself. One that was restored waits until the old one is silent.
-        if (known && known->service_id != replica.service_id && now - std::max(seen, known->last_seen) < kSeenLately)
-            return fail(ErrorCode::conflict, fmt::format("replica {} of {} is running", replica.id, known->service_id),
-                        "stop the one that runs, or choose another id: --replica-id");
-        seen = now;
+    for (const ReplicaRecord& one : known)
+        if (one.cluster_id == service.cluster_id && clock_.now() - one.last_seen < kSeenLately)
+            return fail(ErrorCode::conflict,
+                        fmt::format("{} stands for cluster {}, whose replica {} at {} is running", service.id,
+                                    service.cluster_id, one.id, one.address),
+                        "if that one is to go, stop it; if both are to stay, register the restored one for itself: "
+                        "dtr restore --ucp-url");
+    std::erase(service.former, report.cluster_id);
+    service.former.push_back(service.cluster_id);
+    if (service.former.size() > kFormerMax) service.former.erase(service.former.begin());
+    service.cluster_id = report.cluster_id;
+    return save(service);
+}
+
+Status UcpAuthority::dismiss_replica(std::string_view service_id, std::string_view replica_id) {
+    const MutexLock one_at_a_time(reports_);
+    DTR_ASSIGN(auto all, replicas());
+    for (ReplicaRecord& one : all) {
+        if (one.service_id != service_id || one.id != replica_id) continue;
+        one.last_seen = 0;
+        saw(one);
+        return write(one);
     }
-    if (known) {
-        const ReplicaRecord& before = *known;
-        const bool same = before.service_id == replica.service_id && before.address == replica.address &&
-                          before.ca_pem == replica.ca_pem && before.version == replica.version;
-        if (same && now - before.last_seen < kWrittenEvery) return {};
-    } else {
-        DTR_ASSIGN(const auto all, config_.list(kReplicas));
-        if (all.entries.size() >= kRecordsMax)
-            return fail(ErrorCode::conflict, "too many replicas are registered", "remove services that are no more");
-    }
-    DTR_TRY(config_.apply({entry_of(key, {{"service", replica.service_id},
-                                          {"address", replica.address},
-                                          {"ca", replica.ca_pem},
-                                          {"version", replica.version},
-                                          {"lastSeen", now}})}));
+    return fail(ErrorCode::not_found, fmt::format("{} has no replica {}", service_id, replica_id));
+}
+
+void UcpAuthority::saw(const ReplicaRecord& replica) {
+    const MutexLock lock(mutex_);
+    seen_[name_of(replica)] = replica.last_seen;
+}
+
+Status UcpAuthority::write(const ReplicaRecord& replica) {
+    DTR_TRY(config_.apply({entry_of(kReplicas + name_of(replica), {{"cluster", replica.cluster_id},
+                                                                   {"address", replica.address},
+                                                                   {"ca", replica.ca_pem},
+                                                                   {"version", replica.version},
+                                                                   {"lastSeen", replica.last_seen}})}));
     return {};
 }
 
@@ -191,47 +297,68 @@ Result<std::vector<ReplicaRecord>> UcpAuthority::replicas() {
     DTR_ASSIGN(const auto entries, config_.list(kReplicas));
     std::vector<ReplicaRecord> all;
     for (const config::Entry& entry : entries.entries) {
-        DTR_ASSIGN(all.emplace_back(), replica_of(entry));
+        DTR_ASSIGN(auto replica, replica_of(entry));
+        if (replica) all.push_back(std::move(*replica));
     }
     const MutexLock lock(mutex_);
     for (ReplicaRecord& replica : all)
-        if (const auto seen = seen_.find(replica.id); seen != seen_.end())
-            replica.last_seen = std::max(replica.last_seen, seen->second);
+        if (const auto seen = seen_.find(name_of(replica)); seen != seen_.end()) replica.last_seen = seen->second;
     return all;
 }
 
-Result<ReplicaToken> UcpAuthority::issue_token(std::string_view replica_id, std::string_view username,
-                                               TokenGrant grant) {
-    DTR_ASSIGN(auto all, replicas());
-    std::sort(all.begin(), all.end(),
+Result<std::vector<ReplicaRecord>> UcpAuthority::candidates(const ReplicaChoice& choice) {
+    if (!choice.cluster_id.empty() && choice.cluster_id.size() < kClusterDigitsMin)
+        return fail(ErrorCode::invalid, fmt::format("'{}' is too short for a cluster's id", choice.cluster_id),
+                    fmt::format("give at least its first {} digits", kClusterDigitsMin));
+    DTR_ASSIGN(const auto services, this->services());
+    DTR_ASSIGN(auto found, replicas());
+    std::sort(found.begin(), found.end(),
               [](const ReplicaRecord& a, const ReplicaRecord& b) { return a.last_seen > b.last_seen; });
-    const auto chosen = std::find_if(all.begin(), all.end(), [&](const ReplicaRecord& one) {
-        return replica_id.empty() ? clock_.now() - one.last_seen < kSeenLately : one.id == replica_id;
+    std::erase_if(found, [&](const ReplicaRecord& one) {
+        return (!choice.id.empty() && one.id != choice.id) || !one.cluster_id.starts_with(choice.cluster_id);
     });
-    if (chosen == all.end())
-        return fail(replica_id.empty() ? ErrorCode::unavailable : ErrorCode::not_found,
-                    replica_id.empty() ? "UCP has heard of no replica in the last two minutes"
-                                       : fmt::format("UCP knows no replica {}", replica_id),
-                    "start one with dtr serve; GET /enzi/v0/replicas lists those it knows");
-    ReplicaToken issued{*chosen, Secret("dtr_" + random_hex(random_, 20))};
+    if (choice.cluster_id.empty()) leave_out_former(found, services, clock_.now());
+    if (found.empty() && !choice.id.empty())
+        return fail(ErrorCode::not_found,
+                    fmt::format("UCP knows no replica {}{}{}", choice.id,
+                                choice.cluster_id.empty() ? "" : " of cluster ", choice.cluster_id),
+                    kWhoIsThere);
+    if (found.empty() && !choice.cluster_id.empty())
+        return fail(ErrorCode::not_found, fmt::format("UCP knows no replica of cluster {}", choice.cluster_id),
+                    kWhoIsThere);
+    const bool heard = !found.empty() && clock_.now() - found.front().last_seen < kSeenLately;
+    if (choice.id.empty() && !heard && of_one_cluster(found))
+        return fail(ErrorCode::unavailable, "UCP has heard of no replica in the last two minutes", kWhoIsThere);
+    return found;
+}
+
+Result<ReplicaToken> UcpAuthority::issue_token(const ReplicaRecord& replica, std::string_view username,
+                                               TokenGrant grant) {
+    ReplicaToken issued{replica, Secret("dtr_" + random_hex(random_, 20))};
     const MutexLock lock(mutex_);
     const Micros now = clock_.monotonic();
     std::erase_if(issued_, [&](const auto& one) { return one.second.until <= now; });
-    if (issued_.size() >= kTokensMax) return fail(ErrorCode::exhausted, "too many tokens are in use", "try again soon");
-    issued_[std::string(Digest::of(issued.token.expose()).hex())] = {chosen->service_id, std::string(username), grant,
-                                                                     now + kReplicaTokenLifetime};
+    if (issued_.size() >= kTokensMax)
+        return fail_for(kReplicaTokenLifetime / kSecond, ErrorCode::exhausted, "too many tokens are in use");
+    issued_[std::string(Digest::of(issued.token.expose()).hex())] = {
+        replica.service_id, replica.cluster_id, std::string(username), grant, now + kReplicaTokenLifetime};
     return issued;
 }
 
-std::optional<TokenGrant> UcpAuthority::check_token(std::string_view service_id, std::string_view username,
-                                                    const Secret& token) {
+std::optional<TokenGrant> UcpAuthority::check_token(const Service& service, std::string_view cluster_id,
+                                                    std::string_view username, const Secret& token) {
     const std::string hash(Digest::of(token.expose()).hex());
+    const std::string_view cluster = cluster_id.empty() ? std::string_view(service.cluster_id) : cluster_id;
     const MutexLock lock(mutex_);
     const auto found = issued_.find(hash);
     if (found == issued_.end() || found->second.until <= clock_.monotonic()) return std::nullopt;
-    if (found->second.service_id != service_id || found->second.username != username) return std::nullopt;
-    return found->second.grant;
+    const Issued& issued = found->second;
+    if (issued.service_id != service.id || issued.cluster_id != cluster || issued.username != username)
+        return std::nullopt;
+    return issued.grant;
 }
+
+// --- escrow ---
 
 Result<Secret> UcpAuthority::escrow_key() {
     const auto entry = config_.get(kEscrowKey);
@@ -249,6 +376,11 @@ Status UcpAuthority::escrow(std::string_view cluster_id, const Secret& identity_
     DTR_ASSIGN(const archive::IdentityFile parsed, archive::parse_identity_file(identity_file));
     if (parsed.identities.size() != 1 || !plain_text(cluster_id, kTextMax))
         return fail(ErrorCode::invalid, "an identity file with one key is needed");
+    DTR_ASSIGN(const auto registered, services());
+    if (std::none_of(registered.begin(), registered.end(),
+                     [&](const Service& one) { return one.cluster_id == cluster_id; }))
+        return fail(ErrorCode::refused, fmt::format("no service of cluster {} is registered", cluster_id),
+                    "register it first: dtr install --ucp-url, or dtr restore --ucp-url");
     DTR_ASSIGN(const Secret key, escrow_key());
     DTR_ASSIGN(const archive::AgeIdentity own, archive::AgeIdentity::parse(key));
     DTR_ASSIGN(const std::string sealed, archive::age_encrypt(identity_file.expose(), {own.recipient()}, random_));
@@ -257,26 +389,51 @@ Status UcpAuthority::escrow(std::string_view cluster_id, const Secret& identity_
         actor);
 }
 
-Result<Secret> UcpAuthority::release(std::string_view recipient) {
-    DTR_ASSIGN(const meta::EscrowedKey found, meta_.escrow().find(recipient));
-    {
-        const MutexLock lock(mutex_);
-        auto& times = releases_[found.recipient];
-        const Micros now = clock_.monotonic();
-        std::erase_if(times, [&](Micros at) { return now - at >= 3600 * kSecond; });
-        if (static_cast<int>(times.size()) >= kReleasesPerHour)
-            return fail(ErrorCode::exhausted,
-                        fmt::format("the key {} was released {} times in this hour", found.recipient, times.size()),
-                        "try again later, or use the recovery key itself: --identity FILE");
-        times.push_back(now);
+// The audit log is the count: it outlives this process, and no release is without its row.
+Status UcpAuthority::require_release_left(std::string_view recipient, std::string_view actor) {
+    const Micros now = clock_.now();
+    std::vector<Micros> of_key;  // the newest first
+    std::vector<Micros> of_actor;
+    for (std::int64_t before = 0;;) {
+        DTR_ASSIGN(const auto events, meta_.audit().list(before, kAuditPage));
+        for (const meta::AuditEvent& event : events) {
+            before = event.sequence;
+            if (event.action != kReleaseAction || now - event.happened_at >= kHour) continue;
+            if (event.subject == recipient) of_key.push_back(event.happened_at);
+            if (event.actor == actor) of_actor.push_back(event.happened_at);
+        }
+        if (events.size() < kAuditPage || now - events.back().happened_at >= kHour) break;
     }
+    const auto wait = [&](const std::vector<Micros>& times, int limit) {
+        const auto most = static_cast<std::size_t>(limit);
+        return times.size() < most ? Micros{0} : times[most - 1] + kHour - now;
+    };
+    const Micros left = std::max(wait(of_key, kReleasesPerHour), wait(of_actor, kReleasesPerHourAndAccount));
+    if (left <= 0) return {};
+    return fail_for(left / kSecond + 1, ErrorCode::exhausted,
+                    of_key.size() >= kReleasesPerHour
+                        ? fmt::format("the key {} was released {} times within an hour", recipient, of_key.size())
+                        : fmt::format("{} had {} keys released within an hour", actor, of_actor.size()));
+}
+
+Result<Secret> UcpAuthority::release(std::string_view recipient, meta::Actor actor) {
+    const MutexLock one_at_a_time(releases_);
+    DTR_ASSIGN(const meta::EscrowedKey found, meta_.escrow().find(recipient));
+    DTR_TRY(require_release_left(found.recipient, actor.name));
     const auto sealed = base64_decode(found.sealed);
     if (!sealed) return fail(ErrorCode::corrupt, fmt::format("the escrowed key {} is damaged", found.recipient));
     DTR_ASSIGN(const Secret key, escrow_key());
     DTR_ASSIGN(const archive::AgeIdentity own, archive::AgeIdentity::parse(key));
     archive::AgeKeys keys;
     keys.identities.push_back(own);
-    return archive::age_decrypt(*sealed, keys);
+    DTR_ASSIGN(Secret opened, archive::age_decrypt(*sealed, keys));
+    meta::AuditEvent event = actor.audit != nullptr ? *actor.audit : meta::AuditEvent();
+    event.actor = actor.name;
+    event.action = kReleaseAction;
+    event.subject = found.recipient;
+    event.detail = "cluster " + found.cluster_id;
+    DTR_TRY(meta_.audit().add(event, actor.account_version));
+    return opened;
 }
 
 }  // namespace dtr::cluster

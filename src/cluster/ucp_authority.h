@@ -1,8 +1,12 @@
 // UCP towards the registries that rely on it: which services are registered, where their replicas are, tokens by which a
 // client may be shown to a replica, and recovery keys in escrow (docs/design/0009).
 //
-// In the configuration: "services/<id>" and "replicas/<id>" (JSON), "ca/escrow.key" (secret: the age identity under which
-// keys lie in the database). Tokens live in memory for a minute: who restarts UCP asks again.
+// A service stands for one cluster, and for no replica of another one: its certificate says which service it is, its record
+// which cluster. A restore makes a new cluster of the old one's data; it is registered anew, or takes the old one's place
+// (record_replica()). While replicas of several clusters are known, a client has to say which one it means.
+//
+// In the configuration: "services/<id>" and "replicas/<service>/<id>" (JSON), "ca/escrow.key" (secret: the age identity
+// under which keys lie in the database). Tokens live in memory for a minute: who restarts UCP asks again.
 #pragma once
 
 #include <map>
@@ -23,13 +27,23 @@
 namespace dtr::cluster {
 
 inline constexpr Micros kReplicaTokenLifetime = 60 * kSecond;
-inline constexpr int kReleasesPerHour = 5;  // of one recovery key
+inline constexpr const char* kReleaseAction = "key.release";
+inline constexpr int kReleasesPerHour = 5;             // of one recovery key
+inline constexpr int kReleasesPerHourAndAccount = 10;  // of all that one account asks for
 
 struct Service {
     std::string id;  // "service-" and 16 hex digits; the common name of its certificate
     std::string name;
-    std::string cluster_id;
+    std::string cluster_id;                // whose replicas it reports
+    std::vector<std::string> former = {};  // clusters that this one was restored from
     Micros registered_at = 0;
+};
+
+// Who is registered, by an administrator.
+struct Newcomer {
+    std::string name;
+    std::string cluster_id;
+    std::string parent_cluster_id = {};  // the cluster it was restored from, or empty
 };
 
 struct Registration {
@@ -41,11 +55,31 @@ struct Registration {
 struct ReplicaRecord {
     std::string id;          // 12 hex digits
     std::string service_id;  // whose it is
-    std::string address;     // host:port
-    std::string ca_pem;      // the cluster's authority
+    std::string cluster_id;
+    std::string address;  // host:port
+    std::string ca_pem;   // the cluster's authority
     std::string version;
-    Micros last_seen = 0;
+    Micros last_seen = 0;  // 0: it said that it stops
 };
+
+// What a replica says of itself.
+struct ReplicaReport {
+    std::string id;
+    std::string address;
+    std::string ca_pem;
+    std::string version;
+    std::string cluster_id = {};         // empty: its service's
+    std::string parent_cluster_id = {};  // which that one was restored from, or empty
+};
+
+enum class Reported { as_registered, in_place_of_former };
+
+// Which replica a client means. What is empty is left open.
+struct ReplicaChoice {
+    std::string id;
+    std::string cluster_id;  // or its first digits, at least kClusterDigitsMin
+};
+inline constexpr std::size_t kClusterDigitsMin = 8;
 
 // What a client may do with a token at a replica.
 enum class TokenPurpose { backup, manage };
@@ -64,6 +98,9 @@ struct ReplicaToken {
     Secret token;
 };
 
+// Whether all of them are of one cluster.
+bool of_one_cluster(const std::vector<ReplicaRecord>& replicas);
+
 // Thread-safe. Methods may block on the stores.
 class UcpAuthority {
   public:
@@ -71,44 +108,61 @@ class UcpAuthority {
         : config_(config), meta_(meta), clock_(clock), random_(random) {}
 
     // A new certificate for a new service, or for the one of that cluster.
-    Result<Registration> register_service(std::string_view name, std::string_view cluster_id);
+    Result<Registration> register_service(const Newcomer& newcomer);
     // A new certificate for a service that is registered. not_found.
     Result<Registration> renew(std::string_view service_id);
     Result<Service> service(std::string_view id);  // not_found
     Result<std::vector<Service>> services();
     Status remove_service(std::string_view id);  // with its replicas
 
-    // invalid; conflict: one of another service with that id was seen lately.
-    Status record_replica(ReplicaRecord replica);
+    // Of a service's own cluster; or of one that was restored from it in its place, once that one's replicas are silent:
+    // then the service stands for it from now on. invalid; denied: another cluster; conflict: the former one is running.
+    Result<Reported> record_replica(std::string_view service_id, const ReplicaReport& report);
+    // It stops: nobody is sent there unless they ask for it, and nobody waits for it to fall silent. not_found.
+    Status dismiss_replica(std::string_view service_id, std::string_view replica_id);
     Result<std::vector<ReplicaRecord>> replicas();
-    // For the replica of that id, or with an empty one for the one last seen. not_found, unavailable: none was seen lately.
-    Result<ReplicaToken> issue_token(std::string_view replica_id, std::string_view username, TokenGrant grant);
-    // Nothing if it is none, is over, is another's or for another service's replica.
-    std::optional<TokenGrant> check_token(std::string_view service_id, std::string_view username, const Secret& token);
+    // Those that `choice` may mean, the one seen last first. If they are not of_one_cluster(), nobody may choose for the
+    // client. not_found; unavailable: none was seen lately, and no id was given.
+    Result<std::vector<ReplicaRecord>> candidates(const ReplicaChoice& choice);
+    Result<ReplicaToken> issue_token(const ReplicaRecord& replica, std::string_view username, TokenGrant grant);
+    // Nothing if it is none, is over, is another's, for another service's replica, or for one of another cluster than the
+    // service says it is (empty: than it stands for).
+    std::optional<TokenGrant> check_token(const Service& service, std::string_view cluster_id,
+                                          std::string_view username, const Secret& token);
 
-    // `identity_file` holds the private half of `recipient`. invalid if it does not.
+    // `identity_file` holds one key. invalid: it does not; refused: no service of that cluster is registered.
     Status escrow(std::string_view cluster_id, const Secret& identity_file, meta::Actor actor);
-    // The identity file. not_found; exhausted: too many releases in this hour.
-    Result<Secret> release(std::string_view recipient);
+    // The identity file, once the actor's audit event (kReleaseAction) is written. not_found; exhausted: too many releases
+    // within an hour, with the seconds until there is one again; stale: see meta::Actor.
+    Result<Secret> release(std::string_view recipient, meta::Actor actor);
 
   private:
     struct Issued {
         std::string service_id;
+        std::string cluster_id;
         std::string username;
         TokenGrant grant;
         Micros until = 0;  // monotonic
     };
     Result<Registration> certify(Service service);
+    Status save(const Service& service);
+    // Makes `service` stand for the reporting replica's cluster, if that one may take the place. See record_replica().
+    Status take_place(Service& service, const ReplicaReport& report, const std::vector<ReplicaRecord>& known);
+    Status write(const ReplicaRecord& replica);
+    void saw(const ReplicaRecord& replica);
     Result<Secret> escrow_key();
+    Status require_release_left(std::string_view recipient, std::string_view actor);
 
     config::ConfigStore& config_;
     meta::MetaStore& meta_;
     Clock& clock_;
     Random& random_;
+    Mutex reports_;   // one at a time
+    Mutex releases_;  // one at a time
     Mutex mutex_;
     std::map<std::string, Issued, std::less<>> issued_ GUARDED_BY(mutex_);  // by the token's hash
-    std::map<std::string, Micros, std::less<>> seen_ GUARDED_BY(mutex_);    // replicas, more often than it is written
-    std::map<std::string, std::vector<Micros>, std::less<>> releases_ GUARDED_BY(mutex_);
+    // When replicas were heard of ("<service>/<id>"), more often than it is written. 0: it said that it stops.
+    std::map<std::string, Micros, std::less<>> seen_ GUARDED_BY(mutex_);
 };
 
 }  // namespace dtr::cluster

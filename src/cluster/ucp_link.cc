@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <charconv>
 #include <chrono>
+#include <utility>
 
 #include "base/encoding.h"
 #include "identity/certificates.h"
@@ -18,7 +20,15 @@ constexpr const char* kServiceId = "ucp/service";
 constexpr const char* kCa = "ca/ucp/ca.crt";
 constexpr const char* kClientCertificate = "ca/ucp/client.crt";
 constexpr const char* kClientKey = "ca/ucp/client.key";
-constexpr std::int64_t kCallTimeoutMs = 30'000;
+constexpr std::int64_t kAdministratorTimeoutMs = 30'000;
+constexpr std::int64_t kConnectTimeoutMs = 2'000;
+constexpr std::int64_t kAnswerTimeoutMs = 5'000;
+constexpr std::int64_t kFeedTimeoutMs = 60'000;  // it may be long; that no byte comes is noticed before
+constexpr std::int64_t kGoodbyeTimeoutMs = 2'000;
+constexpr Micros kSlow = 3 * kSecond / 2;  // a call that failed after this long let somebody wait
+constexpr Micros kSilence = 5 * kSecond;   // and nobody else waits for this long, or until it answers
+constexpr Micros kRoundPatience = 5 * kSecond;
+constexpr int kLoginsAtOnce = 8;
 constexpr std::size_t kFeedBytesMax = 512U << 20;
 
 Result<std::string> text(config::ConfigStore& config, const char* key) {
@@ -42,26 +52,35 @@ Result<json::object> parse_answer(const std::string& body) {
     return std::move(document.as_object());
 }
 
-// The first message of an error body.
-std::string message_of(const HttpAnswer& answer) {
-    boost::system::error_code error;
-    const json::value document = json::parse(answer.body, error);
-    const auto* fields = error ? nullptr : document.if_object();
-    const auto* errors = fields == nullptr ? nullptr : fields->if_contains("errors");
-    if (errors == nullptr || !errors->is_array() || errors->as_array().empty() || !errors->as_array()[0].is_object())
-        return fmt::format("HTTP status {}", answer.status);
-    return string_of(errors->as_array()[0].as_object(), "message");
+std::int64_t seconds_of(const std::string& text) {
+    std::int64_t seconds = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    return error == std::errc() && end == text.data() + text.size() && seconds > 0 ? seconds : 0;
 }
 
+// What another program says of itself goes into our messages as text, and nothing else.
 Error refusal(const HttpAnswer& answer, std::string_view doing) {
     ErrorCode code = ErrorCode::unavailable;
     if (answer.status == 400) code = ErrorCode::invalid;
     if (answer.status == 401) code = ErrorCode::unauthenticated;
     if (answer.status == 403) code = ErrorCode::denied;
     if (answer.status == 404) code = ErrorCode::not_found;
+    if (answer.status == 405 || answer.status == 412) code = ErrorCode::refused;
     if (answer.status == 409) code = ErrorCode::conflict;
     if (answer.status == 429) code = ErrorCode::exhausted;
-    return {code, fmt::format("{}: {}", doing, message_of(answer)), {}};
+    if (answer.status == 507) code = ErrorCode::no_space;
+    Error refused{code, fmt::format("{}: HTTP status {}", doing, answer.status), {}};
+    refused.retry_after_s = seconds_of(answer.header("retry-after"));
+    boost::system::error_code error;
+    const json::value document = json::parse(answer.body, error);
+    const auto* fields = error ? nullptr : document.if_object();
+    const auto* errors = fields == nullptr ? nullptr : fields->if_contains("errors");
+    if (errors == nullptr || !errors->is_array() || errors->as_array().empty() || !errors->as_array()[0].is_object())
+        return refused;
+    const json::object& first = errors->as_array()[0].as_object();
+    refused.message = fmt::format("{}: {}", doing, printable(string_of(first, "message")));
+    refused.hint = printable(string_of(first, "detail"));
+    return refused;
 }
 
 Result<meta::AccountFeed> parse_feed(const std::string& body) {
@@ -123,7 +142,7 @@ Result<HttpAnswer> UcpAdministrator::call(std::string method, const std::string&
     HttpCall call = admin_;
     call.method = std::move(method);
     call.url += path;
-    call.timeout_ms = kCallTimeoutMs;
+    call.timeout_ms = kAdministratorTimeoutMs;
     call.body_limit = kFeedBytesMax;
     if (!body.empty()) {
         call.headers.emplace_back("Content-Type", "application/json");
@@ -140,10 +159,12 @@ Status UcpAdministrator::check() {
     return {};
 }
 
-Result<UcpAccess> UcpAdministrator::register_cluster(std::string_view name, std::string_view cluster_id) {
-    DTR_ASSIGN(const HttpAnswer answer, call("POST", "/enzi/v0/services",
-                                             json::serialize(json::object{{"name", name}, {"clusterId", cluster_id}}),
-                                             "cannot register with UCP"));
+Result<UcpAccess> UcpAdministrator::register_cluster(std::string_view name, std::string_view cluster_id,
+                                                     std::string_view parent_cluster_id) {
+    json::object registration{{"name", name}, {"clusterId", cluster_id}};
+    if (!parent_cluster_id.empty()) registration["parentClusterId"] = parent_cluster_id;
+    DTR_ASSIGN(const HttpAnswer answer,
+               call("POST", "/enzi/v0/services", json::serialize(registration), "cannot register with UCP"));
     DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
     UcpAccess access;
     access.url = admin_.url;
@@ -188,18 +209,22 @@ UcpLink::UcpLink(HttpClient& client, meta::MetaStore& meta, identity::AccountVer
       url_(options_.access.url),
       access_(options_.access) {}
 
-void UcpLink::stop() {
-    {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
-    }
-    wake_.notify_all();
-    if (thread_.joinable()) thread_.join();
-}
-
 void UcpLink::start(std::function<Micros()> max_age) {
     max_age_ = std::move(max_age);
     thread_ = std::thread([this] { run(); });
+}
+
+void UcpLink::stop() {
+    {
+        const MutexLock lock(mutex_);
+        stopping_ = true;
+        wake_.notify_all();
+        ended_.notify_all();
+    }
+    stop_.request_stop();
+    if (!thread_.joinable()) return;
+    thread_.join();
+    say_goodbye();
 }
 
 Status UcpLink::require_fresh() const {
@@ -212,7 +237,29 @@ Status UcpLink::require_fresh() const {
                 "what is public can be pulled without login; the administrator of UCP can help");
 }
 
-Result<HttpAnswer> UcpLink::call(std::string method, const std::string& path, std::string body) {
+Status UcpLink::settle(Micros patience) {
+    Status settled;
+    {
+        const MutexLock lock(mutex_);
+        const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(patience);
+        while (!usable_ && !stopping_) {
+            const auto left = end - std::chrono::steady_clock::now();
+            if (left <= left.zero()) break;
+            (void)ended_.wait_for(mutex_, left);
+        }
+        if (stopping_) return fail(ErrorCode::cancelled, "stopping");
+        if (!usable_)
+            settled = !last_round_ ? last_round_
+                                   : fail(ErrorCode::unavailable,
+                                          fmt::format("UCP at {} could not be asked for accounts yet", url_));
+    }
+    settled_.store(true, std::memory_order_release);
+    return settled;
+}
+
+// --- asking UCP ---
+
+HttpCall UcpLink::prepare(std::string method, const std::string& path, std::string body) {
     HttpCall call;
     call.method = std::move(method);
     UcpAccess now = access();
@@ -220,26 +267,39 @@ Result<HttpAnswer> UcpLink::call(std::string method, const std::string& path, st
     call.trust = std::move(now.trust);
     call.client_certificate_pem = std::move(now.client_certificate_pem);
     call.client_key_pem = std::move(now.client_key_pem);
-    call.connect_timeout_ms = 5'000;
-    call.timeout_ms = kCallTimeoutMs;
+    call.connect_timeout_ms = kConnectTimeoutMs;
+    call.idle_timeout_ms = kAnswerTimeoutMs;
+    call.timeout_ms = kAnswerTimeoutMs;
     call.body_limit = kFeedBytesMax;
+    call.stop = stop_.get_token();
     if (!body.empty()) call.headers.emplace_back("Content-Type", "application/json");
     call.body = std::move(body);
+    return call;
+}
+
+Result<HttpAnswer> UcpLink::send(HttpCall call) {
+    const Micros began = clock_.monotonic();
     auto answer = client_.call(call);
-    if (!answer) return fail(answer.error().in("UCP at " + url_));
-    return answer;
+    wipe(call.body);
+    if (answer) {
+        silent_until_.store(0, std::memory_order_relaxed);
+        return answer;
+    }
+    const Micros now = clock_.monotonic();
+    if (now - began >= kSlow) silent_until_.store(now + kSilence, std::memory_order_relaxed);
+    return fail(answer.error().in("UCP at " + url_));
 }
 
 Status UcpLink::synchronise() {
-    const MutexLock lock(rounds_);
     DTR_ASSIGN(const auto position, meta_.account_mirror().position());
     const Micros asked_at = clock_.monotonic();
-    DTR_ASSIGN(const HttpAnswer answer,
-               call("GET",
-                    position ? fmt::format("/enzi/v0/feed?after={}&epoch={}", position->transaction,
-                                           percent_encode(position->epoch_id))
-                             : "/enzi/v0/feed",
-                    ""));
+    HttpCall question = prepare("GET",
+                                position ? fmt::format("/enzi/v0/feed?after={}&epoch={}", position->transaction,
+                                                       percent_encode(position->epoch_id))
+                                         : "/enzi/v0/feed",
+                                "");
+    question.timeout_ms = kFeedTimeoutMs;
+    DTR_ASSIGN(const HttpAnswer answer, send(std::move(question)));
     if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not give its accounts", url_)));
     DTR_ASSIGN(const meta::AccountFeed feed, parse_feed(answer.body));
     if (feed.complete || !feed.changes.empty() || !position || !(*position == feed.position)) {
@@ -252,13 +312,23 @@ Status UcpLink::synchronise() {
 
 Status UcpLink::report() {
     const std::string ca = options_.ca();
-    DTR_ASSIGN(
-        const HttpAnswer answer,
-        call("PUT", "/enzi/v0/replicas/" + options_.replica_id,
-             json::serialize(json::object{{"address", options_.address}, {"ca", ca}, {"version", options_.version}})));
+    json::object fields{{"address", options_.address}, {"ca", ca}, {"version", options_.version}};
+    fields["clusterId"] = options_.cluster_id;
+    if (!options_.parent_cluster_id.empty()) fields["parentClusterId"] = options_.parent_cluster_id;
+    DTR_ASSIGN(const HttpAnswer answer,
+               send(prepare("PUT", "/enzi/v0/replicas/" + options_.replica_id, json::serialize(fields))));
     if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not take this replica", url_)));
-    DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
-    return refresh_access(string_of(fields, "ca"), string_of(fields, "issuer"));
+    DTR_ASSIGN(const json::object given, parse_answer(answer.body));
+    return refresh_access(string_of(given, "ca"), string_of(given, "issuer"));
+}
+
+// Nobody is sent here any more, and a cluster that was restored in place need not wait for this one to fall silent.
+void UcpLink::say_goodbye() {
+    if (reported_at_ == 0) return;
+    HttpCall goodbye = prepare("DELETE", "/enzi/v0/replicas/" + options_.replica_id, "");
+    goodbye.timeout_ms = kGoodbyeTimeoutMs;
+    goodbye.stop = {};
+    if (const auto told = send(std::move(goodbye)); !told) log::debug("{}", told.error().text());
 }
 
 UcpAccess UcpLink::access() {
@@ -274,7 +344,7 @@ Status UcpLink::refresh_access(const std::string& trusted, const std::string& is
     if (followed && current && !due) return {};
     next.trust.ca_pem = trusted;
     if (due || !current) {
-        DTR_ASSIGN(const HttpAnswer answer, call("POST", "/enzi/v0/service/renew", ""));
+        DTR_ASSIGN(const HttpAnswer answer, send(prepare("POST", "/enzi/v0/service/renew", "")));
         if (answer.status != 200)
             return fail(refusal(answer, fmt::format("UCP at {} does not renew our certificate", url_)));
         DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
@@ -288,37 +358,96 @@ Status UcpLink::refresh_access(const std::string& trusted, const std::string& is
     return {};
 }
 
+Status UcpLink::round() {
+    DTR_TRY(synchronise());
+    if (reported_at_ != 0 && clock_.monotonic() - reported_at_ < options_.report_interval) return {};
+    DTR_TRY(report());
+    reported_at_ = clock_.monotonic();
+    return {};
+}
+
+bool UcpLink::wait_for_next_round() {
+    const MutexLock lock(mutex_);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(options_.poll_interval);
+    while (rounds_begun_ != 0 && !stopping_ && !round_wanted_) {
+        const auto left = until - std::chrono::steady_clock::now();
+        if (left <= left.zero()) break;
+        (void)wake_.wait_for(mutex_, left);
+    }
+    round_wanted_ = false;
+    ++rounds_begun_;
+    return !stopping_;
+}
+
 void UcpLink::run() {
-    Micros reported_at = 0;
     bool failing = false;
-    while (true) {
-        Status done = synchronise();
-        if (done && (reported_at == 0 || clock_.monotonic() - reported_at >= options_.report_interval)) {
-            done = report();
-            if (done) reported_at = clock_.monotonic();
-        }
-        if (!done && !failing) log::warn("{}", done.error().text());
+    while (wait_for_next_round()) {
+        Status done = round();
+        if (!done && !failing && done.error().code != ErrorCode::cancelled) log::warn("{}", done.error().text());
         if (done && failing) log::info("UCP at {} answers again", url_);
         failing = !done;
-        std::unique_lock lock(mutex_);
-        if (wake_.wait_for(lock, std::chrono::microseconds(options_.poll_interval), [this] { return stopping_; }))
-            return;
+        const MutexLock lock(mutex_);
+        ++rounds_ended_;
+        usable_ = usable_ || done.has_value();
+        last_round_ = std::move(done);
+        ended_.notify_all();
     }
 }
 
+Status UcpLink::await_round() {
+    const MutexLock lock(mutex_);
+    const std::uint64_t next = rounds_begun_ + 1;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(kRoundPatience);
+    while (rounds_ended_ < next && !stopping_) {
+        round_wanted_ = true;
+        wake_.notify_all();
+        const auto left = end - std::chrono::steady_clock::now();
+        if (left <= left.zero())
+            return fail(ErrorCode::unavailable, fmt::format("UCP at {} does not give its accounts in time", url_));
+        (void)ended_.wait_for(mutex_, left);
+    }
+    if (stopping_) return fail(ErrorCode::cancelled, "stopping");
+    return last_round_;
+}
+
+// --- logins ---
+
+// A place among those who wait for UCP.
+class UcpLink::Turn {
+  public:
+    static Result<Turn> take(UcpLink& link) {
+        const Micros silence = link.silent_until_.load(std::memory_order_relaxed) - link.clock_.monotonic();
+        if (silence > 0)
+            return fail_for(silence / kSecond + 1, ErrorCode::unavailable,
+                            fmt::format("UCP at {} does not answer", link.url_));
+        if (link.waiting_.fetch_add(1) < kLoginsAtOnce) return Turn(link);
+        link.waiting_.fetch_sub(1);
+        return fail_for(1, ErrorCode::unavailable, fmt::format("too many logins wait for UCP at {}", link.url_));
+    }
+    Turn(Turn&& other) noexcept : link_(std::exchange(other.link_, nullptr)) {}
+    Turn& operator=(Turn&&) = delete;
+    ~Turn() {
+        if (link_ != nullptr) link_->waiting_.fetch_sub(1);
+    }
+
+  private:
+    explicit Turn(UcpLink& link) : link_(&link) {}
+    UcpLink* link_;
+};
+
 Result<identity::CheckedAccount> UcpLink::check(const meta::Account*, std::string_view name, const Secret& password,
                                                 std::string_view peer) {
-    DTR_ASSIGN(
-        const HttpAnswer answer,
-        call("POST", "/enzi/v0/service/login",
-             json::serialize(json::object{{"username", name}, {"password", password.expose()}, {"address", peer}})));
+    DTR_ASSIGN(const Turn turn, Turn::take(*this));
+    std::string body = json::serialize(json::object{
+        {"username", name}, {"password", password.expose()}, {"address", peer}, {"clusterId", options_.cluster_id}});
+    DTR_ASSIGN(const HttpAnswer answer, send(prepare("POST", "/enzi/v0/service/login", std::move(body))));
     if (answer.status == 401) return fail(ErrorCode::unauthenticated, "login: the name or the password is wrong");
     if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not log in", url_)));
     DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
     const std::string id = string_of(fields, "id");
     auto account = meta_.accounts().find_by_id(id);
     if (!account && account.error().code == ErrorCode::not_found) {
-        DTR_TRY(synchronise());  // younger than the last round
+        DTR_TRY(await_round());  // younger than the last one
         account = meta_.accounts().find_by_id(id);
     }
     if (!account) return fail(account.error().in("login"));

@@ -5,11 +5,10 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -49,7 +48,9 @@ class UcpAdministrator {
     UcpAdministrator(HttpClient& client, HttpCall admin) : client_(client), admin_(std::move(admin)) {}
     // unauthenticated, denied: not an administrator; untrusted; unavailable.
     Status check();
-    Result<UcpAccess> register_cluster(std::string_view name, std::string_view cluster_id);
+    // `parent_cluster_id`: which it was restored from, or empty.
+    Result<UcpAccess> register_cluster(std::string_view name, std::string_view cluster_id,
+                                       std::string_view parent_cluster_id = {});
     Status escrow(std::string_view cluster_id, const Secret& identity_file);
     // The identity file of that recipient. not_found.
     Result<Secret> release(std::string_view recipient);
@@ -63,12 +64,16 @@ class UcpAdministrator {
     HttpCall admin_;
 };
 
-// Thread-safe; the methods that ask UCP block for as long as it takes, 30 s at most.
+// A UCP that does not answer holds nobody for long: it is given 2 s to connect and 5 s to answer, a few may wait for it at a
+// time, and once it has let somebody wait in vain, everybody else is refused at once until it answers again. The mirror asks
+// on a thread of its own. Thread-safe.
 class UcpLink final : public identity::PasswordSource {
   public:
     struct Options {
         UcpAccess access;
         std::string replica_id;
+        std::string cluster_id;
+        std::string parent_cluster_id;    // which it was restored from, or empty
         std::string address;              // of this replica: host:port
         std::function<std::string()> ca;  // what clients of this replica shall trust, now; PEM
         std::string version;
@@ -84,23 +89,37 @@ class UcpLink final : public identity::PasswordSource {
 
     // Mirrors and reports from now on, on a thread of its own. `max_age` is asked for each time.
     void start(std::function<Micros()> max_age);
+    // Ends the thread, also one that waits for UCP, within about a second; then tells UCP that this replica stops.
     void stop();
+    // Waits until the mirror is fresh and this replica reported, for `patience` at most. unavailable: it is not, and the
+    // message says why; cancelled: stop(). From then on settled().
+    Status settle(Micros patience);
+    // False while a start still waits for UCP. Never blocks.
+    [[nodiscard]] bool settled() const { return settled_.load(std::memory_order_acquire); }
     // unavailable, naming UCP, if the mirror is older than may be decided by. Never blocks.
     Status require_fresh() const;
     // One round of the mirror.
     Status synchronise();
 
+    // Blocks for 10 s at most; unavailable at once while UCP does not answer.
     Result<identity::CheckedAccount> check(const meta::Account* known, std::string_view name, const Secret& password,
                                            std::string_view peer) override;
     [[nodiscard]] const std::string& url() const { return url_; }
 
   private:
-    Result<HttpAnswer> call(std::string method, const std::string& path, std::string body);
+    class Turn;
+    HttpCall prepare(std::string method, const std::string& path, std::string body);
+    Result<HttpAnswer> send(HttpCall call);
     Status report();
     // The certificate is renewed in time, and UCP's authority followed when it changes.
     Status refresh_access(const std::string& trusted, const std::string& issuer);
     UcpAccess access();
     void run();
+    bool wait_for_next_round();  // false: stop
+    Status round();
+    // Waits for a round that begins after this.
+    Status await_round();
+    void say_goodbye();
 
     HttpClient& client_;
     meta::MetaStore& meta_;
@@ -111,11 +130,22 @@ class UcpLink final : public identity::PasswordSource {
     Mutex access_mutex_;
     UcpAccess access_ GUARDED_BY(access_mutex_);
     std::function<Micros()> max_age_;
-    std::atomic<Micros> fresh_at_{0};  // monotonic; 0: never
-    Mutex rounds_;                     // one at a time
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    bool stopping_ = false;
+    std::atomic<Micros> fresh_at_{0};      // monotonic; 0: never
+    std::atomic<Micros> silent_until_{0};  // monotonic: nobody waits for UCP before that, since it did not answer
+    std::atomic<int> waiting_{0};          // logins that wait for UCP
+    std::atomic<bool> settled_{false};
+    std::stop_source stop_;
+    Micros reported_at_ = 0;  // of the thread alone
+
+    Mutex mutex_;
+    CondVar wake_;   // the thread
+    CondVar ended_;  // a round, or everything
+    bool stopping_ GUARDED_BY(mutex_) = false;
+    bool round_wanted_ GUARDED_BY(mutex_) = false;
+    std::uint64_t rounds_begun_ GUARDED_BY(mutex_) = 0;
+    std::uint64_t rounds_ended_ GUARDED_BY(mutex_) = 0;
+    bool usable_ GUARDED_BY(mutex_) = false;  // the mirror is fresh, and this replica has reported
+    Status last_round_ GUARDED_BY(mutex_);
     std::thread thread_;
 };
 

@@ -23,12 +23,16 @@ using testing::StartsWith;
 class ScriptedUcp final : public HttpClient {
   public:
     Result<HttpAnswer> call(const HttpCall& request) override {
+        const MutexLock lock(mutex);
         asked.push_back(request.method + " " + request.url);
         last_body = request.body;
+        calls.push_back(request);
         return answer(request);
     }
+    Mutex mutex;
     std::function<Result<HttpAnswer>(const HttpCall&)> answer;
     std::vector<std::string> asked;
+    std::vector<HttpCall> calls;
     std::string last_body;
 };
 
@@ -70,6 +74,8 @@ class UcpLinkTest : public testing::Test {
         UcpLink::Options options;
         options.access.url = "https://ucp.example";
         options.replica_id = "0123456789ab";
+        options.cluster_id = "cluster";
+        options.parent_cluster_id = "parent";
         options.address = "registry.example:443";
         options.ca = [] { return std::string("ca"); };
         return std::make_unique<UcpLink>(client_, *mirror_, version_, clock_, std::move(options));
@@ -146,15 +152,80 @@ TEST_F(UcpLinkTest, LogsInWhomUcpKnows) {
         if (call.method == "GET") return feed(call);
         return with(200, R"({"id":"id-1","name":"alice","byToken":true,"backupOnly":true})");
     };
+    link->start([] { return Micros{60 * kSecond}; });
+    (void)link->settle(30 * kSecond);
+    must(source_->accounts().remove("alice", ""));
+    must(source_->accounts().create({"id-1", "alice", "Alice", meta::AccountKind::user, false, true, 0}, "hash", ""));
     // Younger than the mirror: it is asked once more.
     const auto checked = must(log_in(*link));
     EXPECT_EQ(checked.account.name, "alice");
     EXPECT_TRUE(checked.by_token && checked.backup_only);
-    EXPECT_EQ(client_.asked.size(), 2U);
     client_.answer = [this](const HttpCall& call) -> Result<HttpAnswer> {
         return call.method == "GET" ? feed(call) : with(200, R"({"id":"somebody else"})");
     };
     EXPECT_THAT(outcome(log_in(*link)), StartsWith("not_found"));
+}
+
+TEST_F(UcpLinkTest, EveryCallHasAnEnd) {
+    const auto link = this->link();
+    must(link->synchronise());
+    (void)log_in(*link);
+    for (const HttpCall& call : client_.calls) {
+        EXPECT_LE(call.connect_timeout_ms, 2'000) << call.url;
+        EXPECT_LE(call.idle_timeout_ms, 5'000) << call.url;
+        EXPECT_TRUE(call.timeout_ms > 0 && call.timeout_ms <= 60'000) << call.url;
+        EXPECT_TRUE(call.stop.stop_possible()) << call.url;
+    }
+    EXPECT_LE(client_.calls.back().timeout_ms, 5'000) << "a login";
+}
+
+TEST_F(UcpLinkTest, OnceUcpLetSomebodyWaitInVainNobodyElseWaits) {
+    const auto link = this->link();
+    client_.answer = [this](const HttpCall&) -> Result<HttpAnswer> {
+        clock_.advance(2 * kSecond);
+        return fail(ErrorCode::unavailable, "timed out");
+    };
+    EXPECT_THAT(outcome(log_in(*link)), HasSubstr("timed out"));
+    const auto asked = client_.asked.size();
+    const auto refused = log_in(*link);
+    EXPECT_THAT(outcome(refused), StartsWith("unavailable"));
+    EXPECT_GT(refused.error().retry_after_s, 0);
+    EXPECT_EQ(client_.asked.size(), asked) << "it was not asked again";
+    // The mirror, on its own thread, goes on asking: when it gets an answer, so does everybody.
+    client_.answer = [this](const HttpCall& call) -> Result<HttpAnswer> {
+        return call.method == "GET" ? feed(call) : with(200, R"({"id":"id-1"})");
+    };
+    must(link->synchronise());
+    EXPECT_TRUE(log_in(*link));
+    // What fails at once has let nobody wait.
+    client_.answer = [](const HttpCall&) -> Result<HttpAnswer> { return fail(ErrorCode::unavailable, "refused"); };
+    for (int i = 0; i < 3; ++i) EXPECT_THAT(outcome(log_in(*link)), HasSubstr("refused"));
+}
+
+TEST_F(UcpLinkTest, IsSettledOnceItMirroredAndReportedOrWaitedLongEnough) {
+    {
+        const auto link = this->link();
+        client_.answer = [](const HttpCall&) -> Result<HttpAnswer> { return fail(ErrorCode::unavailable, "gone"); };
+        link->start([] { return Micros{60 * kSecond}; });
+        EXPECT_FALSE(link->settled());
+        EXPECT_THAT(outcome(link->settle(1)), StartsWith("unavailable"));
+        EXPECT_TRUE(link->settled());
+        link->stop();
+        EXPECT_THAT(outcome(link->settle(kSecond)), StartsWith("cancelled"));
+    }
+    const auto link = this->link();
+    client_.answer = [this](const HttpCall& call) -> Result<HttpAnswer> {
+        if (call.method == "GET") return feed(call);
+        if (call.method == "DELETE") return with(204, "");
+        return with(409, R"({"errors":[{"code":"X","message":"another\u001b[31m one","detail":"stop it"}]})");
+    };
+    link->start([] { return Micros{60 * kSecond}; });
+    const auto settled = link->settle(3 * kSecond);
+    EXPECT_THAT(outcome(settled), testing::AllOf(StartsWith("conflict"), HasSubstr("another?[31m one")));
+    EXPECT_EQ(settled.error().hint, "stop it");
+    const MutexLock lock(client_.mutex);
+    EXPECT_THAT(client_.last_body,
+                testing::AllOf(HasSubstr(R"("clusterId":"cluster")"), HasSubstr(R"("parentClusterId":"parent")")));
 }
 
 TEST_F(UcpLinkTest, TellsARefusalFromAFault) {

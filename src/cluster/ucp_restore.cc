@@ -57,7 +57,9 @@ class Settling {
         DTR_TRY(map(known_at(feed)));
         DTR_TRY(refuse_orphans());
         DTR_TRY(meta_.account_mirror().adopt(feed, accounts_, teams_));
-        DTR_ASSIGN(const UcpAccess fresh, options_.ucp->register_cluster(options_.name, cluster_.cluster_id));
+        DTR_ASSIGN(const meta::Epoch epoch, meta_.epoch());
+        DTR_ASSIGN(const UcpAccess fresh,
+                   options_.ucp->register_cluster(options_.name, cluster_.cluster_id, epoch.parent_cluster_id));
         DTR_TRY(cluster_.config.apply(ucp_access_changes(fresh)));
         report_.ucp_url = fresh.url;
         report_.mapped = accounts_.size() + teams_.size();

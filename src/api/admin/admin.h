@@ -71,6 +71,7 @@ http::Reply register_service(Asked& asked);
 http::Reply remove_service(Asked& asked);
 http::Reply list_replicas(Asked& asked);
 http::Reply record_replica(Asked& asked);
+http::Reply dismiss_replica(Asked& asked);
 http::Reply give_replica_token(Asked& asked);
 http::Reply read_feed(Asked& asked);
 http::Reply put_in_escrow(Asked& asked);

@@ -124,6 +124,7 @@ std::span<const Route> enzi_routes() {
         // to registries
         {"GET", "/enzi/v0/feed", service_or_administrator, read_feed, kUcp},
         {"PUT", "/enzi/v0/replicas/{id}", service, record_replica, kUcpJson},
+        {"DELETE", "/enzi/v0/replicas/{id}", service, dismiss_replica, kUcp},
         {"POST",
          "/enzi/v0/service/login",
          service,

@@ -1,4 +1,5 @@
 // What UCP answers registries and their clients (docs/design/0009).
+#include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
 
@@ -20,13 +21,52 @@ http::Response failed(const Error& error) {
 }
 
 json::object describe_replica(const cluster::ReplicaRecord& replica) {
-    return {{"id", replica.id},     {"service", replica.service_id}, {"address", replica.address},
-            {"ca", replica.ca_pem}, {"version", replica.version},    {"lastSeen", format_rfc3339(replica.last_seen)}};
+    return {{"id", replica.id},
+            {"service", replica.service_id},
+            {"clusterId", replica.cluster_id},
+            {"address", replica.address},
+            {"ca", replica.ca_pem},
+            {"version", replica.version},
+            {"lastSeen", format_rfc3339(replica.last_seen)}};
 }
 
 // The id of the registered registry that asks.
 const std::string& service_of(const Asked& asked) {
     return asked.request.client_certificate;
+}
+
+// With embedded accounts the replica is this process, and no token is needed.
+http::Response name_embedded(Services& services, const cluster::ReplicaChoice& choice) {
+    const auto epoch = services.registry.meta().epoch();
+    if (!epoch) return failed(epoch.error());
+    if (!choice.id.empty() && choice.id != services.replica_id)
+        return error_response(404, "NO_SUCH_REPLICA",
+                              fmt::format("this is replica {}, not {}", services.replica_id, choice.id.substr(0, 64)));
+    if (!epoch->cluster_id.starts_with(choice.cluster_id))
+        return error_response(
+            404, "NO_SUCH_REPLICA",
+            fmt::format("this is cluster {}, not {}", epoch->cluster_id, choice.cluster_id.substr(0, 64)));
+    return json_response(
+        200, json::object{{"embedded", true}, {"id", services.replica_id}, {"clusterId", epoch->cluster_id}});
+}
+
+// Nobody chooses for the client between registries that have nothing to do with each other.
+http::Response ask_to_choose(UcpAuthority& ucp, const std::vector<cluster::ReplicaRecord>& found) {
+    const auto services = ucp.services();
+    if (!services) return failed(services.error());
+    json::array replicas;
+    for (const cluster::ReplicaRecord& one : found) {
+        const auto service = std::find_if(services->begin(), services->end(),
+                                          [&](const cluster::Service& other) { return other.id == one.service_id; });
+        json::object item = describe_replica(one);
+        item.erase("ca");
+        item["serviceName"] = service == services->end() ? "" : service->name;
+        replicas.push_back(std::move(item));
+    }
+    const json::object why{{"code", "CHOOSE_CLUSTER"},
+                           {"message", "replicas of several clusters are registered here"},
+                           {"detail", "name the one that is meant: --cluster-id ID, or --existing-replica-id ID"}};
+    return json_response(412, json::object{{"errors", json::array{why}}, {"replicas", std::move(replicas)}});
 }
 
 }  // namespace
@@ -41,13 +81,15 @@ http::Reply list_services(Asked& asked) {
         items.push_back(json::object{{"id", one.id},
                                      {"name", one.name},
                                      {"clusterId", one.cluster_id},
+                                     {"formerClusterIds", json::value_from(one.former)},
                                      {"registeredAt", format_rfc3339(one.registered_at)}});
     return json_response(200, json::object{{"services", std::move(items)}});
 }
 
 http::Reply register_service(Asked& asked) {
-    const auto made =
-        asked.services.ucp->register_service(text_field(*asked.fields, "name"), text_field(*asked.fields, "clusterId"));
+    const json::object& fields = *asked.fields;
+    const auto made = asked.services.ucp->register_service(
+        {text_field(fields, "name"), text_field(fields, "clusterId"), text_field(fields, "parentClusterId")});
     if (!made) return failed(made.error());
     audit(asked, "service.register", made->service.id,
           fmt::format("{}, cluster {}", made->service.name, made->service.cluster_id));
@@ -75,17 +117,14 @@ http::Reply give_replica_token(Asked& asked) {
                          : !asked.caller.principal.backup_only;
     if (!may) return error_response(403, "NOT_AUTHORIZED", "an administrator's name and password are needed");
     const std::string id = asked.at("id") == "any" ? std::string() : asked.at("id");
-    // With embedded accounts the replica is this process, and no token is needed.
-    if (!asked.services.is_ucp) {
-        if (!id.empty() && id != asked.services.replica_id)
-            return error_response(
-                404, "NO_SUCH_REPLICA",
-                fmt::format("this is replica {}, not {}", asked.services.replica_id, id.substr(0, 64)));
-        return json_response(200, json::object{{"embedded", true}, {"id", asked.services.replica_id}});
-    }
-    const auto issued =
-        asked.services.ucp->issue_token(id, asked.caller.principal.name, {*purpose, !asked.caller.principal.by_token});
-    if (!issued) return error_response(issued.error(), "NO_SUCH_REPLICA", "INVALID");
+    const cluster::ReplicaChoice choice{id, text_field(fields, "clusterId")};
+    if (!asked.services.is_ucp) return name_embedded(asked.services, choice);
+    const auto found = asked.services.ucp->candidates(choice);
+    if (!found) return error_response(found.error(), "NO_SUCH_REPLICA", "INVALID");
+    if (!cluster::of_one_cluster(*found)) return ask_to_choose(*asked.services.ucp, *found);
+    const auto issued = asked.services.ucp->issue_token(found->front(), asked.caller.principal.name,
+                                                        {*purpose, !asked.caller.principal.by_token});
+    if (!issued) return failed(issued.error());
     json::object answer = describe_replica(issued->replica);
     answer["token"] = issued->token.expose();
     answer["expiresIn"] = cluster::kReplicaTokenLifetime / kSecond;
@@ -97,16 +136,25 @@ http::Reply give_replica_token(Asked& asked) {
 
 http::Reply record_replica(Asked& asked) {
     const json::object& fields = *asked.fields;
-    const auto recorded =
-        asked.services.ucp->record_replica({asked.at("id"), service_of(asked), text_field(fields, "address"),
-                                            text_field(fields, "ca"), text_field(fields, "version"), 0});
+    const std::string& service_id = service_of(asked);
+    const std::string cluster_id = text_field(fields, "clusterId");
+    const auto recorded = asked.services.ucp->record_replica(
+        service_id, {asked.at("id"), text_field(fields, "address"), text_field(fields, "ca"),
+                     text_field(fields, "version"), cluster_id, text_field(fields, "parentClusterId")});
     if (!recorded) return failed(recorded.error());
+    if (*recorded == cluster::Reported::in_place_of_former)
+        audit(asked, "service.move", service_id, "to cluster " + cluster_id + ", which was restored from its own");
     // What it should trust and show from now on: both change when our authority does.
     const auto trusted = cluster::shown_authorities(asked.services.config);
     const auto issuer = asked.services.config.get(cluster::kAuthorityCertificate);
     if (!trusted) return failed(trusted.error());
     if (!issuer) return failed(issuer.error());
     return json_response(200, json::object{{"ca", *trusted}, {"issuer", issuer->value.expose()}});
+}
+
+http::Reply dismiss_replica(Asked& asked) {
+    const auto dismissed = asked.services.ucp->dismiss_replica(service_of(asked), asked.at("id"));
+    return dismissed ? no_content() : failed(dismissed.error());
 }
 
 http::Reply renew_service(Asked& asked) {
@@ -156,7 +204,9 @@ http::Reply check_login(Asked& asked) {
     const json::object& fields = *asked.fields;
     const std::string username = text_field(fields, "username");
     const Secret password(text_field(fields, "password"));
-    const auto grant = asked.services.ucp->check_token(service_of(asked), username, password);
+    const auto service = asked.services.ucp->service(service_of(asked));
+    if (!service) return failed(service.error());
+    const auto grant = asked.services.ucp->check_token(*service, text_field(fields, "clusterId"), username, password);
     identity::Principal principal;
     if (grant) {
         const auto account = asked.services.accounts.find(username);
@@ -178,10 +228,9 @@ http::Reply check_login(Asked& asked) {
 
 http::Reply release_from_escrow(Asked& asked) {
     const std::string recipient = text_field(*asked.fields, "recipient");
-    const auto released = asked.services.ucp->release(recipient);
+    const auto released = act(asked, {cluster::kReleaseAction, recipient},
+                              [&](meta::Actor actor) { return asked.services.ucp->release(recipient, actor); });
     if (!released) return error_response(released.error(), "NO_SUCH_KEY", "INVALID");
-    // Before its first byte.
-    if (auto announced = announce(asked, {"key.release", recipient}); !announced) return failed(announced.error());
     log::warn("the recovery key {} was released to {}", recipient, asked.actor());
     http::Response response = json_response(200, json::object{{"identity", released->expose()}});
     response.set("Cache-Control", "no-store");

@@ -32,7 +32,6 @@ constexpr std::int64_t kCheckPatienceMs = 24LL * 3600 * 1000;
 struct BackupCommand {
     Connection connection;
     std::string output;
-    std::string replica_id;
     std::string images = "auto";
     std::string secrets = "sealed";
     std::string accounts = "include";
@@ -99,7 +98,7 @@ std::string query_of(const BackupCommand& command, const std::string& id) {
                                     command.accounts, command.secrets, command.encrypt);
     if (command.config_only) query += "&config-only=true";
     if (command.allow_missing) query += "&allow-missing=true";
-    if (!command.replica_id.empty()) query += "&replica-id=" + percent_encode(command.replica_id);
+    if (!command.connection.replica_id.empty()) query += "&replica-id=" + percent_encode(command.connection.replica_id);
     for (const std::string& recipient : command.recipients) query += "&recipient=" + percent_encode(recipient);
     return query;
 }
@@ -297,9 +296,9 @@ Result<Outcome> backup_offline(BackupCommand& command, backup::BackupOptions opt
     DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     DTR_ASSIGN(auto replica, cluster::Replica::open(environment, {.product_version = kProductVersion}));
-    if (!command.replica_id.empty() && command.replica_id != replica->current().replica_id)
+    if (!command.connection.replica_id.empty() && command.connection.replica_id != replica->current().replica_id)
         return fail(ErrorCode::refused, fmt::format("{} is replica {}, not {}", command.data_dir,
-                                                    replica->current().replica_id, command.replica_id));
+                                                    replica->current().replica_id, command.connection.replica_id));
     DTR_ASSIGN(auto job, backup::BackupJob::prepare(replica->backup_source(), std::move(options)));
     ProgressLine progress("backup:", job->bytes_total());
     CountingSink counting(*sink, progress);
@@ -359,9 +358,8 @@ void add_backup(Program& program) {
     auto* app = program.app.add_subcommand("backup", "Stream one consistent, sealed backup of everything to stdout");
     auto command = std::make_shared<BackupCommand>();
     command->connection.add_options(*app);
+    command->connection.add_choice_of_replica(*app);
     command->connection.purpose = "backup";
-    app->add_option("--existing-replica-id", command->replica_id, "Replica to back up from; checked")
-        ->envname("DTR_REPLICA_ID");
     app->add_option("--output,-o", command->output,
                     "Write to FILE instead of stdout; it appears only when it is sealed")
         ->check(check_file_name);

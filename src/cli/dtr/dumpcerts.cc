@@ -25,7 +25,6 @@ constexpr std::size_t kNameMax = 90;  // with the folder it fits a tar header
 struct DumpCommand {
     Connection connection;
     std::string output;
-    std::string replica_id;
     std::string data_dir = default_data_dir();
     bool offline = false;
     bool debug = false;
@@ -42,7 +41,6 @@ Status check_name(const std::string& name) {
 }
 
 Result<Files> ask_for_files(DumpCommand& command) {
-    DTR_TRY(require_replica(command.connection, command.replica_id));
     DTR_ASSIGN(const json::object answer,
                call_object(command.connection, "POST", "/api/v0/certificates/dump", {}, "the server refused the keys"));
     const auto* list = answer.if_contains("files");
@@ -95,9 +93,7 @@ void add_dumpcerts(Program& program) {
     auto* app = program.app.add_subcommand("dumpcerts", "Write all certificates and private keys to stdout as a tar");
     auto command = std::make_shared<DumpCommand>();
     command->connection.add_options(*app);
-    app->add_option("--existing-replica-id", command->replica_id, "Replica to ask; checked")
-        ->envname("DTR_REPLICA_ID")
-        ->check(check_replica_id);
+    command->connection.add_choice_of_replica(*app);
     app->add_option("--output,-o", command->output, "Write to FILE instead of stdout")->check(check_file_name);
     app->add_flag("--offline", command->offline, "Read the data directory; no replica may be running on it");
     app->add_option("--data-dir", command->data_dir, "Data directory for --offline")

@@ -69,6 +69,7 @@ void add_gc(Program& program) {
     auto* app = program.app.add_subcommand("gc", "Collect what nothing needs any more, now; pushes go on");
     auto command = std::make_shared<GcCommand>();
     command->connection.add_options(*app);
+    command->connection.add_choice_of_replica(*app);
     app->add_flag("--dry-run", command->dry_run, "Only say what would go");
     app->add_option("--grace", command->grace, "Instead of the setting gc.grace, for example 0s");
     app->add_flag("--orphans", command->orphans, "Look through the whole image store for what nothing records");

@@ -103,6 +103,7 @@ void add_grant(Program& program) {
     const auto add = [&](const char* name, const char* help, std::function<Status(GrantCommand&)> action) {
         auto added = add_action<GrantCommand>(program, *group, name, help, std::move(action));
         added.command->connection.at_replica = true;
+        if (program.name == "ucp") added.command->connection.add_choice_of_replica(*added.app);
         added.app->add_option("ORG/TEAM", added.command->team, "The team with its organization: acme/builders")
             ->required(std::string_view(name) != "list");
         added.app->add_option("--repository", added.command->repository, "One repository: acme/app");

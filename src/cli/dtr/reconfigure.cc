@@ -20,7 +20,6 @@ struct ReconfigureCommand {
     Connection connection;
     std::vector<std::string> set;
     std::vector<std::string> unset;
-    std::string replica_id;
     std::string certificate;
     std::string key;
     std::string ca;
@@ -102,7 +101,6 @@ Status rotate(ReconfigureCommand& command) {
 }
 
 Status reconfigure(ReconfigureCommand& command) {
-    DTR_TRY(require_replica(command.connection, command.replica_id));
     const bool certificate = command.no_certificate || !command.certificate.empty() || !command.key.empty();
     if (certificate) DTR_TRY(give_certificate(command));
     if (command.rotate) DTR_TRY(rotate(command));
@@ -144,6 +142,7 @@ void add_reconfigure(Program& program) {
     auto* app = program.app.add_subcommand("reconfigure", "Show the settings, or change some for the whole cluster");
     auto command = std::make_shared<ReconfigureCommand>();
     command->connection.add_options(*app);
+    command->connection.add_choice_of_replica(*app);
     app->add_option("--set", command->set, "KEY=VALUE; may be repeated")->allow_extra_args(false);
     app->add_option("--unset", command->unset, "KEY: back to its default; may be repeated")->allow_extra_args(false);
     auto* certificate =
@@ -161,9 +160,6 @@ void add_reconfigure(Program& program) {
     change->excludes(finish)->excludes(cancel);
     finish->excludes(cancel);
     app->add_flag("--json", command->json_output, "As JSON");
-    app->add_option("--existing-replica-id", command->replica_id, "Replica to change it through; checked")
-        ->envname("DTR_REPLICA_ID")
-        ->check(check_replica_id);
     app->add_flag("--debug", command->debug, "Verbose log on stderr")->envname("DEBUG");
     accept_predecessor_flags(*app, kOfReconfigure);
     app->callback([&program, command] {

@@ -76,6 +76,7 @@ void add_rekey(Program& program) {
     auto* app = program.app.add_subcommand("rekey", "Make a new recovery key, to which backups are sealed from now on");
     auto command = std::make_shared<RekeyCommand>();
     command->connection.add_options(*app);
+    command->connection.add_choice_of_replica(*app);
     app->add_option("--output,-o", command->output,
                     "File for the new key, 0600; never overwritten. With --offline: DIR/recovery-key by default")
         ->check(check_file_name);

@@ -69,6 +69,7 @@ void add_scrub(Program& program) {
     auto* app = program.app.add_subcommand("scrub", "Read every stored blob and compare it with its digest");
     auto command = std::make_shared<ScrubCommand>();
     command->connection.add_options(*app);
+    command->connection.add_choice_of_replica(*app);
     app->add_option("--rate", command->rate, "Bytes a second instead of the setting scrub.rate; 0: no limit");
     app->add_flag("--json", command->json_output, "Report as JSON on stdout");
     app->callback([&program, command] { program.run = [command] { return run_scrub(*command); }; });

@@ -1,6 +1,7 @@
 // dtr serve: runs a replica; on an empty directory it installs itself first.
 #include <csignal>
 #include <cstdio>
+#include <thread>
 
 #include "api/application.h"
 #include "cli/connection.h"
@@ -24,6 +25,7 @@ namespace dtr::cli {
 namespace {
 
 constexpr int kSignals[] = {SIGTERM, SIGINT, SIGHUP};
+constexpr Micros kPatienceWithUcp = 10 * kSecond;
 
 struct ServeOptions {
     cluster::Role role = cluster::Role::registry;
@@ -135,6 +137,16 @@ void wait_for_the_end(cluster::Certificates& certificates) {
     }
 }
 
+// Ready means usable: with accounts at a UCP, once they are known here and UCP knows this replica. False: it is to stop.
+bool wait_until_usable(cluster::Replica& replica) {
+    if (replica.link() == nullptr) return true;
+    const Status settled = replica.link()->settle(kPatienceWithUcp);
+    if (settled) return true;
+    if (settled.error().code == ErrorCode::cancelled) return false;
+    say(fmt::format("warning: {}; what is public can be pulled, logins wait for UCP", settled.error().message));
+    return true;
+}
+
 Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
              const identity::DirectoryOpener& open_directory) {
     http::prefer_small_heap();
@@ -238,12 +250,14 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
               replica->current().cluster_id.substr(0, 8), replica->current().epoch, fingerprint);
     for (const std::string& file : directory->left_to_carry_away())
         log::warn("{} is still on this machine: move it to a safe place", file);
-    say(fmt::format("ready{}", where));
+    const std::jthread announcer([&replica, ready = fmt::format("ready{}", where)] {
+        if (wait_until_usable(*replica)) say(ready);
+    });
     wait_for_the_end(*certificates);
     log::info("stopping");
+    replica->stop_link();  // first, since others may wait for it
     certificates->stop();
     server->stop();
-    replica->stop_link();
     replica->directory().stop();
     replica->failed_logins().stop();
     return {};

@@ -46,6 +46,7 @@ void add_status(Program& program) {
     auto* app = program.app.add_subcommand("status", "Show replicas, epoch and version as JSON");
     auto connection = std::make_shared<Connection>();
     connection->add_options(*app);
+    connection->add_choice_of_replica(*app);
     app->callback([&program, connection] {
         program.run = [connection] {
             const auto shown = show_status(*connection);
