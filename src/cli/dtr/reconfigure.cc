@@ -130,7 +130,8 @@ Status reconfigure(ReconfigureCommand& command) {
         };
         print_line(fmt::format("{} = {}", key, text_in(one, "value")));
         if (!changes.contains(key)) continue;
-        if (flag("fixedByReplica")) say(fmt::format("warning: this replica's command line or file overrides {}", key));
+        if (flag("fixedByReplica"))
+            say(fmt::format("warning: {} is fixed by this replica's command line or file", key));
         if (!flag("live")) say(fmt::format("{} takes effect at the next start", key));
     }
     return {};

@@ -241,8 +241,8 @@ void print_what_is_kept(const RestoreCommand& command, const backup::RestoreRepo
                     command.data_dir));
     if (report.left_behind != 0)
         say(
-            fmt::format("{} of its objects ({}) are not in the backup: push again what was pushed after the backup was "
-                        "taken, or undo",
+            fmt::format("{} of its objects ({}) are not in the backup: what was pushed after it was taken "
+                        "must be pushed again, or undo",
                         report.left_behind, human_bytes(report.left_behind_bytes)));
 }
 
