@@ -9,7 +9,6 @@ import select
 import signal
 import socket
 import struct
-import subprocess
 import time
 
 import pytest
@@ -163,7 +162,7 @@ def test_the_nightly_backup_speaks_only_when_there_is_none(clone):
 
 def test_the_packages_of_another_machine():
     """What the README says to install holds all libraries that the programs are linked with, or load when they need them."""
-    named = set(re.search(r"and the packages\s+(.*?)\.", readme(), re.S).group(1).replace("`", "").replace(",", " ").split())
+    named = set(re.search(r"and the packages `(.*?)`", readme(), re.S).group(1).split())
     needed = set()
     for program in (DTR, UCP):
         dynamic = run(["readelf", "-d", program], check=0).text
@@ -175,13 +174,47 @@ def test_the_packages_of_another_machine():
         soname, path = line.split()[0], line.split()[-1]
         if soname not in needed:
             continue
-        owner = subprocess.run(["dpkg", "-S", os.path.realpath(path)], capture_output=True, text=True, check=False).stdout
-        if not owner:  # merged /usr: dpkg may know it under /lib
-            owner = run(["dpkg", "-S", f"*/{os.path.basename(os.path.realpath(path))}"], check=0).text
+        real = os.path.realpath(path)
+        # With a merged /usr, dpkg may know it below /lib.
+        owner = run(["dpkg", "-S", real]).text or run(["dpkg", "-S", real.removeprefix("/usr")], check=0).text
         package = owner.splitlines()[0].split(":")[0]
         assert package in named or package in ("libc6", "libgcc-s1", "libstdc++6"), f"{soname} is in {package}, which is not named"
         needed.discard(soname)
     assert not {name for name in needed if not name.startswith("ld-linux")}, needed
+
+
+STUB = """#!/bin/sh
+[ "$1" = --preset ] && exit 0
+for n in 1 2 3; do echo "[$n/3] Building $n"; done
+echo "error: $STUB_SAYS"
+exit "$STUB_CODE"
+"""
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_the_build_says_how_far_it_is(space, code):
+    """Without a terminal, too; what the compiler said is shown only if it failed."""
+    with open(space.file("cmake"), "w", encoding="ascii") as file:
+        file.write(STUB)
+    os.chmod(space.file("cmake"), 0o755)
+    env = {"PATH": f"{space.path}:{os.environ['PATH']}", "STUB_SAYS": "what it said", "STUB_CODE": str(code)}
+    done = run([os.path.join(ROOT, "tools", "build")], env=env, check=code)
+    assert done.out == b"" and "tools/build: 1/3" in done.err
+    assert ("what it said" in done.err) == (code != 0) == ("the build failed" in done.err)
+
+
+def test_run_builds_before_it_serves_and_goes_on_if_it_is_told_what_is_built(clone):
+    done = run([clone.file("tools/run"), "--data-dir", clone.file("x"), "--no-install"], env={"DTR_BIN": DTR}, check=10)
+    assert "tools/build" not in done.err and "--no-install was given" in done.err
+
+
+def test_git_ignores_what_the_commands_make(space):
+    if not os.path.isdir(os.path.join(ROOT, ".git")) and not os.path.isfile(os.path.join(ROOT, ".git")):
+        pytest.skip("not a clone")
+    made = ["a/x", "b/x", "c/x", "back/x", "backups/x", "certs/x", "image/x", "nightly/x", "alice-password", "backup.tar", "bad.tar",
+            "dtr-backup", "enough", "health.json", "hello.txt", "new.txt", "pushed", "recovery-key", "said", "serve.log"]
+    done = run(["git", "-c", f"safe.directory={ROOT}", "-C", ROOT, "check-ignore", *made])
+    assert set(done.text.split()) == set(made), done
 
 
 @pytest.mark.parametrize("path", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
