@@ -8,6 +8,7 @@
 #include "api/oci/distribution.h"
 #include "api/routes.h"
 #include "http/wire.h"
+#include "identity/certificates.h"
 #include "sys/log.h"
 
 namespace dtr::api {
@@ -31,6 +32,9 @@ Gauges Application::gauges() {
     if (services_.rooms != nullptr) now.room = services_.rooms->last();
     now.last_backup = services_.backups.newest();
     if (services_.left_to_carry_away) now.secrets_left = services_.left_to_carry_away().size();
+    if (services_.certificates != nullptr)
+        now.certificate_not_after =
+            identity::not_after(services_.certificates->served().pair.certificate_pem).value_or(Micros{0});
     const identity::FailedLogins::Totals failed = services_.authenticator.failed();
     now.failed_logins = failed.wrong;
     now.refused_logins = failed.refused;

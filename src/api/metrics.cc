@@ -57,6 +57,7 @@ struct Metrics::Instruments {
     prometheus::Counter* refused_logins = nullptr;
     prometheus::Gauge* backup_time = nullptr;
     prometheus::Gauge* backup_bytes = nullptr;
+    prometheus::Gauge* certificate_expiry = nullptr;
     prometheus::Gauge* secrets_left = nullptr;
     prometheus::Gauge* connections = nullptr;
     prometheus::Gauge* resident = nullptr;
@@ -107,6 +108,8 @@ Metrics::Metrics(const std::string& version) : instruments_(std::make_unique<Ins
         &gauges("dtr_last_backup_timestamp_seconds", "When the newest backup sealed by this process began; 0: none was")
              ->Add({});
     i.backup_bytes = &gauges("dtr_last_backup_bytes", "Size of that backup")->Add({});
+    i.certificate_expiry =
+        &gauges("dtr_certificate_expiry_timestamp_seconds", "When the certificate that is served expires")->Add({});
     i.secrets_left =
         &gauges("dtr_secrets_to_carry_away", "Secrets handed to the operator that are still here")->Add({});
     i.resident = &prometheus::BuildGauge()
@@ -159,6 +162,7 @@ std::string Metrics::render(const Gauges& now) const {
         i.backup_time->Set(static_cast<double>(now.last_backup->started_at) / kSecond);
         i.backup_bytes->Set(static_cast<double>(now.last_backup->bytes));
     }
+    i.certificate_expiry->Set(static_cast<double>(now.certificate_not_after) / kSecond);
     i.secrets_left->Set(static_cast<double>(now.secrets_left));
     instruments_->resident->Set(resident_bytes());
     return prometheus::TextSerializer().Serialize(instruments_->registry.Collect());

@@ -27,6 +27,7 @@ struct Gauges {
     std::vector<http::PoolUse> pools;
     cluster::Room room;
     std::optional<backup::BackupReport> last_backup;  // sealed by this process
+    Micros certificate_not_after = 0;                 // of the one that is served; 0: not known
     std::size_t secrets_left = 0;                     // that nobody has carried away
     std::uint64_t failed_logins = 0;
     std::uint64_t refused_logins = 0;  // without a look at the password, after too many failures

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 
 import pytest
 
@@ -79,6 +80,7 @@ def test_metrics_that_an_operator_alerts_on(space):
     assert value(after, "dtr_last_backup_bytes") == os.path.getsize(space.file("b.tar"))
     assert value(after, "dtr_last_backup_timestamp_seconds") > 1.6e9
     assert value(after, "dtr_failed_logins_total") >= 1
+    assert 300 < (value(after, "dtr_certificate_expiry_timestamp_seconds") - time.time()) / 86400 < 398
     for pool in ("lookup", "transfer", "password", "outside", "stream"):
         assert value(after, f'dtr_pool_threads{{pool="{pool}"}}') > 0
         assert value(after, f'dtr_pool_refused_total{{pool="{pool}"}}') == 0
