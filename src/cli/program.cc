@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <optional>
 
@@ -28,6 +29,15 @@ void hide_passwords(int argc, char** argv) {
                                                    : "--ucp-password-file or UCP_PASSWORD"));
 }
 
+// Connections and files are polled, never selected: as many as the hard limit allows, and a server can use.
+void use_all_descriptors() {
+    constexpr rlim_t kUseful = 65'536;
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kUseful) return;
+    limit.rlim_cur = std::min(limit.rlim_max, kUseful);
+    (void)::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 void say_what_is_ignored(const CLI::App& app) {
     std::string list;
     for (const std::string& flag : given_in_vain(app)) list += (list.empty() ? "" : ", ") + flag;
@@ -50,6 +60,7 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
                 const std::function<void(Program&)>& add_commands) {
     const rlimit no_core{0, 0};
     (void)::setrlimit(RLIMIT_CORE, &no_core);
+    use_all_descriptors();
     // Errors of the write that they come with (EPIPE, EFBIG), not the end of the process.
     for (const int signal : {SIGPIPE, SIGXFSZ}) (void)std::signal(signal, SIG_IGN);
     running_program() = name;

@@ -20,6 +20,7 @@
 #include "http/server.h"
 #include "identity/certificates.h"
 #include "sys/log.h"
+#include "sys/proxy.h"
 
 namespace dtr::cli {
 namespace {
@@ -168,6 +169,12 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     DTR_ASSIGN(server_options.tls_addresses, addresses(tls_addresses(options)));
     DTR_ASSIGN(server_options.plain_addresses, addresses(options.http_listen));
+    for (const std::string& address : options.http_listen)
+        if (!is_loopback(address))
+            say(fmt::format(
+                "warning: passwords that come to http://{} have crossed the network in clear, unless a balancer "
+                "before it ends TLS",
+                address));
     std::vector<std::string> more;
     for (const http::Address& address : server_options.tls_addresses) more.push_back(address.host);
     if (!options.external_url.empty()) more.push_back(host_of(options.external_url));
