@@ -1,6 +1,6 @@
 // Brings accounts and teams into step with a directory. docs/operating/identity.md says the rules to operators.
 //
-// An account belongs to a DN, its external id. Who left the directory, or is disabled there, becomes inactive and his
+// An account belongs to a DN, its external id. Who left the directory, or is disabled there, becomes inactive and their
 // external id "gone:" and the DN; so an account that an administrator made inactive is told apart, and stays so.
 #pragma once
 
