@@ -78,12 +78,13 @@ bool Authenticator::asks_source() const {
 }
 
 Cost Authenticator::cost(std::string_view username, const Secret& secret, std::string_view peer) {
-    if (!acceptable(username, secret) || try_cached(username, secret)) return Cost::memory;
+    if (!acceptable(username, secret)) return Cost::memory;
+    const std::string key = credential_key(username, secret);
+    if (const auto remembered = cost_if_remembered(key)) return *remembered;
     const Guess guess = is_token(secret) ? Guess::token : Guess::password;
     if (!peer.empty() && !throttle_.admits(throttle_.source(username, peer), guess)) return Cost::memory;
     if (guess == Guess::token) {
         if (delegate_ == nullptr) return Cost::lookup;
-        const std::string key = credential_key(username, secret);
         const MutexLock lock(mutex_);
         return own_tokens_.find(key) != nullptr ? Cost::lookup : Cost::outside;
     }
@@ -306,6 +307,17 @@ std::optional<Principal> Authenticator::recall(const std::string& key, std::int6
     if (found->version == version && clock_.monotonic() < found->until) return found->principal;
     remembered_.erase(key);
     return std::nullopt;
+}
+
+// Once a second the version has to be asked for, before what is remembered is known to hold: that is a look-up. Who is
+// remembered does not queue behind those who are not.
+std::optional<Cost> Authenticator::cost_if_remembered(const std::string& key) {
+    const auto version = version_.recent();
+    const MutexLock lock(mutex_);
+    const Remembered* found = remembered_.find(key);
+    if (found == nullptr || clock_.monotonic() >= found->until) return std::nullopt;
+    if (!version) return Cost::lookup;
+    return found->version == *version ? std::optional(Cost::memory) : std::nullopt;
 }
 
 void Authenticator::remember(const std::string& key, const Principal& principal, std::int64_t version) {

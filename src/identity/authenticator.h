@@ -126,6 +126,7 @@ class Authenticator {
     [[nodiscard]] bool asks_source() const;
     std::string credential_key(std::string_view username, const Secret& password) const;
     std::string password_mark(std::string_view password_hash) const;
+    std::optional<Cost> cost_if_remembered(const std::string& key);
     std::optional<Principal> recall(const std::string& key, std::int64_t version);
     void remember(const std::string& key, const Principal& principal, std::int64_t version);
 

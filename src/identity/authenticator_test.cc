@@ -203,6 +203,12 @@ TEST_F(AuthenticatorTest, SaysWhatALoginCosts) {
     ASSERT_TRUE(good("alice", "wonderland"));
     EXPECT_EQ(authenticator_.cost("alice", Secret("wonderland")), Cost::memory);
     EXPECT_EQ(authenticator_.cost("alice", Secret("wonderlanD")), Cost::hash);
+    clock_.advance(kAccountVersionAge);
+    EXPECT_EQ(authenticator_.cost("alice", Secret("wonderland")), Cost::lookup) << "the version has to be asked for";
+    EXPECT_EQ(authenticator_.cost("alice", Secret("wonderlanD")), Cost::hash);
+    store_.change("alice", [](meta::Account& account) { account.full_name = "changed"; });
+    ASSERT_TRUE(version_.current());
+    EXPECT_EQ(authenticator_.cost("alice", Secret("wonderland")), Cost::hash);
     clock_.advance(61 * kSecond);
     EXPECT_EQ(authenticator_.cost("alice", Secret("wonderland")), Cost::hash);
     for (int i = 0; i < 3; ++i) EXPECT_EQ(code("alice", "wrong"), ErrorCode::unauthenticated);
