@@ -19,27 +19,50 @@ constexpr std::size_t kTagsStandard = 10'000;
 constexpr std::size_t kTagsMax = 100'000;
 constexpr std::size_t kRepositoriesStandard = 100;
 constexpr std::size_t kRepositoriesMax = 10'000;
+// A page ends with its bytes, whatever `n` says, and is read in steps: who asks for the most costs little, too.
+constexpr std::size_t kNamesPageBytes = 1U << 20;
+constexpr std::size_t kNamesStep = 1'000;
 constexpr std::size_t kReferrersPage = 1'000;
 // Annotations are copied from manifests of up to 4 MiB each, so a page is bounded by its bytes too.
-constexpr std::size_t kReferrersPageBytes = 4U << 20;
+constexpr std::size_t kReferrersPageBytes = 1U << 20;
 constexpr std::size_t kReferrersStep = 16;
 
 std::string next_link(std::string_view path, std::string_view last, std::size_t n) {
     return fmt::format("<{}?last={}&n={}>; rel=\"next\"", path, percent_encode(last), n);
 }
 
-// Page of a list that was asked for with one element too many: drops that element and says whether it was there.
-template <class Item>
-bool cut_page(std::vector<Item>& items, std::size_t n) {
-    if (items.size() <= n) return false;
-    items.resize(n);
-    return true;
+struct NamesPage {
+    std::string array = "[";  // JSON
+    std::string last = {};
+    bool more = false;
+};
+
+// The names after `after`, `n` at most. `fetch(after, limit)` answers rows that have one each.
+template <class Fetch>
+Result<NamesPage> names_page(std::string after, std::size_t n, Fetch&& fetch) {
+    NamesPage page;
+    std::size_t count = 0;
+    while (!page.more) {
+        const std::size_t limit = std::min(kNamesStep, n - count + 1);  // one too many says whether there are more
+        DTR_ASSIGN(const auto rows, fetch(after, limit));
+        for (const auto& row : rows) {
+            page.more = count == n || page.array.size() > kNamesPageBytes;
+            if (page.more) break;
+            page.array += (count++ == 0 ? "" : ",") + json::serialize(json::string_view(row.name));
+            page.last = row.name;
+        }
+        if (rows.size() < limit) break;
+        after = page.last;
+    }
+    page.array += ']';
+    return page;
 }
 
-http::Response json_response(const json::value& document) {
+http::Response answer_names(std::string document, std::string_view path, const NamesPage& page, std::size_t n) {
     http::Response response;
     response.set("Content-Type", "application/json");
-    response.body = json::serialize(document);
+    response.body = std::move(document);
+    if (page.more && !page.last.empty()) response.set("Link", next_link(path, page.last, n));
     return response;
 }
 
@@ -74,16 +97,15 @@ http::Reply list_tags(const Exchange& exchange) {
     const auto n = page_size(exchange.request, kTagsStandard, kTagsMax);
     if (!n) return error_response(400, "PAGINATION_NUMBER_INVALID", n.error().message);
     const std::string last = exchange.request.query_value("last").value_or("");
-    auto tags = exchange.services.registry.content().list_tags(exchange.route.repository, last, *n + 1);
-    if (!tags) return error_response(tags.error());
-    const bool more = cut_page(*tags, *n);
-    json::array names;
-    for (const meta::Tag& tag : *tags) names.emplace_back(tag.name);
-    http::Response response = json_response(json::object{{"name", exchange.route.repository}, {"tags", names}});
-    if (more && !tags->empty())
-        response.set("Link",
-                     next_link(fmt::format("/v2/{}/tags/list", exchange.route.repository), tags->back().name, *n));
-    return response;
+    const std::string& repository = exchange.route.repository;
+    meta::ContentStore& content = exchange.services.registry.content();
+    const auto page = names_page(last, *n, [&](const std::string& after, std::size_t limit) {
+        return content.list_tags(repository, after, limit);
+    });
+    if (!page) return error_response(page.error());
+    return answer_names(
+        fmt::format(R"({{"name":{},"tags":{}}})", json::serialize(json::string_view(repository)), page->array),
+        fmt::format("/v2/{}/tags/list", repository), *page, *n);
 }
 
 http::Reply list_catalog(Asked& asked) {
@@ -94,14 +116,12 @@ http::Reply list_catalog(Asked& asked) {
     const std::string last = request.query_value("last").value_or("");
     const auto visible = visible_to(services, asked.caller);
     if (!visible) return error_response(visible.error());
-    auto repositories = services.registry.meta().repositories().list(*visible, last, *n + 1);
-    if (!repositories) return error_response(repositories.error());
-    const bool more = cut_page(*repositories, *n);
-    json::array names;
-    for (const meta::Repository& repository : *repositories) names.emplace_back(repository.name);
-    http::Response response = json_response(json::object{{"repositories", names}});
-    if (more && !repositories->empty()) response.set("Link", next_link("/v2/_catalog", repositories->back().name, *n));
-    return response;
+    meta::RepositoryStore& repositories = services.registry.meta().repositories();
+    const auto page = names_page(last, *n, [&](const std::string& after, std::size_t limit) {
+        return repositories.list(*visible, after, limit);
+    });
+    if (!page) return error_response(page.error());
+    return answer_names(fmt::format(R"({{"repositories":{}}})", page->array), "/v2/_catalog", *page, *n);
 }
 
 http::Reply list_referrers(const Exchange& exchange) {

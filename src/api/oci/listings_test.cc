@@ -80,6 +80,34 @@ TEST_F(ListingsApiTest, LinksCanBeFollowed) {
     EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
 }
 
+TEST_F(ListingsApiTest, APageEndsWithItsBytes) {
+    // Straight into the store: 12,000 pushes over the interface take their time.
+    push_image("alice/tags-large", "v1", alice);
+    for (int i = 0; i < 120; ++i) {
+        meta::ManifestPut put;
+        put.repository = "alice/tags-large";
+        put.manifest.digest = Digest::of("large");
+        put.manifest.media_type = kManifestType;
+        put.manifest.size = 2;
+        put.manifest.generation = "0123456789abcdef";
+        for (int j = 0; j < 100; ++j) put.tags.push_back(fmt::format("{:0>120}", i * 100 + j));
+        must(world.meta().content().put_manifest(put, "test"));
+    }
+    std::string target = "/v2/alice/tags-large/tags/list?n=100000";
+    std::size_t seen = 0;
+    int pages = 0;
+    for (; !target.empty() && pages < 10; ++pages) {
+        const Answer page = ask("GET", target, alice);
+        EXPECT_LT(page.length, (1U << 20) + 1000);
+        seen += strings(page, "tags").size();
+        const std::string link = page.header("Link");
+        target = link.empty() ? "" : link.substr(1, link.find('>') - 1);
+    }
+    EXPECT_EQ(seen, 12'001U);
+    EXPECT_EQ(pages, 2);
+    must(world.meta().repositories().remove("alice/tags-large", "test"));
+}
+
 TEST_F(ListingsApiTest, TheCatalogShowsWhatOneMaySee) {
     push_blob("alice/cat-private", "x", alice);
     push_blob("alice/cat-public", "x", alice);
