@@ -47,10 +47,18 @@ class Settling {
 
     Status run() {
         DTR_TRY(check_role());
-        DTR_ASSIGN(const auto access, load_ucp_access(cluster_.config));
-        if (options_.ucp == nullptr || !access) {
+        const auto access = load_ucp_access(cluster_.config);
+        // Without its secrets a registry has lost what UCP knew it by, and registers anew.
+        const bool lost = !access && access.error().code == ErrorCode::not_found;
+        if (!access && !lost) return fail(access.error());
+        if (lost && options_.ucp == nullptr)
+            return fail(
+                ErrorCode::refused,
+                "the accounts of this backup are a UCP's, and the key by which UCP knew the registry is left behind",
+                "name that UCP, or another: --ucp-url, --ucp-ca, --ucp-username");
+        if (!lost && (options_.ucp == nullptr || !*access)) {
             report_.ignored = options_.ucp != nullptr;
-            report_.ucp_url = access ? access->url : "";
+            report_.ucp_url = *access ? (*access)->url : "";
             return {};
         }
         DTR_ASSIGN(const meta::AccountFeed feed, options_.ucp->accounts());

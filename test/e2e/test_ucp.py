@@ -328,6 +328,22 @@ def test_a_refused_restore_uses_up_no_key(pair, space):
     assert "try again in" in limited.err and "--identity" in limited.err, limited
 
 
+def test_without_secrets_a_registry_registers_anew(pair, space):
+    pair.staff()
+    whole = space.file("a.tar")
+    dtr("backup", *flags(pair.identity), "--output", whole, check=0)
+    signer = dtr("verify", "--json", whole, check=0).json["signer"]
+    pair.registry.stop()
+    shutil.rmtree(pair.registry.data_dir)
+    given = ["--without-secrets", "--trust", signer, "--data-dir", pair.registry.data_dir, "--dtr-external-url", pair.registry.host, whole]
+    refused = dtr("restore", *given, check=10)
+    assert "--ucp-url" in refused.err
+    dtr("restore", *flags(pair.identity), *given, check=0)
+    pair.registry.start()
+    pair.wait()
+    assert pair.rights() == RIGHTS
+
+
 def test_a_wrong_password_is_no_missing_replica(pair):
     refused = dtr("gc", *flags(pair.identity, "admin", "not the password"), check=6)
     assert "password is wrong" in refused.err and "cannot reach" not in refused.err, refused
