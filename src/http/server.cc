@@ -4,6 +4,7 @@
 // cancelled, workers finish what they are at, and with the last connection the loops end.
 #include "http/server.h"
 
+#include <sys/resource.h>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
@@ -234,6 +235,24 @@ void AsioServer::stop() {
     for (Loop& loop : loops_) loop.finish();
 }
 
+// As many connections as there are descriptors for: three of four, as blobs that are sent and stores take some, too. The
+// process gets what the system allows it, if the usual number does not do.
+std::size_t connections_for(std::size_t wanted) {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+    const rlim_t needed = wanted + wanted / 3 + 1;
+    if (limit.rlim_cur < needed && limit.rlim_cur < limit.rlim_max) {
+        rlimit more = limit;
+        more.rlim_cur = std::min(needed, limit.rlim_max);
+        if (::setrlimit(RLIMIT_NOFILE, &more) == 0) limit = more;
+    }
+    if (limit.rlim_cur >= needed) return wanted;
+    const auto possible = static_cast<std::size_t>(limit.rlim_cur - limit.rlim_cur / 4);
+    log::warn("at most {} connections instead of {}: the limit of open files (ulimit -n) is {}", possible, wanted,
+              limit.rlim_cur);
+    return possible;
+}
+
 // Nonsense in options becomes the least that works.
 ServerOptions sane(ServerOptions options) {
     const auto at_least = [](auto& value, auto least) {
@@ -244,6 +263,7 @@ ServerOptions sane(ServerOptions options) {
         at_least(size.threads, 1U);
         at_least(size.queue_max, 1U);
     }
+    options.connections_max = connections_for(options.connections_max);
     at_least(options.header_bytes_max, 256U);
     at_least(options.body_buffer_bytes, 4096U);
     return options;
