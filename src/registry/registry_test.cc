@@ -35,6 +35,8 @@ class CountedPulls final : public meta::MetaStore, public meta::ChangeLog {
     Result<meta::Epoch> epoch() override { return real_.epoch(); }
     Status set_epoch(const meta::Epoch& epoch) override { return real_.set_epoch(epoch); }
     [[nodiscard]] int schema_version() const override { return real_.schema_version(); }
+    Result<std::optional<std::uint64_t>> free_bytes() override { return room; }
+    std::optional<std::uint64_t> room = {};
 
     Result<std::vector<meta::Change>> read(std::int64_t after, std::size_t limit) override {
         return real_.changes().read(after, limit);
@@ -56,6 +58,24 @@ class BatchesTest : public RegistryTest {
     CountedPulls counted{*store};
     Registry counting{Context{counted, *blobs, clock, system_random(), Settings{}}};
 };
+
+TEST_F(BatchesTest, WhatAddsRowsEndsBeforeTheMetadataIsFull) {
+    must(push("alice/a", "there"));
+    const auto begun = must(counting.uploads().begin(start("alice/a")));
+    counted.room = kMetadataReserveMax - 1;
+    EXPECT_EQ(outcome(counting.uploads().begin(start("alice/a"))).substr(0, 8), "no_space");
+    EXPECT_EQ(outcome(counting.uploads().begin_single(start("alice/a"))).substr(0, 8), "no_space");
+    EXPECT_EQ(outcome(must(counting.uploads().open("alice/a", begun.id))->append("x")).substr(0, 8), "no_space");
+    EXPECT_EQ(outcome(counting.mount("alice/b", "alice/a", Digest::of("there"), "alice")).substr(0, 8), "no_space");
+    EXPECT_EQ(outcome(counting.manifests().push({"alice/a", std::nullopt, {"v1"}, "", "alice"}, "{}")).substr(0, 8),
+              "no_space");
+    EXPECT_EQ(outcome(counting.admit_rows()).substr(0, 8), "no_space");
+    EXPECT_TRUE(counting.admit_change()) << "deletes make room";
+    EXPECT_TRUE(counting.stat_blob("alice/a", Digest::of("there")));
+    counted.room = kMetadataReserveMax;
+    EXPECT_TRUE(counting.admit_rows());
+    must(must(counting.uploads().open("alice/a", begun.id))->append("x"));
+}
 
 TEST_F(BatchesTest, PullsAreCountedTogether) {
     Batches& batches = counting.batches();
