@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/digest.h"
+#include "base/encoding.h"
 
 namespace dtr {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 constexpr Micros kMinute = 60 * kSecond;
 
 WindowCounters::Key key(const std::string& name) {
-    return WindowCounters::key_of(Digest::of(name).hex().substr(0, 32));
+    return WindowCounters::key_of(*hex_decode(Digest::of(name).hex()));
 }
 
 TEST(WindowCounters, CountsWhatWasSeenInTheLastWindow) {
@@ -23,7 +24,7 @@ TEST(WindowCounters, CountsWhatWasSeenInTheLastWindow) {
     EXPECT_EQ(counters.count(key("b"), start + 30 * kSecond), 0);
     EXPECT_EQ(counters.count(key("a"), start + 59 * kSecond), 10);
     EXPECT_EQ(counters.count(key("a"), start + 60 * kSecond), 8);
-    EXPECT_EQ(counters.count(key("a"), start + 75 * kSecond), 5);
+    EXPECT_EQ(counters.count(key("a"), start + 70 * kSecond), 5);
     EXPECT_EQ(counters.count(key("a"), start + 85 * kSecond), 0);
     EXPECT_EQ(counters.count(key("a"), start + 500 * kMinute), 0);
 }

@@ -37,6 +37,7 @@ struct People {
     std::optional<Error> broken;
     std::size_t breaks_after = 1'000'000;
     std::atomic<int> logins = 0;
+    std::vector<std::pair<std::string, std::string>> asked = {};  // names and passwords, where one asks after the other
     std::atomic<int> at_once = 0;
     std::atomic<int> at_once_max = 0;
     std::chrono::milliseconds slow{0};
@@ -52,6 +53,7 @@ class ListedDirectory final : public UserDirectory {
         std::this_thread::sleep_for(people_.slow);
         --people_.at_once;
         if (people_.broken) return fail(*people_.broken);
+        if (people_.slow.count() == 0) people_.asked.emplace_back(name, password.expose());
         for (const auto& [dn, entry] : people_.entries)
             if (entry.name == name && !entry.disabled && password.expose() == people_.passwords[entry.name])
                 return entry;
@@ -359,10 +361,14 @@ TEST_F(DirectorySyncTest, ALocalAccountIsNotTheDirectorys) {
     service();
     EXPECT_EQ(log_in("alice", "alice's password"), "unauthenticated");
     EXPECT_EQ(log_in("alice", "our own password"), "alice");
-    EXPECT_EQ(people.logins, 0);
+    EXPECT_EQ(people.logins, 1) << "after the wrong one, about nobody";
     must(organizations_.create("bob", "", "", "admin"));
     EXPECT_EQ(log_in("bob", "bob's password"), "unauthenticated");
-    EXPECT_EQ(people.logins, 0);
+    EXPECT_EQ(people.logins, 2);
+    for (const auto& [name, password] : people.asked) {
+        EXPECT_THAT(name, StartsWith("nobody-"));
+        EXPECT_THAT(password, ::testing::Not(HasSubstr("password"))) << "ours are sent nowhere";
+    }
 }
 
 TEST_F(DirectorySyncTest, WhoIsInactiveHereIsNotAskedFor) {
