@@ -41,7 +41,7 @@ void sweep(const std::string& directory, const struct stat& mine, Disk& disk) {
         if (!is_own_form(name)) continue;
         const std::string path = in_directory(directory, name);
         struct stat s {};
-        if (::lstat(path.c_str(), &s) != 0 || !S_ISREG(s.st_mode) || s.st_uid != mine.st_uid || s.st_nlink != 1 ||
+        if (::lstat(path.c_str(), &s) != 0 || !S_ISREG(s.st_mode) || s.st_uid != mine.st_uid ||
             s.st_mtime > mine.st_mtime - kLeftoverAgeS)
             continue;
         const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
@@ -224,23 +224,33 @@ Status NewFile::commit(Existing existing) {
 }
 
 Status NewFile::take_name(Existing existing) {
-    if (existing == Existing::kept) {
-        // Never over another: a second name that must be new, and the first one goes.
-        DTR_TRY(fault_point("disk.link"));
-        if (::link(own_.c_str(), path_.c_str()) == 0) {
-            remove_own();
-            on_forced_end_.reset();
-            return {};
-        }
-        if (errno == EEXIST) return cannot_be(ErrorCode::already_exists, path_, "is there already");
-        // No hard links here (FAT, some network filesystems).
-        struct stat s {};
-        if (::lstat(path_.c_str(), &s) == 0) return cannot_be(ErrorCode::already_exists, path_, "is there already");
+    if (existing == Existing::replaced) {
+        DTR_TRY(disk_.rename(own_, path_));
+    } else {
+        DTR_TRY(fault_point("disk.rename"));
+        DTR_TRY(take_free_name());
     }
-    DTR_TRY(disk_.rename(own_, path_));
     own_.clear();
     on_forced_end_.reset();
     return {};
+}
+
+// Never over another file.
+Status NewFile::take_free_name() {
+    if (::renameat2(AT_FDCWD, own_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE) == 0) return {};
+    const auto is_there = [this] { return cannot_be(ErrorCode::already_exists, path_, "is there already"); };
+    if (errno == EEXIST) return is_there();
+    if (errno != EINVAL && errno != ENOSYS) return fail(system_error(errno, "cannot rename to " + path_));
+    // A filesystem that cannot (NFS): a second name that must be new, and the first one goes.
+    if (::link(own_.c_str(), path_.c_str()) == 0) {
+        (void)::unlink(own_.c_str());
+        return {};
+    }
+    if (errno == EEXIST) return is_there();
+    // Nor hard links (FAT): what is left is to look first.
+    struct stat s {};
+    if (::lstat(path_.c_str(), &s) == 0) return is_there();
+    return disk_.rename(own_, path_);
 }
 
 // Not what we did, but what is there.

@@ -63,6 +63,7 @@ class NewFile {
     Status make(Random& random);
     Status look_at_own();
     Status take_name(Existing existing);
+    Status take_free_name();
     Status check();
     void remember(std::string_view bytes);
     void remove_own() noexcept;
