@@ -319,6 +319,19 @@ def test_a_provider_that_is_not_there_or_not_itself(server, provider, space):
     assert answer.status_code == 503 and "its issuer is" in answer.text
 
 
+def test_the_secret_is_not_given_to_another_provider(server, provider):
+    settings = ask(server, "GET", "/enzi/v0/config/auth/oidc")
+    assert settings["hasClientSecret"]
+    ask(server, "PUT", "/enzi/v0/config/auth/oidc", {**settings, "issuer": "https://elsewhere.example"}, status=400)
+    ask(server, "PUT", "/enzi/v0/config/auth/oidc", {**settings, "clientID": "another"}, status=400)
+    ask(server, "PUT", "/enzi/v0/config/auth/oidc", settings)
+    provider.set("alice", preferred_username="alice")
+    signed_in(server, provider, "alice")
+    moved = dtr("oidc", "set", "--issuer", "https://elsewhere.example", *server.cli_auth(), check=0)
+    assert "secret was given for another" in moved.err
+    assert not ask(server, "GET", "/enzi/v0/config/auth/oidc")["hasClientSecret"]
+
+
 def test_inactive_accounts_stay_out(server, provider):
     provider.set("alice", preferred_username="alice")
     token = signed_in(server, provider, "alice")[1]

@@ -82,13 +82,32 @@ Status show_oidc(OidcCommand& command) {
     return {};
 }
 
+// The server keeps no secret for another provider than the one it was given for, and refuses such a change.
+void drop_secret_of_another(const json::object& before, json::object& settings) {
+    const auto differs = [&](std::string_view member) {
+        const auto* was = before.if_contains(member);
+        const auto* is = settings.if_contains(member);
+        return was != nullptr && (is == nullptr || *is != *was);
+    };
+    const auto* had = before.if_contains("hasClientSecret");
+    const auto* insecure = settings.if_contains("insecureTLS");
+    const bool unchecked = differs("insecureTLS") && insecure != nullptr && *insecure == true;
+    if (had == nullptr || *had != true || settings.contains("clientSecret")) return;
+    if (!differs("issuer") && !differs("clientID") && !unchecked) return;
+    settings["clientSecret"] = nullptr;
+    say("warning: the client's secret was given for another provider or client, and is removed: give "
+        "--client-secret-file");
+}
+
 // What is not named stays as it is.
 Status set_oidc(OidcCommand& command) {
     DTR_ASSIGN(json::object settings, get_object(command.connection, kPath, "cannot read the OIDC settings"));
     const auto* issuer = settings.if_contains("issuer");
     const bool first = issuer == nullptr || !issuer->is_string() || issuer->get_string().empty();
     if (first) settings["enabled"] = true;
+    const json::object before = settings;
     DTR_TRY(apply_flags(command, settings));
+    drop_secret_of_another(before, settings);
     DTR_ASSIGN(const json::object now,
                call_object(command.connection, "PUT", kPath, settings, "cannot change the OIDC settings"));
     print_oidc(now);

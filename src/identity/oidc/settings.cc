@@ -104,12 +104,13 @@ Status check(const Settings& settings) {
 // Who may change settings may not thereby read the secret: a provider for which it was not given does not get it.
 Status keep_secret(Settings& now, const Settings* before) {
     if (before == nullptr || before->client_secret.empty() || now.issuer.empty()) return {};
-    if (now.issuer != before->issuer || now.client_id != before->client_id || now.ca_pem != before->ca_pem ||
+    if (now.issuer != before->issuer || now.client_id != before->client_id ||
         (now.insecure_tls && !before->insecure_tls))
-        return fail(ErrorCode::invalid,
-                    "OIDC setting 'clientSecret' is missing, and the one that is kept was given for another provider, "
-                    "client or certificate",
-                    "give it together with the change, or null for a public client");
+        return fail(
+            ErrorCode::invalid,
+            "OIDC setting 'clientSecret' is missing, and the one that is kept was given for another provider or "
+            "client, or for one whose certificate is checked",
+            "give it together with the change, or null for a public client");
     now.client_secret = before->client_secret;
     return {};
 }

@@ -34,8 +34,8 @@ struct Settings {
 
 // From JSON as an administrator writes it; an unknown member is an error. What is missing has its default, except the
 // client's secret: that stays `before`'s, unless it is given or null. It is `before`'s for that provider and client only:
-// with another issuer, client or trust in the provider's certificate it must be given or null, and without an issuer it
-// goes. invalid: says which member, and why.
+// with another issuer or client, or a certificate that is no longer checked, it must be given or null, and without an
+// issuer it goes. invalid: says which member, and why.
 Result<Settings> parse_settings(std::string_view text, const Settings* before);
 // As JSON for an administrator: tells whether there is a secret, not which.
 std::string describe_settings(const Settings& settings);

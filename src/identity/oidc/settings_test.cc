@@ -48,12 +48,12 @@ TEST(OidcSettings, TheSecretIsForTheProviderItWasGivenFor) {
     };
     const Settings before = must(parse_settings(settings({{"clientSecret", "canary"}}), nullptr));
     const auto after = [&](json::object changes) { return parse_settings(settings(std::move(changes)), &before); };
-    EXPECT_EQ(must(after({{"groupsClaim", "g"}, {"enabled", false}})).client_secret.expose(), "canary");
     const auto authority = must(make_authority("t", system_clock(), system_random()));
-    for (const auto& [key, value] : json::object{{"issuer", "https://id.example/"},
-                                                 {"clientID", "other"},
-                                                 {"insecureTLS", true},
-                                                 {"caPEM", authority.certificate_pem}}) {
+    EXPECT_EQ(must(after({{"groupsClaim", "g"}, {"enabled", false}, {"caPEM", authority.certificate_pem}}))
+                  .client_secret.expose(),
+              "canary");
+    for (const auto& [key, value] :
+         json::object{{"issuer", "https://id.example/"}, {"clientID", "other"}, {"insecureTLS", true}}) {
         EXPECT_THAT(outcome(after({{key, value}})), HasSubstr("'clientSecret' is missing")) << key;
         EXPECT_EQ(must(after({{key, value}, {"clientSecret", "new"}})).client_secret.expose(), "new") << key;
         EXPECT_TRUE(must(after({{key, value}, {"clientSecret", nullptr}})).client_secret.empty()) << key;
