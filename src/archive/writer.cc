@@ -125,7 +125,7 @@ Status ArchiveWriter::begin(std::string_view restore_text) {
     s.prefix = prefix_directory(s.header);
     s.header_json = to_json(s.header);
     if (s.header_json.size() > kHeaderBytesMax)
-        return fail(ErrorCode::exhausted, "the header of the backup is larger than 64 KiB");
+        return fail(ErrorCode::invalid, "the header of the backup is larger than 64 KiB", "name fewer recipients");
     DTR_TRY(s.add("HEADER.json", s.header_json));
     DTR_TRY(s.add("HEADER.json.minisig", s.signer.sign_file(s.header_json, trusted_comment(s.header, "header"))));
     return s.add("RESTORE.txt", restore_text);

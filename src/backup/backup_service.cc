@@ -6,6 +6,8 @@
 namespace dtr::backup {
 namespace {
 
+constexpr Micros kBackupRetry = 30 * kSecond;
+
 constexpr std::size_t kReportsMax = 64;
 
 class ChannelSink final : public archive::ByteSink {
@@ -73,9 +75,9 @@ Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options
         if (reports_.contains(options.id))
             return fail(ErrorCode::already_exists, fmt::format("there is already a backup {}", options.id));
         if (running_ >= running_max_)
-            return fail(ErrorCode::exhausted,
-                        running_ == 1 ? "a backup is running" : fmt::format("{} backups are running", running_),
-                        "wait for its end");
+            return fail({ErrorCode::exhausted,
+                         running_ == 1 ? "a backup is running" : fmt::format("{} backups are running", running_),
+                         "wait for its end", kBackupRetry / kSecond});
         ++running_;
     }
     auto job = BackupJob::prepare(source_, std::move(options));

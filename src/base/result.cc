@@ -94,7 +94,9 @@ Error system_error(int errno_value, std::string_view what) {
         default:
             break;
     }
-    return Error{code, fmt::format("{}: {}", what, std::generic_category().message(errno_value)), std::move(hint)};
+    Error error{code, fmt::format("{}: {}", what, std::generic_category().message(errno_value)), std::move(hint)};
+    if (code == ErrorCode::exhausted) error.retry_after_s = 5;  // descriptors: others give theirs back
+    return error;
 }
 
 }  // namespace dtr

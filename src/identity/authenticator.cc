@@ -26,7 +26,7 @@ bool acceptable(std::string_view username, const Secret& password) {
 
 // The caller saw another cost before: the credential was remembered then, or a directory has been set up since.
 tl::unexpected<Error> too_much() {
-    return fail(ErrorCode::exhausted, "login: this takes longer than it seemed", "try again in a second");
+    return fail_for(1, ErrorCode::exhausted, "login: this takes longer than it seemed");
 }
 
 Result<Principal> admitted(const CheckedAccount& checked) {

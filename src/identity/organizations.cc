@@ -16,6 +16,12 @@ Status check_text(std::string_view what, std::string_view text) {
     return fail(ErrorCode::invalid, fmt::format("the {} cannot be used", what), "use at most 1024 bytes of text");
 }
 
+// Who is nobody answers as who is not in it: names of accounts are not given away.
+Error as_stranger(Error error, std::string_view name) {
+    if (error.code == ErrorCode::not_found) error.message = fmt::format("{} is not a member", name);
+    return error;
+}
+
 }  // namespace
 
 Status Organizations::done(Status status) {
@@ -57,8 +63,10 @@ Status Organizations::set_member(std::string_view organization, std::string_view
 
 Status Organizations::remove_member(std::string_view organization, std::string_view member, meta::Actor actor) {
     DTR_ASSIGN(const meta::Account org, find(organization));
-    DTR_ASSIGN(const meta::Account account, accounts_.find(member));
-    return done(organizations_.remove_member(org.id, account.id, actor));
+    const auto account = accounts_.find(member);
+    if (!account) return fail(as_stranger(account.error(), member));
+    Status removed = done(organizations_.remove_member(org.id, account->id, actor));
+    return removed ? removed : fail(as_stranger(removed.error(), member));
 }
 
 Result<std::vector<Organizations::Member>> Organizations::members(std::string_view organization, std::string_view after,
@@ -75,9 +83,11 @@ Result<std::vector<Organizations::Member>> Organizations::members(std::string_vi
 
 Result<Organizations::Member> Organizations::member(std::string_view organization, std::string_view name) {
     DTR_ASSIGN(const meta::Account org, find(organization));
-    DTR_ASSIGN(meta::Account account, accounts_.find(name));
-    DTR_ASSIGN(const meta::OrganizationMember row, organizations_.find_member(org.id, account.id));
-    return Member{std::move(account), row.is_owner, row.is_public};
+    auto account = accounts_.find(name);
+    if (!account) return fail(as_stranger(account.error(), name));
+    const auto row = organizations_.find_member(org.id, account->id);
+    if (!row) return fail(as_stranger(row.error(), name));
+    return Member{std::move(*account), row->is_owner, row->is_public};
 }
 
 Result<meta::Team> Organizations::create_team(std::string_view organization, std::string_view name,
@@ -113,8 +123,10 @@ Status Organizations::set_team_member(const meta::Team& team, std::string_view m
 }
 
 Status Organizations::remove_team_member(const meta::Team& team, std::string_view member, meta::Actor actor) {
-    DTR_ASSIGN(const meta::Account account, accounts_.find(member));
-    return done(teams_.remove_member(team.id, account.id, actor));
+    const auto account = accounts_.find(member);
+    if (!account) return fail(as_stranger(account.error(), member));
+    Status removed = done(teams_.remove_member(team.id, account->id, actor));
+    return removed ? removed : fail(as_stranger(removed.error(), member));
 }
 
 Result<std::vector<Organizations::Member>> Organizations::team_members(const meta::Team& team, std::string_view after,

@@ -37,8 +37,7 @@ Result<Passwords::Turn> Passwords::wait_turn() {
     const MutexLock lock(mutex_);
     if (running_ >= limits_.running_max) {
         if (waiting_ >= limits_.waiting_max)
-            return fail(ErrorCode::exhausted, "checking a password: too many others are waiting",
-                        "try again in a second");
+            return fail_for(1, ErrorCode::exhausted, "checking a password: too many others are waiting");
         ++waiting_;
         while (running_ >= limits_.running_max) free_.wait(mutex_);
         --waiting_;
@@ -62,7 +61,7 @@ Result<std::string> Passwords::hash(const Secret& password) {
     const std::string_view text = password.expose();
     if (crypto_pwhash_str_alg(out.data(), text.data(), text.size(), kPasses, kMemoryBytes,
                               crypto_pwhash_ALG_ARGON2ID13) != 0)
-        return fail(ErrorCode::exhausted, "hashing a password: not enough memory", "19 MiB are needed");
+        return fail_for(5, ErrorCode::exhausted, "hashing a password: 19 MiB of memory are needed, and not there");
     return std::string(out.data());
 }
 

@@ -48,8 +48,8 @@ Status SqlUploadStore::create(const Upload& upload, std::size_t per_account_max)
         const std::int64_t others = limit_of(std::max<std::size_t>(per_account_max, 1) - 1);
         DTR_ASSIGN(const bool full, any(transaction.query(kBeyond, {upload.account_id, others})));
         if (full)
-            return fail(ErrorCode::exhausted, fmt::format("this account has {} uploads open", per_account_max),
-                        "finish or cancel some of them");
+            return fail({ErrorCode::exhausted, fmt::format("this account has {} uploads open", per_account_max),
+                         "finish or cancel some of them", 30});
         DTR_ASSIGN(const auto inserted, transaction.execute(kCreate, {upload.id, upload.repository, upload.account_id,
                                                                       upload.offset, Param::bytes(upload.hash_state),
                                                                       upload.started_at, upload.expires_at}));

@@ -96,6 +96,44 @@ TEST_F(AccountsApiTest, TheLastAdministratorStays) {
     EXPECT_EQ(ask("GET", "/enzi/v0/accounts/admin", admin).status, 200);
 }
 
+// Neither by the status, nor by the message, nor by where the next page begins.
+TEST_F(AccountsApiTest, NamesOfAccountsAreNotGivenAway) {
+    const auto told = [&](const std::string& path, const std::string& name, const std::string& who) {
+        const Answer answer = ask("GET", path, who);
+        std::string text = std::to_string(answer.status) + answer.body;
+        for (std::size_t at = text.find(name); at != std::string::npos; at = text.find(name))
+            text.replace(at, name.size(), "N");
+        return text;
+    };
+    for (const char* name : {"shy", "seen"}) EXPECT_EQ(create(admin, user(name)).status, 201);
+    EXPECT_EQ(create(admin, R"({"name":"veiled","isOrg":true})").status, 201);
+    const std::string members = "/enzi/v0/accounts/veiled/members/";
+    EXPECT_EQ(send("PUT", members + "alice", admin, "{}").status, 204);
+    EXPECT_EQ(send("PUT", members + "shy", admin, "{}").status, 204);
+    // An organisation that shows nobody, a user and nobody at all.
+    const std::string base = "/enzi/v0/accounts/";
+    EXPECT_EQ(told(base + "veiled/publicMembers", "veiled", bob), told(base + "no-such/publicMembers", "no-such", bob));
+    EXPECT_EQ(told(base + "shy/publicMembers", "shy", bob), told(base + "no-such/publicMembers", "no-such", bob));
+    for (const char* what : {"", "/members", "/teams", "/members/alice", "/organizations", "/teams/x/members"})
+        EXPECT_EQ(told(base + "veiled" + what, "veiled", bob), told(base + "no-such" + what, "no-such", bob)) << what;
+    // To a member: who has an account and is none, and who has none.
+    EXPECT_EQ(told(members + "seen", "seen", alice), told(members + "no-such", "no-such", alice));
+    // A page of the public ones begins where a public one ended.
+    EXPECT_EQ(send("PUT", members + "seen", admin, R"({"isPublic":true})").status, 204);
+    EXPECT_EQ(send("PUT", members + "bob", admin, R"({"isPublic":true})").status, 204);
+    std::string start;
+    std::vector<std::string> shown;
+    for (int pages = 0; pages < 5; ++pages) {
+        const Answer page = ask("GET", base + "veiled/publicMembers?pageSize=1&pageStart=" + start, bob);
+        for (const auto& one : page.parsed().at("members").as_array())
+            shown.emplace_back(one.at("member").at("id").as_string());
+        start = std::string(page.parsed().at("nextPageStart").as_string());
+        if (start.empty()) break;
+        EXPECT_EQ(start, shown.back());
+    }
+    EXPECT_EQ(shown.size(), 2U);
+}
+
 // A browser that remembers the administrator's password sends it along with whatever any page asks for.
 TEST_F(AccountsApiTest, PagesOfOtherSitesAreRefused) {
     const auto create_from = [&](const char* header, const char* value) {

@@ -40,8 +40,8 @@ std::string cookie_of(const http::Request& request) {
     return {};
 }
 
-int status_of(ErrorCode code) {
-    switch (code) {
+int status_of(const Error& error) {
+    switch (error.code) {
         case ErrorCode::not_found:
             return 404;
         case ErrorCode::denied:
@@ -50,8 +50,8 @@ int status_of(ErrorCode code) {
         case ErrorCode::unauthenticated:
         case ErrorCode::invalid:
             return 400;
-        case ErrorCode::exhausted:
-            return 429;
+        case ErrorCode::exhausted:  // or else of the provider's answers: too large
+            return error.retry_after_s > 0 ? 429 : 502;
         case ErrorCode::unavailable:
         case ErrorCode::untrusted:
             return 503;
@@ -61,7 +61,7 @@ int status_of(ErrorCode code) {
 }
 
 http::Response error_page(const Error& error) {
-    const int status = status_of(error.code);
+    const int status = status_of(error);
     if (status >= 500) log::warn("OIDC sign-in: {}", error.text());
     if (status == 500)
         return page(500, "Not signed in", {{Kind::paragraph, "An internal error; the server's log says more."}});

@@ -41,22 +41,26 @@ Result<bool> may_look(const Asked& asked) {
     return fail(member.error());
 }
 
-enum class Shown { all, only_public };
-
-http::Response member_list(const Result<std::vector<Organizations::Member>>& members, std::size_t limit, Shown shown) {
+http::Response member_list(const Result<std::vector<Organizations::Member>>& members, std::size_t limit) {
     if (!members) return unknown(members.error());
     json::array items;
-    for (const auto& member : *members)
-        if (shown == Shown::all || member.is_public) items.push_back(describe_member(member));
+    for (const auto& member : *members) items.push_back(describe_member(member));
     const std::string next = members->size() < limit ? std::string() : members->back().account.id;
     return json_response(200, json::object{{"members", std::move(items)}, {"nextPageStart", next}});
 }
 
-http::Response members_of(const Asked& asked, Shown shown) {
-    const auto page = page_of(asked.request);
-    if (!page) return unknown(page.error());
-    return member_list(asked.services.organizations.members(asked.at("org"), page->start, page->limit), page->limit,
-                       shown);
+// At most `limit` of those who are shown to everybody, after `after`, and one more if there is one.
+Result<std::vector<Organizations::Member>> public_members(Organizations& organizations, const std::string& name,
+                                                          std::string after, std::size_t limit) {
+    constexpr std::size_t kStep = 200;
+    std::vector<Organizations::Member> shown;
+    while (true) {
+        DTR_ASSIGN(const auto rows, organizations.members(name, after, kStep));
+        for (const auto& row : rows)
+            if (row.is_public) shown.push_back(row);
+        if (rows.size() < kStep || shown.size() > limit) return shown;
+        after = rows.back().account.id;
+    }
 }
 
 Result<meta::Team> team_of(const Asked& asked) {
@@ -99,11 +103,29 @@ std::optional<http::Response> may_manage_team(Asked& asked) {
 // --- members of the organisation ---
 
 http::Reply list_members(Asked& asked) {
-    return members_of(asked, Shown::all);
+    const auto page = page_of(asked.request);
+    if (!page) return unknown(page.error());
+    return member_list(asked.services.organizations.members(asked.at("org"), page->start, page->limit), page->limit);
 }
 
+// For everybody with an account: an organisation that is not there answers as one that shows nobody, and where the next page
+// begins names nobody who is not shown.
 http::Reply list_public_members(Asked& asked) {
-    return members_of(asked, Shown::only_public);
+    const auto page = page_of(asked.request);
+    if (!page) return unknown(page.error());
+    auto members = public_members(asked.services.organizations, asked.at("org"), page->start, page->limit);
+    const bool none =
+        !members && (members.error().code == ErrorCode::not_found || members.error().code == ErrorCode::invalid);
+    if (!members && !none) return unknown(members.error());
+    json::array items;
+    std::string next;
+    if (members) {
+        const bool more = members->size() > page->limit;
+        if (more) members->resize(page->limit);
+        for (const auto& member : *members) items.push_back(describe_member(member));
+        if (more) next = members->back().account.id;
+    }
+    return json_response(200, json::object{{"members", std::move(items)}, {"nextPageStart", next}});
 }
 
 http::Reply show_member(Asked& asked) {
@@ -149,8 +171,7 @@ http::Reply list_team_members(Asked& asked) {
     if (!team) return no_team(team.error());
     const auto page = page_of(asked.request);
     if (!page) return unknown(page.error());
-    return member_list(asked.services.organizations.team_members(*team, page->start, page->limit), page->limit,
-                       Shown::all);
+    return member_list(asked.services.organizations.team_members(*team, page->start, page->limit), page->limit);
 }
 
 http::Reply remove_team_member(Asked& asked) {
