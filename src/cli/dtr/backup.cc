@@ -273,6 +273,9 @@ Result<Outcome> backup_online(BackupCommand& command, const backup::BackupOption
     if (answer->status != 200) return fail(answer_error(*answer, "the server refused the backup"));
     DTR_ASSIGN(Outcome outcome, passage.finish());
     DTR_ASSIGN(outcome, Proof::judge(command, id, std::move(outcome)));
+    if (const std::string& meant = command.connection.cluster(); !meant.empty() && outcome.cluster_id != meant)
+        return fail(ErrorCode::refused, fmt::format("this is a backup of cluster {}, not of {}, which was asked for",
+                                                    outcome.cluster_id, meant));
     DTR_TRY(finish(*sink, command));
     return outcome;
 }
