@@ -122,7 +122,7 @@ std::string_view to_string(RotationPhase phase) {
 Result<RotationStep> parse_rotation_step(std::string_view text) {
     for (const auto& [name, step] : kSteps)
         if (name == text) return step;
-    return fail(ErrorCode::invalid, fmt::format("'{}' is no step of a rotation", text.substr(0, 64)),
+    return fail(ErrorCode::invalid, fmt::format("'{}' is not a step of a rotation", text.substr(0, 64)),
                 "begin, switch, finish or cancel");
 }
 

@@ -48,7 +48,7 @@ Result<NewAccessToken> AccessTokens::create(std::string_view account, std::strin
                     "use 'backup', or none");
     DTR_ASSIGN(const meta::Account owner, accounts_.find(account));
     if (!scope.empty() && !owner.is_admin)
-        return fail(ErrorCode::invalid, fmt::format("{} is no administrator and cannot read backups", owner.name));
+        return fail(ErrorCode::invalid, fmt::format("{} is not an administrator and cannot read backups", owner.name));
     DTR_ASSIGN(const auto existing, store_.list(owner.id));
     if (existing.size() >= kTokensMax)
         return fail(ErrorCode::conflict, fmt::format("{} has {} access tokens", owner.name, existing.size()),

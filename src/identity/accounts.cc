@@ -100,7 +100,7 @@ Result<meta::Account> Accounts::update(std::string_view name, const AccountChang
     DTR_ASSIGN(meta::Account account, store_.find(name));
     if (change.full_name) DTR_TRY(check_full_name(name, *change.full_name));
     if (account.kind == meta::AccountKind::organization && change.is_admin.value_or(false))
-        return fail(ErrorCode::invalid, fmt::format("'{}' is an organization, no administrator", account.name));
+        return fail(ErrorCode::invalid, fmt::format("'{}' is an organization, not an administrator", account.name));
     if (!change.is_admin.value_or(true) || !change.is_active.value_or(true))
         DTR_TRY(require_another_administrator(account));
     account.full_name = change.full_name.value_or(account.full_name);

@@ -276,7 +276,7 @@ Result<Standing> Authenticator::still(const Principal& principal) {
             return fail(ErrorCode::unauthenticated, "the access token was revoked meanwhile");
     }
     if (principal.backup_only && !account->is_admin)
-        return fail(ErrorCode::unauthenticated, "the access token's account is no administrator any more");
+        return fail(ErrorCode::unauthenticated, "the access token's account is no longer an administrator");
     if (!principal.password_mark.empty()) {
         DTR_ASSIGN(auto hash, found(store_.password_hash(principal.account_id)));
         const bool same = hash && password_mark(*hash) == principal.password_mark;

@@ -245,7 +245,7 @@ Result<SyncReport> DirectoryService::sync() {
     const Micros began_at = clock_.now();
     {
         const MutexLock lock(mutex_);
-        if (syncing_) return fail(ErrorCode::conflict, "a synchronisation with the directory runs already");
+        if (syncing_) return fail(ErrorCode::conflict, "a synchronisation with the directory is already running");
         syncing_ = true;
         state_ = {.number = state_.number + 1, .running = true, .began_at = began_at, .error = {}, .report = {}};
     }

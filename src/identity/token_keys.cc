@@ -264,7 +264,7 @@ Result<std::shared_ptr<const TokenKeyRing>> load_token_keys(config::ConfigStore&
         if (!made && made.error().code != ErrorCode::conflict)
             return fail(made.error().in("making a token signing key"));
     }
-    return fail(ErrorCode::unavailable, "making a token signing key: other replicas are at it");
+    return fail(ErrorCode::unavailable, "making a token signing key: other replicas are making one as well");
 }
 
 Status rotate_token_keys(config::ConfigStore& config, Clock& clock, Micros keep) {

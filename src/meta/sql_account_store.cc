@@ -89,7 +89,7 @@ Status SqlAccountStore::create_external(const Account& account, AccountOrigin or
         DTR_ASSIGN(const bool taken, any(recorder.transaction().query(kTaken, {account.name, account.id})));
         if (taken) return fail(ErrorCode::already_exists, fmt::format("account {} already exists", account.name));
         DTR_ASSIGN(const bool known, any(recorder.transaction().query(kExternal, {number, external_id})));
-        if (known) return fail(ErrorCode::already_exists, fmt::format("{} is an account already", external_id));
+        if (known) return fail(ErrorCode::already_exists, fmt::format("{} is already an account", external_id));
         DTR_TRY(recorder.upsert(TableId::accounts, {account.id, account.name, account.full_name,
                                                     static_cast<int>(account.kind), account.is_admin, account.is_active,
                                                     account.created_at != 0 ? account.created_at : recorder.now()}));

@@ -65,7 +65,7 @@ Status put_one(ChangeRecorder& recorder, const ExternalAccount& external) {
     }
     DTR_ASSIGN(const auto other, id_at(connection.query(kIdOfExternal, {origin, external.external_id})));
     if (other && *other != account.id)
-        return fail(ErrorCode::already_exists, fmt::format("{} is an account already", external.external_id));
+        return fail(ErrorCode::already_exists, fmt::format("{} is already an account", external.external_id));
     DTR_TRY(
         recorder.upsert(TableId::accounts, {account.id, account.name, account.full_name, static_cast<int>(account.kind),
                                             account.is_admin, account.is_active, account.created_at}));

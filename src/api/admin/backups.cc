@@ -31,7 +31,7 @@ Result<backup::BackupOptions> read_options(const http::Request& request) {
     DTR_ASSIGN(options.encryption, backup::parse_encryption_choice(request.query_value("encrypt").value_or("none")));
     options.allow_missing = request.query_value("allow-missing").value_or("") == "true";
     if (request.query_value("passphrase"))
-        return fail(ErrorCode::invalid, "a passphrase does not belong into a URL, where logs see it",
+        return fail(ErrorCode::invalid, "a passphrase does not belong in a URL, where logs see it",
                     "send it in the body: {\"passphrase\": \"...\"}");
     for (const std::string& text : request.query_values("recipient")) {
         DTR_ASSIGN(archive::AgeRecipient recipient, archive::AgeRecipient::parse(text));

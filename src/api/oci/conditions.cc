@@ -44,7 +44,7 @@ Result<EntityTag> take_tag(std::string_view& list) {
         tag.opaque = without_blanks(list.substr(0, list.find(',')));
         list.remove_prefix(std::min(list.size(), list.find(',')));
         if (tag.opaque.find_first_of("\"* \t") != std::string_view::npos)
-            return fail(ErrorCode::invalid, "this is no entity tag");
+            return fail(ErrorCode::invalid, "this is not an entity tag");
     }
     list.remove_prefix(std::min<std::size_t>(list.size(), 1));
     return tag;

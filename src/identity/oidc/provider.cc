@@ -173,7 +173,7 @@ Result<TokenAnswer> Provider::redeem(std::string_view code, std::string_view ver
     if (answer->status != 200) {
         const std::string reason = document ? text_of(*document, "error") : std::string();
         if (reason == "invalid_grant")
-            return fail(ErrorCode::unauthenticated, "the OIDC provider does not accept this sign-in (any more)",
+            return fail(ErrorCode::unauthenticated, "the OIDC provider does not accept this sign-in, or no longer does",
                         "sign in again");
         return not_a_provider(what, fmt::format("it answered {} '{}'", answer->status, quotable(reason)));
     }
