@@ -91,15 +91,25 @@ bool contains(const std::vector<std::string>& all, std::string_view one) {
     return std::find(all.begin(), all.end(), one) != all.end();
 }
 
-// A cluster that another of these was restored from is meant only if it goes on regardless.
+// A cluster that another of these was restored from is meant only if it goes on regardless; and one that was stopped is not
+// meant if another one is now in its place, with its address and authority: there nobody reaches it any more.
 void leave_out_former(std::vector<ReplicaRecord>& found, const std::vector<Service>& services, Micros now) {
-    std::vector<std::string> present;
-    for (const ReplicaRecord& one : found) present.push_back(one.cluster_id);
+    const std::vector<ReplicaRecord> all = found;
+    const auto is_present = [&](const Service& service) {
+        return std::any_of(all.begin(), all.end(),
+                           [&](const ReplicaRecord& one) { return one.cluster_id == service.cluster_id; });
+    };
     std::erase_if(found, [&](const ReplicaRecord& one) {
-        return std::any_of(services.begin(), services.end(), [&](const Service& heir) {
-            return contains(heir.former, one.cluster_id) && contains(present, heir.cluster_id) &&
+        const bool has_heir = std::any_of(services.begin(), services.end(), [&](const Service& heir) {
+            return contains(heir.former, one.cluster_id) && is_present(heir) &&
                    (now - one.last_seen >= kSeenLately || one.last_seen <= heir.registered_at);
         });
+        const bool is_replaced =
+            one.last_seen == 0 && std::any_of(all.begin(), all.end(), [&](const ReplicaRecord& other) {
+                return other.last_seen != 0 && other.cluster_id != one.cluster_id && other.address == one.address &&
+                       other.ca_pem == one.ca_pem;
+            });
+        return has_heir || is_replaced;
     });
 }
 

@@ -136,6 +136,20 @@ TEST_F(UcpAuthorityTest, ARestoredClusterIsMeantUnlessTheOldOneGoesOn) {
     EXPECT_EQ(chosen({"", cluster_of("one")}), "unavailable");
 }
 
+TEST_F(UcpAuthorityTest, AStoppedClusterIsNotMeantWhereAnotherIsInItsPlace) {
+    const std::string one = registered("one");
+    const std::string two = registered("two");
+    must(ucp_.record_replica(one, report()));
+    must(ucp_.record_replica(two, report()));
+    EXPECT_EQ(chosen({}), "ambiguous");
+    must(ucp_.dismiss_replica(one, "0123456789ab"));
+    EXPECT_EQ(chosen({}), cluster_of("two"));
+    ReplicaReport elsewhere = report();
+    elsewhere.address = "other.example:8443";
+    must(ucp_.record_replica(two, elsewhere));
+    EXPECT_EQ(chosen({}), "ambiguous");
+}
+
 TEST_F(UcpAuthorityTest, AReplicaIsWhatItSaysOnlyIfItIsWellFormed) {
     const std::string service = registered("one");
     for (const char* id : {"", "0123456789aB", "0123456789a", "0123456789abc", "../../../aaa"}) {
