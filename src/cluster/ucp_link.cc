@@ -358,8 +358,7 @@ Status UcpLink::refresh_access(const std::string& trusted, const std::string& is
     return {};
 }
 
-Status UcpLink::round() {
-    DTR_TRY(synchronise());
+Status UcpLink::report_if_due() {
     if (reported_at_ != 0 && clock_.monotonic() - reported_at_ < options_.report_interval) return {};
     DTR_TRY(report());
     reported_at_ = clock_.monotonic();
@@ -382,13 +381,15 @@ bool UcpLink::wait_for_next_round() {
 void UcpLink::run() {
     bool failing = false;
     while (wait_for_next_round()) {
-        Status done = round();
+        const Status mirrored = synchronise();
+        Status done = mirrored ? report_if_due() : mirrored;
         if (!done && !failing && done.error().code != ErrorCode::cancelled) log::warn("{}", done.error().text());
         if (done && failing) log::info("UCP at {} answers again", url_);
         failing = !done;
         const MutexLock lock(mutex_);
         ++rounds_ended_;
         usable_ = usable_ || done.has_value();
+        last_mirrored_ = mirrored;
         last_round_ = std::move(done);
         ended_.notify_all();
     }
@@ -407,7 +408,7 @@ Status UcpLink::await_round() {
         (void)ended_.wait_for(mutex_, left);
     }
     if (stopping_) return fail(ErrorCode::cancelled, "stopping");
-    return last_round_;
+    return last_mirrored_;
 }
 
 // --- logins ---

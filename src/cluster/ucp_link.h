@@ -116,8 +116,8 @@ class UcpLink final : public identity::PasswordSource {
     UcpAccess access();
     void run();
     bool wait_for_next_round();  // false: stop
-    Status round();
-    // Waits for a round that begins after this.
+    Status report_if_due();
+    // Waits for a round that begins after this; how the mirror fared in it.
     Status await_round();
     void say_goodbye();
 
@@ -145,6 +145,7 @@ class UcpLink final : public identity::PasswordSource {
     std::uint64_t rounds_begun_ GUARDED_BY(mutex_) = 0;
     std::uint64_t rounds_ended_ GUARDED_BY(mutex_) = 0;
     bool usable_ GUARDED_BY(mutex_) = false;  // the mirror is fresh, and this replica has reported
+    Status last_mirrored_ GUARDED_BY(mutex_);
     Status last_round_ GUARDED_BY(mutex_);
     std::thread thread_;
 };

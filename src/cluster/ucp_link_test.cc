@@ -153,16 +153,19 @@ TEST_F(UcpLinkTest, LogsInWhomUcpKnows) {
         return with(200, R"({"id":"id-1","name":"alice","byToken":true,"backupOnly":true})");
     };
     link->start([] { return Micros{60 * kSecond}; });
-    (void)link->settle(30 * kSecond);
+    (void)link->settle(1);
     must(source_->accounts().remove("alice", ""));
     must(source_->accounts().create({"id-1", "alice", "Alice", meta::AccountKind::user, false, true, 0}, "hash", ""));
     // Younger than the mirror: it is asked once more.
     const auto checked = must(log_in(*link));
     EXPECT_EQ(checked.account.name, "alice");
     EXPECT_TRUE(checked.by_token && checked.backup_only);
-    client_.answer = [this](const HttpCall& call) -> Result<HttpAnswer> {
-        return call.method == "GET" ? feed(call) : with(200, R"({"id":"somebody else"})");
-    };
+    {
+        const MutexLock lock(client_.mutex);
+        client_.answer = [this](const HttpCall& call) -> Result<HttpAnswer> {
+            return call.method == "GET" ? feed(call) : with(200, R"({"id":"somebody else"})");
+        };
+    }
     EXPECT_THAT(outcome(log_in(*link)), StartsWith("not_found"));
 }
 
