@@ -10,7 +10,8 @@ namespace dtr::cluster {
 namespace {
 
 StoreRoom measure(const WatchedStore& store) {
-    StoreRoom room{store.name};
+    StoreRoom room;
+    room.name = store.name;
     const auto found = file_system_room(store.path);
     if (!found) {
         log::debug("{}", found.error().message);

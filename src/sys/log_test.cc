@@ -17,14 +17,14 @@ class LogFormat : public testing::Test {
 };
 
 TEST_F(LogFormat, TextAsEver) {
-    EXPECT_THAT(said("a \"quoted\" {} word"), testing::MatchesRegex("[0-9T:.-]+Z warning a \"quoted\" {} word\n"));
+    EXPECT_THAT(said("a \"quoted\" {} word"), testing::EndsWith("Z warning a \"quoted\" {} word\n"));
 }
 
 // Whatever a client has put into a message, a line is one object.
 TEST_F(LogFormat, JsonHoldsWhateverIsLogged) {
     ASSERT_TRUE(set_format("json"));
     EXPECT_EQ(format(), Format::json);
-    const std::string line = said(std::string_view("a \"b\" \\ c\n\x1b[31m {} %v \xc3\xa9 \xff\xc3", 25));
+    const std::string line = said("a \"b\" \\ c\n\x1b[31m {} %v \xc3\xa9 \xff\xc3");
     EXPECT_THAT(line, testing::StartsWith("{\"time\":\"20"));
     EXPECT_THAT(line,
                 testing::EndsWith("Z\",\"level\":\"warning\",\"message\":\"a \\\"b\\\" \\\\ c\\u000a\\u001b[31m {} "
