@@ -13,7 +13,7 @@ TEST_F(HealthTest, IsToldToEverybody) {
         EXPECT_EQ(answer.parsed().at("Error").as_string(), "");
         EXPECT_EQ(answer.header("Cache-Control"), "no-store");
         EXPECT_EQ(ask("HEAD", path).status, 200);
-        EXPECT_EQ(ask("POST", path).status, 404);
+        EXPECT_EQ(ask("POST", path).status, 405);
     }
 }
 

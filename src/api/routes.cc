@@ -106,7 +106,7 @@ bool is_there(const Services* services, Where where) {
     if (services == nullptr) return true;
     switch (where) {
         case Where::everywhere:
-        case Where::own_accounts:  // see below
+        case Where::own_accounts:  // see is_at_ucp()
             return true;
         case Where::registry:
             return !services->is_ucp;
@@ -129,14 +129,14 @@ class Finding {
     void add(Match match) {
         const Route& route = *match.route;
         const Where where = route.options.where;
-        if (!is_there(services_, where)) {
-            elsewhere_ = elsewhere_ || where == Where::registry;
-            return;
-        }
         const bool asked = route.method == method_ || (route.method == "GET" && method_ == "HEAD");
-        if (where == Where::own_accounts && services_ != nullptr && services_->link != nullptr) {
+        if (is_at_ucp(route)) {
             found_.kept_at_ucp = found_.kept_at_ucp || asked;
             served_ = true;
+            return;
+        }
+        if (!is_there(services_, where)) {
+            elsewhere_ = elsewhere_ || where == Where::registry;
             return;
         }
         served_ = true;
@@ -157,6 +157,13 @@ class Finding {
     }
 
   private:
+    // What another UCP keeps is changed there.
+    [[nodiscard]] bool is_at_ucp(const Route& route) const {
+        if (services_ == nullptr || services_->link == nullptr) return false;
+        const Where where = route.options.where;
+        return where == Where::own_accounts ||
+               (route.method != "GET" && (where == Where::directory || where == Where::ucp));
+    }
     void allow(std::string_view method) {
         for (std::size_t i = 0; i < kAllowOrder.size(); ++i)
             if (kAllowOrder[i] == method) allowed_[i] = true;

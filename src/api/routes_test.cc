@@ -17,7 +17,10 @@ constexpr std::string_view kRepository = "alice/walked";
 class RoutesTest : public ApiTest {
   protected:
     static void SetUpTestSuite() {
+        static bool done = false;  // the world is one for all suites
+        if (std::exchange(done, true)) return;
         World& world = World::get();
+        must(world.config().apply({{"ca/root.crt", Secret(world.services().ca_pem), false, std::nullopt}}));
         RoutesTest setup;
         setup.push_image(std::string(kRepository), "v1", setup.alice);
         must(world.accounts().create_user({"second", "", Secret("second's password"), true}, "admin"));
@@ -73,8 +76,8 @@ class RoutesTest : public ApiTest {
     }
 
     std::string access_token(const std::string& who, const std::string& scope) {
-        const auto made = send("POST", "/api/v0/api_tokens", basic("admin", kAdminPassword).empty() ? "" : who,
-                               fmt::format(R"({{"tokenLabel":"walk","scope":"{}"}})", scope));
+        const auto made =
+            send("POST", "/api/v0/api_tokens", who, fmt::format(R"({{"tokenLabel":"walk","scope":"{}"}})", scope));
         EXPECT_EQ(made.status, 201) << made.body;
         return std::string(made.parsed().at("token").as_string());
     }
@@ -137,7 +140,8 @@ TEST_F(RoutesTest, EveryRouteRefusesWhomItShould) {
         for (std::size_t i = 0; i < credentials.size(); ++i) {
             int wanted = row->outcomes[i];
             const bool of_bob = i == 2 || i == 3;
-            if (of_bob && wanted == 0 && route->options.rights != nullptr) wanted = 403;
+            const bool own = route->pattern.starts_with("/api/v0/api_tokens");
+            if (of_bob && wanted == 0 && route->options.rights != nullptr && !own) wanted = 403;
             const std::string what = fmt::format("{} {}, credentials {}", route->method, route->pattern, i);
             if (wanted == 0) {  // without doing it
                 Asked asked = asked_for(*route, credentials[i]);
@@ -229,7 +233,8 @@ class DrippingTest : public RoutesTest {
         http::Request request;
         request.method = route.method;
         request.path = path;
-        if (route.resource == oci::Resource::upload) request.query = "digest=" + Digest::of("{}").to_string();
+        if (route.resource == oci::Resource::upload || route.resource == oci::Resource::uploads)
+            request.query = "digest=" + Digest::of("{}").to_string();
         request.headers.emplace_back("Host", "registry.test");
         request.headers.emplace_back("Authorization", authorization);
         request.peer = "192.0.2.10";
@@ -281,8 +286,7 @@ TEST_F(DrippingTest, WhoIsNoAdministratorAnyMoreIsAnAccountLikeOthers) {
         must(world.accounts().update("second", {.is_admin = false}, "admin"));
         sink.write("{}");
         const int status = sink.finish().status;
-        const bool open = route.access == Access::replica_token ||
-                          (route.access == Access::account_by_password && route.pattern == "/api/v0/api_tokens");
+        const bool open = route.access == Access::replica_token || route.pattern.starts_with("/api/v0/api_tokens");
         if (!open) {
             EXPECT_EQ(status, 403) << route.method << ' ' << route.pattern;
         }
@@ -318,13 +322,9 @@ TEST_F(DrippingTest, ARevokedAccessTokenOpensNothing) {
 TEST_F(DrippingTest, ARegistryTokenMayExpireButNotOutliveItsGrant) {
     must(world.accounts().create_user({"carl", "", Secret("carl's password"), false}, "admin"));
     EXPECT_EQ(send("PUT", "/enzi/v0/accounts/walked/teams/crew/members/carl", admin, "{}").status, 204);
-    const std::string grant = "/api/v0/repositories/alice/walked/teamAccess/crew";
-    (void)grant;
     const std::string space = "/api/v0/repositoryNamespaces/walked/teamAccess/crew";
     EXPECT_EQ(send("PUT", space, admin, R"({"accessLevel":"read-write"})").status, 200);
     push_image("walked/app", "v1", admin);
-    const auto claims = must(services_.tokens.verify(
-        std::string_view(token(basic("carl", "carl's password"), "repository:walked/app:pull,push")).substr(7)));
     const auto push = [&](const char* tag) {
         const Route* route = nullptr;
         for (const Route* one : all_routes())
