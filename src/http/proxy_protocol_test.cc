@@ -65,7 +65,9 @@ TEST(ProxyProtocol, AChecksumMustBeRight) {
     // Computed with an independent CRC-32C (the check value of "123456789" is e3069283).
     const std::string good = version2(0x21, 0x11, kV4 + "\x03\x00\x04"s + "\x9b\x5e\xa8\xe7"s);
     EXPECT_EQ(source_of(good), "192.0.2.1");
+    const std::size_t type = good.size() - 7;  // of the triple: another one is none that we look at
     for (std::size_t i = 16; i < good.size(); ++i) {
+        if (i == type) continue;
         std::string flipped = good;
         flipped[i] = static_cast<char>(flipped[i] ^ 1);
         EXPECT_EQ(parse_proxy_header(flipped).state, State::bad) << i;

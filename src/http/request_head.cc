@@ -128,16 +128,6 @@ std::string_view origin_form(std::string_view target, std::optional<std::string_
     return target;
 }
 
-// RFC 9112 section 3.2.2: the authority of the target counts, whatever Host says.
-void set_host(Request& request, std::string_view authority) {
-    for (auto& [name, value] : request.headers)
-        if (equal_no_case(name, "Host")) {
-            value.assign(authority);
-            return;
-        }
-    request.headers.emplace_back("Host", authority);
-}
-
 // Splits and decodes; a complaint, or null.
 const char* set_target(std::string_view target, Request& request) {
     std::optional<std::string_view> authority;
@@ -145,7 +135,7 @@ const char* set_target(std::string_view target, Request& request) {
     if (authority) {
         if (authority->empty() || authority->find('@') != std::string_view::npos)
             return "the request target names no host, or a user";
-        set_host(request, *authority);
+        set_host(request, *authority);  // whatever Host says (RFC 9112 section 3.2.2)
     }
     if (target.find('#') != std::string_view::npos) return "the request target has a fragment";
     const std::size_t mark = target.find('?');
@@ -222,6 +212,15 @@ Result<Head> parse_head(std::string_view bytes, Request& request) {
     request.has_body = head.chunked || head.length > 0;
     head.expects_continue = parser.expects_continue && request.has_body;
     return head;
+}
+
+void set_host(Request& request, std::string_view authority) {
+    for (auto& [name, value] : request.headers)
+        if (equal_no_case(name, "Host")) {
+            value.assign(authority);
+            return;
+        }
+    request.headers.emplace_back("Host", authority);
 }
 
 int refusal_status(const Error& error) {

@@ -66,8 +66,11 @@ TEST(HttpClients, AProxyHeaderOfAnybodyElseIsNoRequest) {
 TEST(HttpClients, ARequestWithoutHostIsForTheAddressItCameTo) {
     Service service(plain_options(), show_client);
     Client client(*service.server);
+    const std::string own = "127.0.0.1  127.0.0.1:" + std::to_string(port_of(*service.server));
+    client.send("GET / HTTP/1.1\r\nHost:\r\n\r\n");
+    EXPECT_EQ(client.answer().body, own);
     client.send("GET / HTTP/1.0\r\n\r\n");
-    EXPECT_EQ(client.answer().body, "127.0.0.1  127.0.0.1:" + std::to_string(port_of(*service.server)));
+    EXPECT_EQ(client.answer().body, own);
 }
 
 TEST(HttpClients, SaysWhichRefusalItIs) {

@@ -251,7 +251,7 @@ ClientKey Session::name_client(Request& request) {
     return shared_.client_keys.of(*client);
 }
 
-// HTTP/1.0 needs no Host: what the client has connected to is as good.
+// HTTP/1.0 needs no Host, and it may be empty: what the client has connected to is as good.
 void Session::supply_host(Request& request) {
     if (!request.header("Host").empty()) return;
     boost::system::error_code ec;
@@ -259,7 +259,7 @@ void Session::supply_host(Request& request) {
     if (ec) return;
     const std::string address = address_of(local.address()).text();
     const bool v6 = address.find(':') != std::string::npos;
-    request.headers.emplace_back("Host", fmt::format("{}{}{}:{}", v6 ? "[" : "", address, v6 ? "]" : "", local.port()));
+    set_host(request, fmt::format("{}{}{}:{}", v6 ? "[" : "", address, v6 ? "]" : "", local.port()));
 }
 
 Task<bool> Session::handshake() {
