@@ -217,8 +217,8 @@ class World {
     Application& application() { return *application_; }
     // The same stores under another metadata store or other settings.
     std::unique_ptr<registry::Registry> registry(meta::MetaStore& meta, registry::Settings settings) {
-        return std::make_unique<registry::Registry>(
-            registry::Context{meta, *blobs_, system_clock(), system_random(), settings});
+        return std::make_unique<registry::Registry>(registry::Context{meta, *blobs_, system_clock(), system_random(),
+                                                                      settings, Secret("of the whole cluster")});
     }
     // Everything else as it is.
     Services services_over(registry::Registry& registry) {
