@@ -19,9 +19,19 @@ std::uint32_t seconds(Micros time) {
     return static_cast<std::uint32_t>(time / kSecond);
 }
 
-// The first 48 bits of an IPv6 network; empty for others.
-std::string site_of(const std::string& network) {
-    return network.size() == 8 && network.find('.') == std::string::npos ? network.substr(0, 6) : std::string();
+constexpr std::string_view kMappedV4("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
+
+// The 16 bytes of an IPv6 address, also of an IPv4 one that is written as such; empty for others.
+std::string ipv6_bytes(std::string_view address) {
+    std::array<char, 16> bytes{};
+    if (inet_pton(AF_INET6, std::string(address.substr(0, 64)).c_str(), bytes.data()) != 1) return {};
+    return {bytes.data(), bytes.size()};
+}
+
+// The first 48 bits of an IPv6 address; empty for others.
+std::string site_of(std::string_view address) {
+    const std::string bytes = ipv6_bytes(address);
+    return bytes.starts_with(kMappedV4) ? std::string() : bytes.substr(0, 6);
 }
 
 std::uint64_t tag_of(const std::string& hash) {
@@ -44,16 +54,12 @@ std::string canonical_login_name(std::string_view name) {
 }
 
 std::string client_network(std::string_view address) {
-    const std::string text(address.substr(0, 64));
-    std::array<char, 16> bytes{};
-    if (inet_pton(AF_INET6, text.c_str(), bytes.data()) != 1) return text;
-    constexpr std::string_view mapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
-    if (std::string_view(bytes.data(), 12) == mapped) {
-        std::array<char, INET_ADDRSTRLEN> v4{};
-        inet_ntop(AF_INET, bytes.data() + 12, v4.data(), v4.size());
-        return v4.data();
-    }
-    return std::string(bytes.data(), 8);
+    const std::string bytes = ipv6_bytes(address);
+    if (bytes.empty()) return std::string(address.substr(0, 64));
+    if (!bytes.starts_with(kMappedV4)) return bytes.substr(0, 8);
+    std::array<char, INET_ADDRSTRLEN> v4{};
+    inet_ntop(AF_INET, bytes.data() + kMappedV4.size(), v4.data(), v4.size());
+    return v4.data();
 }
 
 Throttle::Throttle(Clock& clock, Random& random, Limits limits)
@@ -71,7 +77,7 @@ std::string Throttle::hashed(std::string_view what, std::string_view a, std::str
 Throttle::Source Throttle::source(std::string_view username, std::string_view address) const {
     const std::string name = canonical_login_name(username);
     const std::string network = client_network(address);
-    const std::string site = site_of(network);
+    const std::string site = site_of(address);
     const std::string by_account = hashed("account", name);
     const std::string by_address = hashed("address", network);
     Source out;
