@@ -7,6 +7,7 @@
 
 #include "api/access.h"
 #include "api/test_api.h"
+#include "cluster/install.h"
 
 namespace dtr::api {
 namespace {
@@ -21,6 +22,7 @@ class RoutesTest : public ApiTest {
         if (std::exchange(done, true)) return;
         World& world = World::get();
         must(world.config().apply({{"ca/root.crt", Secret(world.services().ca_pem), false, std::nullopt}}));
+        must(cluster::issue_server_certificate(world.config(), {"localhost"}, system_clock(), system_random()));
         RoutesTest setup;
         setup.push_image(std::string(kRepository), "v1", setup.alice);
         must(world.accounts().create_user({"second", "", Secret("second's password"), true}, "admin"));
