@@ -34,8 +34,7 @@ std::string check_cluster_id(const std::string& text) {
 
 void Connection::add_options(CLI::App& command) {
     command.add_option("--ucp-url", url, "Address of UCP, or of the replica with embedded UCP: HOST:PORT")
-        ->envname("UCP_URL")
-        ->check(check_server_url);
+        ->envname("UCP_URL");
     command.add_option("--ucp-username", username, "Name of an administrator")->envname("UCP_USERNAME");
     command
         .add_option("--ucp-password", password,
@@ -168,6 +167,7 @@ Status Connection::ask_for_what_is_missing() {
     ask_for(url, "Address of UCP (HOST:PORT): ");
     DTR_TRY(check_interrupt());
     if (url.empty()) return fail(ErrorCode::invalid, "no server was named", "use --ucp-url HOST:PORT or UCP_URL");
+    DTR_TRY(check_server_url(url));
     ask_for(username, fmt::format("Name of an administrator at {}: ", url));
     DTR_TRY(check_interrupt());
     if (username.empty())

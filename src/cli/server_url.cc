@@ -72,9 +72,9 @@ Result<std::string> parse_server_url(std::string_view text) {
     return fmt::format("{}://{}", scheme, rest);
 }
 
-std::string check_server_url(const std::string& text) {
-    const auto url = parse_server_url(text);
-    return url ? std::string() : url.error().message;
+Status check_server_url(const std::string& text) {
+    if (!text.empty()) DTR_TRY(parse_server_url(text));
+    return {};
 }
 
 }  // namespace dtr::cli

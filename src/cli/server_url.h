@@ -11,7 +11,7 @@ namespace dtr::cli {
 // "HOST", "HOST:PORT", or either after http:// or https://, with a '/' at the end or without; an IPv6 address in brackets.
 // Answers it with its scheme (https:// if none was given) and without the '/'. invalid, saying why.
 Result<std::string> parse_server_url(std::string_view text);
-// For CLI11's check(): what is wrong with one, or nothing.
-std::string check_server_url(const std::string& text);
+// Not for CLI11's check(): that looks at the environment of every command, whichever is run.
+Status check_server_url(const std::string& text);  // an empty one is good
 
 }  // namespace dtr::cli

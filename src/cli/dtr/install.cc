@@ -28,6 +28,8 @@ struct InstallCommand {
 };
 
 Status install(InstallCommand& command, const backup::StoreOpeners& openers) {
+    DTR_TRY(check_server_url(command.external_url));
+    DTR_TRY(check_server_url(command.connection.url));
     DTR_TRY(command.volumes.require(command.data_dir));
     cluster::InstallOptions options;
     options.replica_id = command.replica_id;
@@ -74,8 +76,7 @@ void add_install(Program& program) {
         ->check(check_replica_id);
     app->add_option("--dtr-external-url,--external-url", command->external_url,
                     "Address under which clients reach the registry")
-        ->envname("DTR_EXTERNAL_URL")
-        ->check(check_server_url);
+        ->envname("DTR_EXTERNAL_URL");
     app->add_option("--replica-https-port", command->https_port, "Where dtr serve listens if it is not told")
         ->envname("REPLICA_HTTPS_PORT")
         ->check(CLI::Range(0, 65535));

@@ -391,8 +391,7 @@ void add_restore(Program& program) {
         ->envname("DTR_INSTALL_REPLICA_ID")
         ->check(check_replica_id);
     app->add_option("--dtr-external-url", command->external_url, "Address under which clients reach us")
-        ->envname("DTR_EXTERNAL_URL")
-        ->check(check_server_url);
+        ->envname("DTR_EXTERNAL_URL");
     command->volumes.add_option(*app);
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_flag("--without-secrets", command->without_secrets,
@@ -427,6 +426,8 @@ void add_restore(Program& program) {
             if (!log::set_level(command->debug ? "debug" : command->log_level))
                 return report({ErrorCode::invalid, "no such log level: " + command->log_level, {}});
             const OnForcedEnd at_forced_end([] { say(kNothingChanged); });
+            for (const std::string& url : {command->external_url, command->connection.url})
+                if (const Status good = check_server_url(url); !good) return report(good.error());
             if (command->undo) return undo(*command, program.openers);
             if (command->discard_staged || command->forget_undo) return tidy(*command, program.openers);
             if (command->dry_run) {

@@ -152,6 +152,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
              const identity::DirectoryOpener& open_directory) {
     http::prefer_small_heap();
     // Before anything is made: what cannot be right changes nothing.
+    DTR_TRY(check_server_url(options.external_url));
     cluster::ReplicaOptions replica_options;
     replica_options.product_version = kProductVersion;
     replica_options.open_directory = open_directory;
@@ -302,8 +303,7 @@ void add_serve(Program& program) {
         ->check(CLI::Range(0, 65535));
     command
         ->add_option("--dtr-external-url,--external-url", options->external_url, "Address under which clients reach us")
-        ->envname("DTR_EXTERNAL_URL")
-        ->check(check_server_url);
+        ->envname("DTR_EXTERNAL_URL");
     command->add_option("--replica-id", options->replica_id, "Id of a new replica: 12 hex digits")
         ->envname("DTR_INSTALL_REPLICA_ID")
         ->check(check_replica_id);
