@@ -155,7 +155,7 @@ def test_secrets_on_the_disk_are_keys_and_what_was_handed_out(world):
     assert {one for found in kept.values() for one in found} == set(world.secrets) - nowhere
     for path, found in kept.items():
         inside = os.path.relpath(path, world.space.path).split(os.sep)[1]
-        assert inside in ("ca", "config", "recovery-key"), f"{path}: {found}"
+        assert inside in ("ca", "config", "recovery-key", "admin-password"), f"{path}: {found}"
     for path in files_below(world.temp):
         with open(path, "rb") as file:
             assert not world.found_in(file.read()), path

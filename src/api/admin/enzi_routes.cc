@@ -40,7 +40,7 @@ std::span<const Route> enzi_routes() {
          "/enzi/v0/config/auth/ldap/tryLogin",
          administrator_by_password,
          try_directory_login,
-         {.body = Body::json,
+         {.body = Body::json_or_none,
           .body_bytes_max = identity::kDirectorySettingsBytesMax,
           .pool = Pool::outside,
           .where = Where::directory}},
