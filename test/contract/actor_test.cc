@@ -106,6 +106,7 @@ class ActorTest : public MetaStoreFixture {
         };
     }
 
+    // In an order in which each can be done after those before it.
     std::vector<Act> organization_acts() {
         const Team core{"team-1", "id-acme", "core", "words", ""};
         const Team other{"team-2", "id-acme", "other", "", ""};
@@ -114,15 +115,12 @@ class ActorTest : public MetaStoreFixture {
              [](auto& s, auto a) {
                  return s.organizations().set_member({"id-acme", "id-eve", true, false}, a);
              }},
-            {"remove_member", [](auto& s, auto a) { return s.organizations().remove_member("id-acme", "id-bob", a); }},
             {"team create", [=](auto& s, auto a) { return s.teams().create(other, a); }},
             {"team update", [=](auto& s, auto a) { return s.teams().update(core, a); }},
-            {"team remove", [](auto& s, auto a) { return s.teams().remove("team-1", a); }},
             {"set team member",
              [](auto& s, auto a) {
                  return s.teams().set_member({"team-1", "id-eve", false, false}, a);
              }},
-            {"remove team member", [](auto& s, auto a) { return s.teams().remove_member("team-1", "id-bob", a); }},
             {"repository grant",
              [](auto& s, auto a) {
                  return s.grants().set_repository("acme/app", {"team-1", AccessLevel::admin}, a);
@@ -131,6 +129,9 @@ class ActorTest : public MetaStoreFixture {
              [](auto& s, auto a) {
                  return s.grants().set_namespace("acme", {"team-1", AccessLevel::admin}, a);
              }},
+            {"remove team member", [](auto& s, auto a) { return s.teams().remove_member("team-1", "id-bob", a); }},
+            {"remove_member", [](auto& s, auto a) { return s.organizations().remove_member("id-acme", "id-bob", a); }},
+            {"team remove", [](auto& s, auto a) { return s.teams().remove("team-1", a); }},
             {"escrow",
              [](auto& s, auto a) {
                  return s.escrow().put({"age1x", "cluster", "sealed", 1}, a);
