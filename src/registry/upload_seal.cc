@@ -10,7 +10,7 @@
 namespace dtr::registry {
 namespace {
 
-constexpr std::size_t kRandomDigits = 32;
+constexpr std::size_t kRandomDigits = UploadSeal::kRowDigits;
 constexpr std::size_t kAccountDigits = 32;
 constexpr std::size_t kTimeDigits = 14;
 constexpr std::size_t kAlgorithmDigits = 2;

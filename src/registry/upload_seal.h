@@ -1,6 +1,9 @@
 // The id of an upload session, which is the session itself as long as it holds no byte: what it is for, sealed, so that
 // beginning one costs no row.
 //
+// With the first byte the session gets a row, which is called by the first 32 digits, and so is the session from then on:
+// when it is over, that name means nothing, while its sealed one still looks like a session without bytes.
+//
 //   32 hex digits at random · 32 the account's uuid (zeros: none) · 14 microseconds since 1970 · 2 the algorithm ·
 //   32 of a keyed hash over the repository's name and what stands before
 #pragma once
@@ -19,6 +22,8 @@ namespace dtr::registry {
 // Thread-safe.
 class UploadSeal {
   public:
+    static constexpr std::size_t kRowDigits = 32;
+
     // Replicas that share `secret` know each other's sessions.
     explicit UploadSeal(const Secret& secret);
 

@@ -266,37 +266,41 @@ Result<std::unique_ptr<UploadSession>> Uploads::begin_single(const UploadStart& 
     return session;
 }
 
-// A session that has bytes, or else one that says of itself what it is.
+// A session that has bytes, by either name, or else one that says of itself what it is.
 Result<Uploads::Known> Uploads::find(std::string_view repository, std::string_view id) {
     const auto unknown = [&] {
         return fail(ErrorCode::not_found, fmt::format("no upload {} in {}", id.substr(0, 128), repository),
                     "begin a new upload with POST");
     };
-    constexpr std::size_t kDigitsMax = 128;
-    if (id.size() < 32 || id.size() > kDigitsMax || !is_lower_hex(id)) return unknown();
-    auto row = context_.meta.uploads().load(id);
+    const std::string row_id(id.substr(0, UploadSeal::kRowDigits));
+    if (row_id.size() < UploadSeal::kRowDigits || !is_lower_hex(row_id)) return unknown();
+    std::optional<meta::Upload> sealed;
+    if (id.size() != row_id.size()) {
+        sealed = seal_.open(repository, id);
+        if (!sealed) return unknown();
+    }
+    auto row = context_.meta.uploads().load(row_id);
     if (!row && row.error().code != ErrorCode::not_found) return fail(row.error());
     const Micros now = context_.clock.now();
     if (row) {
         if (row->repository != repository || row->expires_at < now) return unknown();
-        return Known{std::move(*row), true};
+        return Known{std::move(*row)};
     }
-    auto sealed = seal_.open(repository, id);
     const Micros lifetime = std::min<Micros>(kEmptyLifetime, context_.settings.upload_lifetime);
-    if (!sealed || sealed->started_at + lifetime < now || has_ended(sealed->id)) return unknown();
-    return Known{std::move(*sealed), false};
+    if (!sealed || sealed->started_at + lifetime < now || has_ended(row_id)) return unknown();
+    sealed->id = row_id;
+    return Known{std::move(*sealed), std::string(id)};
 }
 
 Result<meta::Upload> Uploads::status(std::string_view repository, std::string_view id) {
     DTR_ASSIGN(Known known, find(repository, id));
+    if (!known.sealed_id.empty()) known.row.id = std::move(known.sealed_id);
     return std::move(known.row);
 }
 
 Result<std::unique_ptr<UploadSession>> Uploads::open(std::string_view repository, std::string_view id) {
-    const std::string key(id.substr(0, 256));
-    if (!hold(key))
-        return fail(ErrorCode::conflict,
-                    fmt::format("upload {} is being written by another request", key.substr(0, 128)));
+    const std::string key(id.substr(0, UploadSeal::kRowDigits));
+    if (!hold(key)) return fail(ErrorCode::conflict, fmt::format("upload {} is being written by another request", key));
     auto known = find(repository, id);
     if (!known) {
         release(key);
@@ -307,8 +311,9 @@ Result<std::unique_ptr<UploadSession>> Uploads::open(std::string_view repository
         release(key);
         return fail(hasher.error());
     }
-    const auto record = known->has_row ? UploadSession::Record::row : UploadSession::Record::sealed;
+    const auto record = known->sealed_id.empty() ? UploadSession::Record::row : UploadSession::Record::sealed;
     auto session = std::unique_ptr<UploadSession>(new UploadSession(*this, std::move(known->row), record));
+    session->sealed_id_ = std::move(known->sealed_id);
     session->hasher_ = std::move(*hasher);
     return session;
 }

@@ -36,7 +36,8 @@ class UploadSession {
     UploadSession(const UploadSession&) = delete;
     UploadSession& operator=(const UploadSession&) = delete;
 
-    [[nodiscard]] const std::string& id() const { return row_.id; }
+    // As its next request names it: another one since it got its first byte.
+    [[nodiscard]] const std::string& id() const { return record_ == Record::sealed ? sealed_id_ : row_.id; }
     [[nodiscard]] std::uint64_t offset() const { return row_.offset; }
     // invalid over the blob limit; exhausted over the account's bound of sessions; no_space.
     Status append(std::string_view bytes);
@@ -67,6 +68,7 @@ class UploadSession {
 
     Uploads& owner_;
     meta::Upload row_;
+    std::string sealed_id_ = {};
     Record record_;
     std::uint64_t recorded_offset_;
     Hasher hasher_;
@@ -100,8 +102,8 @@ class Uploads {
     void ended(const std::string& id);
     bool has_ended(const std::string& id);
     struct Known {
-        meta::Upload row;
-        bool has_row = false;
+        meta::Upload row;            // with the id of a row, be there one or not
+        std::string sealed_id = {};  // empty: it has a row
     };
     Result<Known> find(std::string_view repository, std::string_view id);
     Status record(const meta::Upload& row);

@@ -160,8 +160,8 @@ TEST_F(UploadsTest, ExpireUnlessSomebodyGoesOn) {
     clock.advance(2 * kSecond);
     EXPECT_EQ(outcome(uploads().status("alice/a", forgotten.id)).substr(0, 9), "not_found");
     EXPECT_EQ(must(uploads().expire()), 1U);
-    EXPECT_EQ(upload_files(), std::vector<std::string>{used.id});
-    EXPECT_FALSE(store->uploads().load(forgotten.id));
+    EXPECT_EQ(upload_files(), std::vector<std::string>{used.id.substr(0, UploadSeal::kRowDigits)});
+    EXPECT_FALSE(store->uploads().load(forgotten.id.substr(0, UploadSeal::kRowDigits)));
     must(close("alice/a", used.id, Digest::of("abcdef")));
 }
 
@@ -190,6 +190,32 @@ TEST_F(UploadsTest, ASessionWithoutBytesCostsNothing) {
     clock.advance(kDay + kSecond);
     EXPECT_EQ(outcome(uploads().status("alice/a", *std::next(ids.begin()))).substr(0, 9), "not_found");
     EXPECT_TRUE(upload_files().empty());
+}
+
+TEST_F(UploadsTest, ASessionWithBytesHasANameThatEndsWithIt) {
+    const std::string sealed = must(uploads().begin(start("alice/a"))).id;
+    std::string name;
+    {
+        const auto session = must(uploads().open("alice/a", sealed));
+        EXPECT_EQ(session->id(), sealed);
+        must(session->append("bytes"));
+        must(session->suspend());
+        name = session->id();
+    }
+    EXPECT_NE(name, sealed);
+    for (const std::string& id : {name, sealed}) {
+        EXPECT_EQ(must(uploads().status("alice/a", id)).id, name) << "clients may keep the first name";
+        EXPECT_EQ(must(uploads().status("alice/a", id)).offset, 5U);
+    }
+    {
+        const auto held = must(uploads().open("alice/a", name));
+        EXPECT_EQ(uploads().open("alice/a", sealed).error().code, ErrorCode::conflict);
+    }
+    must(close("alice/a", name, Digest::of("bytes")));
+    EXPECT_EQ(outcome(uploads().status("alice/a", sealed)).substr(0, 9), "not_found");
+    reopen();  // which forgets that it is over
+    EXPECT_EQ(outcome(uploads().status("alice/a", name)).substr(0, 9), "not_found");
+    EXPECT_EQ(must(uploads().status("alice/a", sealed)).offset, 0U);
 }
 
 TEST_F(UploadsTest, ARestoreEndsSessionsWithoutBytes) {
