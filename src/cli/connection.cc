@@ -220,10 +220,11 @@ std::string text_field(const json::object& fields, std::string_view name) {
     return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
 }
 
-json::object object_in(const HttpAnswer& answer) {
+std::optional<json::object> object_in(const HttpAnswer& answer) {
     boost::system::error_code error;
     json::value document = json::parse(answer.body, error);
-    return error || !document.is_object() ? json::object() : std::move(document.as_object());
+    if (error || !document.is_object()) return std::nullopt;
+    return std::move(document.as_object());
 }
 
 // A line for each replica of each cluster, from which to choose.
@@ -254,21 +255,19 @@ Status Connection::find_replica() {
     const bool is_about_us = answer.status == 401 || answer.status == 403;
     Error refusal = answer_error(answer, is_about_us ? fmt::format("{} refuses {}", url, username) : url);
     if (answer.status == 404) refusal.code = ErrorCode::refused;
-    if (answer.status == 412) say_clusters(object_in(answer));
+    if (answer.status == 412) say_clusters(object_in(answer).value_or(json::object()));
     return fail(std::move(refusal));
 }
 
 Status Connection::take_replica(const HttpAnswer& answer) {
-    const json::object fields = object_in(answer);
-    const auto* embedded = fields.if_contains("embedded");
-    if (embedded != nullptr && embedded->is_bool() && embedded->as_bool()) {
+    const auto answered = object_in(answer);
+    if (!answered) return fail(ErrorCode::unavailable, fmt::format("{}: the answer of UCP cannot be read", url));
+    const json::object& fields = *answered;
+    cluster_ = text_field(fields, "clusterId");
+    if (text_field(fields, "token").empty()) {
         embedded_ = true;
-        cluster_ = text_field(fields, "clusterId");
         return {};
     }
-    if (text_field(fields, "token").empty() || text_field(fields, "address").empty())
-        return fail(ErrorCode::unavailable, fmt::format("{}: the answer of UCP cannot be read", url));
-    cluster_ = text_field(fields, "clusterId");
     // Half of what a token lives: a call takes its time.
     replica_ = Replica{"https://" + text_field(fields, "address"),
                        {text_field(fields, "ca"), false, {}},
@@ -313,9 +312,9 @@ Error answer_error(const HttpAnswer& answer, std::string_view doing) {
                                                                              errors->as_array()[0].is_object()) {
             const json::object& first = errors->as_array()[0].as_object();
             if (const auto* text = first.if_contains("message"); text != nullptr && text->is_string())
-                message = fmt::format("{}: {}", doing, printable(text->as_string()));
+                message = fmt::format("{}: {}", doing, std::string_view(text->as_string()));
             if (const auto* text = first.if_contains("detail"); text != nullptr && text->is_string())
-                hint = printable(text->as_string());
+                hint = std::string_view(text->as_string());
         }
     }
     ErrorCode code = ErrorCode::internal;

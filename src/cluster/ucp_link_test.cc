@@ -172,7 +172,8 @@ TEST_F(UcpLinkTest, LogsInWhomUcpKnows) {
 TEST_F(UcpLinkTest, EveryCallHasAnEnd) {
     const auto link = this->link();
     must(link->synchronise());
-    (void)log_in(*link);
+    client_.answer = [](const HttpCall&) { return with(200, R"({"id":"id-1"})"); };
+    must(log_in(*link));
     for (const HttpCall& call : client_.calls) {
         EXPECT_LE(call.connect_timeout_ms, 2'000) << call.url;
         EXPECT_LE(call.idle_timeout_ms, 5'000) << call.url;
