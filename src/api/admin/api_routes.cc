@@ -7,6 +7,7 @@ std::span<const Route> api_routes() {
     using enum Access;
     using namespace admin;  // NOLINT(google-build-using-namespace): the handlers, which are all that is named here
     static constexpr RouteOptions kJson{.body = Body::json};
+    static constexpr RouteOptions kJsonOfKeys{.body = Body::json, .body_bytes_max = 16U << 10};
     static constexpr RouteOptions kJsonOfCertificates{.body = Body::json, .where = Where::certificates};
     static constexpr RouteOptions kOfCertificates{.where = Where::certificates};
     static constexpr RouteOptions kSaves{.body = Body::json, .makes_repository = true};
@@ -23,7 +24,7 @@ std::span<const Route> api_routes() {
         {"GET", "/api/v0/settings", administrator, list_settings},
         {"PUT", "/api/v0/settings", administrator_by_password, change_settings, kJson},
         {"GET", "/api/v0/recovery-key", administrator, show_recovery_key},
-        {"PUT", "/api/v0/recovery-key", administrator_by_password, change_recovery_key, kJson},
+        {"PUT", "/api/v0/recovery-key", administrator_by_password, change_recovery_key, kJsonOfKeys},
         {"GET", "/api/v0/certificates", administrator, show_certificates, kOfCertificates},
         {"PUT", "/api/v0/certificates/server", administrator_by_password, set_server_certificate, kJsonOfCertificates},
         {"DELETE", "/api/v0/certificates/server", administrator_by_password, remove_server_certificate,

@@ -51,7 +51,8 @@ TEST_F(RepositoriesApiTest, BadRequests) {
     for (const char* body : {"", "{", "[]", "{}", R"({"visibility":"secret"})", R"({"visibility":1})", "null"})
         EXPECT_EQ(set("alice/bad", alice, body).status, 400) << body;
     EXPECT_EQ(set("alice/bad", alice, std::string(70'000, ' ')).status, 413);
-    EXPECT_EQ(set("alice//bad", alice, "{}").error(), "INVALID");
+    EXPECT_EQ(set("alice/Bad", alice, "{}").error(), "INVALID");
+    EXPECT_EQ(set("alice//bad", alice, "{}").status, 404) << "a part of the path is empty";
     EXPECT_EQ(ask("GET", "/api/v0/repositoriesalice/vis", alice).status, 404) << "no slash, no repository";
     EXPECT_EQ(ask("GET", "/api/v0/repositories?n=x", alice).status, 400);
     EXPECT_EQ(ask("POST", "/api/v0/repositories", alice).status, 405);
