@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from engine import Engine, Podman
-from harness import DTR, ROOT, clean_env, free_port, run, tool
+from harness import UCP, DTR, ROOT, clean_env, free_port, run, tool
 from oci import Image, Registry
 from test_ucp import eventually
 
@@ -21,7 +21,7 @@ FOLDERS = ("config", "ca", "metadata", "registry")
 def archive(module_space):
     """What tools/image made of the programs under test."""
     path = module_space.file("image.tar")
-    tool(os.path.join(ROOT, "tools", "image"), "--output", path, "--name", "dtr:test", env={"DTR_BIN": DTR}, timeout=120)
+    tool(os.path.join(ROOT, "tools", "image"), "--output", path, "--name", "dtr:test", env={"DTR_BIN": DTR, "UCP_BIN": UCP}, timeout=120)
     return path
 
 
@@ -338,7 +338,7 @@ def test_the_image_is_small_and_private(docker, archive, space):
 
 def test_the_same_programs_make_the_same_image(archive, space):
     again = space.file("again.tar")
-    tool(os.path.join(ROOT, "tools", "image"), "--output", again, "--name", "dtr:test", env={"DTR_BIN": DTR}, timeout=120)
+    tool(os.path.join(ROOT, "tools", "image"), "--output", again, "--name", "dtr:test", env={"DTR_BIN": DTR, "UCP_BIN": UCP}, timeout=120)
     tool("cmp", archive, again)
     refused = run([os.path.join(ROOT, "tools", "image"), "--output", space.file("none")], env={"DTR_BIN": space.file("nothing")})
     assert refused.code != 0 and "nothing" in refused.err and not os.path.exists(space.file("none"))
