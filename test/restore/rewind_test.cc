@@ -294,10 +294,11 @@ TEST_F(Rewind, UploadsOfTheLiveSystemGoOn) {
     std::string id;
     {
         const Site site = must(open_replica(path));
-        id = must(site->registry().uploads().begin({"team/app", "", "admin"})).id;
-        const auto session = must(site->registry().uploads().open("team/app", id));
+        const auto begun = must(site->registry().uploads().begin({"team/app", "", "admin"})).id;
+        const auto session = must(site->registry().uploads().open("team/app", begun));
         must(session->append(std::string_view(layer).substr(0, 1500)));
         must(session->suspend());
+        id = session->id();
     }
     interrupt(source.archive);
     must(restore_into(path, source.back_up_with({}), options));
