@@ -1,9 +1,6 @@
 #include "api/liveness.h"
 
 #include <fmt/format.h>
-#include <pthread.h>
-
-#include <chrono>
 
 namespace dtr::api {
 namespace {
@@ -13,32 +10,17 @@ constexpr Micros kStale = 15 * kSecond;
 
 }  // namespace
 
-void Liveness::start() {
-    if (thread_.joinable()) return;
-    thread_ = std::thread([this] {
-        pthread_setname_np(pthread_self(), "dtr-liveness");
-        run();
-    });
-}
+Liveness::Liveness(Check check, Clock& clock)
+    : check_(std::move(check)),
+      clock_(clock),
+      task_(clock, {"dtr-liveness", [] { return kPeriod; }, PeriodicTask::First::at_once},
+            [this](PeriodicTask&) { look(); }) {}
 
-void Liveness::stop() {
-    {
-        const MutexLock lock(mutex_);
-        stopping_ = true;
-    }
-    wake_.notify_all();
-    if (thread_.joinable()) thread_.join();
-}
-
-void Liveness::run() {
-    while (true) {
-        std::string error = check_();
-        const MutexLock lock(mutex_);
-        error_ = std::move(error);
-        checked_ = clock_.monotonic();
-        if (!stopping_) wake_.wait_for(mutex_, std::chrono::microseconds(kPeriod));
-        if (stopping_) return;
-    }
+void Liveness::look() {
+    std::string error = check_();
+    const MutexLock lock(mutex_);
+    error_ = std::move(error);
+    checked_ = clock_.monotonic();
 }
 
 std::optional<std::string> Liveness::error() const {

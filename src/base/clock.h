@@ -1,6 +1,7 @@
 // Time, injectable. Wall time is for records and people; every interval and lease uses the monotonic clock.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -22,7 +23,7 @@ class Clock {
 
 Clock& system_clock();
 
-// Moves only when told to. Not thread-safe while it is being moved.
+// Moves only when told to. Thread-safe.
 class ManualClock final : public Clock {
   public:
     explicit ManualClock(Micros start) : now_(start), monotonic_(start) {}
@@ -33,8 +34,8 @@ class ManualClock final : public Clock {
     void set_wall(Micros now) { now_ = now; }
 
   private:
-    Micros now_;
-    Micros monotonic_;
+    std::atomic<Micros> now_;
+    std::atomic<Micros> monotonic_;
 };
 
 std::string format_rfc3339(Micros time);      // 2026-11-22T08:24:41.123456Z

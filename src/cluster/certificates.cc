@@ -8,7 +8,7 @@
 namespace dtr::cluster {
 namespace {
 
-constexpr auto kLookEvery = std::chrono::hours(24);
+constexpr Micros kLookEvery = 24 * 3600 * kSecond;
 
 Result<std::string> text_or_nothing(config::ConfigStore& config, const char* key) {
     const auto entry = config.get(key);
@@ -73,6 +73,18 @@ std::string_view to_string(CertificateSource source) {
             return "issued";
     }
 }
+
+Certificates::Certificates(config::ConfigStore& config, std::vector<std::string> names, OfReplica of_replica,
+                           Clock& clock, Random& random)
+    : config_(config),
+      names_(std::move(names)),
+      of_replica_(std::move(of_replica)),
+      clock_(clock),
+      random_(random),
+      watch_(clock, {"certificates", [] { return kLookEvery; }}, [this](PeriodicTask&) {
+          if (const Status looked = refresh(); !looked)
+              log::error("cannot renew the server's certificate: {}", looked.error().text());
+      }) {}
 
 Result<std::unique_ptr<Certificates>> Certificates::open(config::ConfigStore& config, std::vector<std::string> names,
                                                          OfReplica of_replica, Clock& clock, Random& random) {
@@ -143,30 +155,13 @@ void Certificates::start(Apply apply) {
         MutexLock one(refreshing_);
         apply_ = std::move(apply);
     }
-    thread_ = std::thread([this] { watch(); });
+    watch_.start();
 }
 
 void Certificates::stop() {
-    {
-        MutexLock lock(mutex_);
-        stopping_ = true;
-        wake_.notify_all();
-    }
-    if (thread_.joinable()) thread_.join();
+    watch_.stop();
     MutexLock one(refreshing_);
     apply_ = nullptr;
-}
-
-void Certificates::watch() {
-    while (true) {
-        {
-            MutexLock lock(mutex_);
-            if (!stopping_) wake_.wait_for(mutex_, kLookEvery);
-            if (stopping_) return;
-        }
-        if (const Status looked = refresh(); !looked)
-            log::error("cannot renew the server's certificate: {}", looked.error().text());
-    }
 }
 
 Status Certificates::give(const OwnCertificate& own) {

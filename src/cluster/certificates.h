@@ -5,7 +5,6 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/clock.h"
@@ -14,6 +13,7 @@
 #include "cluster/rotation.h"
 #include "config/config_store.h"
 #include "identity/certificates.h"
+#include "sys/periodic_task.h"
 
 namespace dtr::cluster {
 
@@ -85,15 +85,9 @@ class Certificates {
 
   private:
     Certificates(config::ConfigStore& config, std::vector<std::string> names, OfReplica of_replica, Clock& clock,
-                 Random& random)
-        : config_(config),
-          names_(std::move(names)),
-          of_replica_(std::move(of_replica)),
-          clock_(clock),
-          random_(random) {}
+                 Random& random);
     Result<ServedCertificate> find();
     Result<std::optional<OwnCertificate>> given();
-    void watch();
 
     config::ConfigStore& config_;
     const std::vector<std::string> names_;
@@ -105,9 +99,7 @@ class Certificates {
     Apply apply_ GUARDED_BY(refreshing_);
     Mutex mutex_;
     ServedCertificate served_ GUARDED_BY(mutex_);
-    CondVar wake_;
-    bool stopping_ GUARDED_BY(mutex_) = false;
-    std::thread thread_;
+    PeriodicTask watch_;
 };
 
 }  // namespace dtr::cluster

@@ -207,24 +207,25 @@ UcpLink::UcpLink(HttpClient& client, meta::MetaStore& meta, identity::AccountVer
       clock_(clock),
       options_(std::move(options)),
       url_(options_.access.url),
-      access_(options_.access) {}
+      access_(options_.access),
+      rounds_(clock, {"ucp-link", [this] { return options_.poll_interval; }, PeriodicTask::First::at_once},
+              [this](PeriodicTask&) { round(); }) {}
 
 void UcpLink::start(std::function<Micros()> max_age) {
     max_age_ = std::move(max_age);
-    thread_ = std::thread([this] { run(); });
+    started_ = true;
+    rounds_.start();
 }
 
 void UcpLink::stop() {
     {
         const MutexLock lock(mutex_);
         stopping_ = true;
-        wake_.notify_all();
         ended_.notify_all();
     }
     stop_.request_stop();
-    if (!thread_.joinable()) return;
-    thread_.join();
-    say_goodbye();
+    rounds_.stop();
+    if (std::exchange(started_, false)) say_goodbye();
 }
 
 Status UcpLink::require_fresh() const {
@@ -365,34 +366,22 @@ Status UcpLink::report_if_due() {
     return {};
 }
 
-bool UcpLink::wait_for_next_round() {
-    const MutexLock lock(mutex_);
-    const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(options_.poll_interval);
-    while (rounds_begun_ != 0 && !stopping_ && !round_wanted_) {
-        const auto left = until - std::chrono::steady_clock::now();
-        if (left <= left.zero()) break;
-        (void)wake_.wait_for(mutex_, left);
-    }
-    round_wanted_ = false;
-    ++rounds_begun_;
-    return !stopping_;
-}
-
-void UcpLink::run() {
-    bool failing = false;
-    while (wait_for_next_round()) {
-        const Status mirrored = synchronise();
-        Status done = mirrored ? report_if_due() : mirrored;
-        if (!done && !failing && done.error().code != ErrorCode::cancelled) log::warn("{}", done.error().text());
-        if (done && failing) log::info("UCP at {} answers again", url_);
-        failing = !done;
+void UcpLink::round() {
+    {
         const MutexLock lock(mutex_);
-        ++rounds_ended_;
-        usable_ = usable_ || done.has_value();
-        last_mirrored_ = mirrored;
-        last_round_ = std::move(done);
-        ended_.notify_all();
+        ++rounds_begun_;
     }
+    const Status mirrored = synchronise();
+    Status done = mirrored ? report_if_due() : mirrored;
+    if (!done && !failing_ && done.error().code != ErrorCode::cancelled) log::warn("{}", done.error().text());
+    if (done && failing_) log::info("UCP at {} answers again", url_);
+    failing_ = !done;
+    const MutexLock lock(mutex_);
+    ++rounds_ended_;
+    usable_ = usable_ || done.has_value();
+    last_mirrored_ = mirrored;
+    last_round_ = std::move(done);
+    ended_.notify_all();
 }
 
 Status UcpLink::await_round() {
@@ -400,8 +389,7 @@ Status UcpLink::await_round() {
     const std::uint64_t next = rounds_begun_ + 1;
     const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(kRoundPatience);
     while (rounds_ended_ < next && !stopping_) {
-        round_wanted_ = true;
-        wake_.notify_all();
+        rounds_.run_soon();
         const auto left = end - std::chrono::steady_clock::now();
         if (left <= left.zero())
             return fail(ErrorCode::unavailable, fmt::format("UCP at {} does not give its accounts in time", url_));

@@ -11,7 +11,6 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "base/clock.h"
@@ -23,6 +22,7 @@
 #include "identity/password_source.h"
 #include "meta/meta_store.h"
 #include "sys/http_client.h"
+#include "sys/periodic_task.h"
 
 namespace dtr::cluster {
 
@@ -114,8 +114,7 @@ class UcpLink final : public identity::PasswordSource {
     // The certificate is renewed in time, and UCP's authority followed when it changes.
     Status refresh_access(const std::string& trusted, const std::string& issuer);
     UcpAccess access();
-    void run();
-    bool wait_for_next_round();  // false: stop
+    void round();
     Status report_if_due();
     // Waits for a round that begins after this; how the mirror fared in it.
     Status await_round();
@@ -135,19 +134,19 @@ class UcpLink final : public identity::PasswordSource {
     std::atomic<int> waiting_{0};          // logins that wait for UCP
     std::atomic<bool> settled_{false};
     std::stop_source stop_;
-    Micros reported_at_ = 0;  // of the thread alone
+    Micros reported_at_ = 0;  // of the task alone, as is the next
+    bool failing_ = false;
 
     Mutex mutex_;
-    CondVar wake_;   // the thread
     CondVar ended_;  // a round, or everything
     bool stopping_ GUARDED_BY(mutex_) = false;
-    bool round_wanted_ GUARDED_BY(mutex_) = false;
+    bool started_ = false;
     std::uint64_t rounds_begun_ GUARDED_BY(mutex_) = 0;
     std::uint64_t rounds_ended_ GUARDED_BY(mutex_) = 0;
     bool usable_ GUARDED_BY(mutex_) = false;  // the mirror is fresh, and this replica has reported
     Status last_mirrored_ GUARDED_BY(mutex_);
     Status last_round_ GUARDED_BY(mutex_);
-    std::thread thread_;
+    PeriodicTask rounds_;
 };
 
 }  // namespace dtr::cluster

@@ -12,7 +12,7 @@ namespace {
 constexpr int kAskingMax = 2;
 constexpr std::chrono::milliseconds kWaitForTurn{1'000};
 constexpr Micros kLeaveAlone = 5 * kSecond;
-constexpr std::chrono::seconds kLookAgain{1};  // settings may change, and clocks be set
+constexpr Micros kLookEvery = kSecond;  // settings may change, and clocks be set
 constexpr Micros kBetweenFirstLogins = 60 * kSecond;
 
 tl::unexpected<Error> nobody() {
@@ -31,6 +31,16 @@ tl::unexpected<Error> away() {
 }
 
 }  // namespace
+
+DirectoryService::DirectoryService(config::ConfigStore& config, meta::MetaStore& store, AccountVersion& version,
+                                   Clock& clock, Random& random, DirectoryOpener open)
+    : config_(config),
+      store_(store),
+      version_(version),
+      clock_(clock),
+      random_(random),
+      open_(std::move(open)),
+      task_(clock, {"directory", [] { return kLookEvery; }}, [this](PeriodicTask&) { synchronise_if_due(); }) {}
 
 // A place among those who ask the directory.
 class DirectoryService::Turn {
@@ -126,7 +136,7 @@ Result<DirectorySettings> DirectoryService::save(std::string_view json) {
         const MutexLock lock(mutex_);
         requested_ = settings.enabled();
     }
-    changed_.notify_all();
+    task_.run_soon();
     return settings;
 }
 
@@ -235,7 +245,7 @@ Result<meta::Account> DirectoryService::create(const DirectoryEntry& entry) {
     // Its teams come with the next synchronisation, which need not wait for its hour.
     const MutexLock lock(mutex_);
     if (clock_.now() - state_.ended_at > kBetweenFirstLogins) requested_ = true;
-    changed_.notify_all();
+    if (requested_) task_.run_soon();
     return fresh.account;
 }
 
@@ -278,7 +288,6 @@ void DirectoryService::record(const Result<SyncReport>& done, Micros began_at) {
         state_.report = *done;
     else
         state_.error = done.error();
-    changed_.notify_all();
 }
 
 Result<SyncState> DirectoryService::request_sync() {
@@ -286,7 +295,7 @@ Result<SyncState> DirectoryService::request_sync() {
     if (!loaded.directory) return none();
     const MutexLock lock(mutex_);
     requested_ = true;
-    changed_.notify_all();
+    task_.run_soon();
     SyncState state;
     state.number = state_.number + 1;
     state.waiting = true;
@@ -305,43 +314,35 @@ void DirectoryService::start() {
         const MutexLock lock(mutex_);
         requested_ = true;
     }
-    thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+    scheduled_ = clock_.now();
+    task_.run_soon();
+    task_.start();
 }
 
 void DirectoryService::stop() {
     stopping_ = true;
-    if (!thread_.joinable()) return;
-    thread_.request_stop();
-    changed_.notify_all();
-    thread_.join();
+    task_.stop();
 }
 
-void DirectoryService::run(const std::stop_token& stop) {
-    Micros last = clock_.now();
-    while (!stop.stop_requested()) {
-        bool due = false;
-        const auto loaded = load();
-        if (loaded && loaded->directory && !loaded->settings.sync_schedule.empty()) {
-            const auto schedule = Schedule::parse(loaded->settings.sync_schedule);
-            const Micros next = schedule ? schedule->next_after(last) : 0;
-            due = next != 0 && clock_.now() >= next;
-        }
-        {
-            const MutexLock lock(mutex_);
-            if (requested_) due = true;
-            requested_ = false;
-            if (!due) {
-                (void)changed_.wait_for(mutex_, kLookAgain);
-                continue;
-            }
-        }
-        last = clock_.now();
-        if (!loaded) {
-            log::error("the directory's settings cannot be used: {}", loaded.error().text());
-            continue;
-        }
-        if (loaded->directory) (void)sync();
+void DirectoryService::synchronise_if_due() {
+    bool due = false;
+    const auto loaded = load();
+    if (loaded && loaded->directory && !loaded->settings.sync_schedule.empty()) {
+        const auto schedule = Schedule::parse(loaded->settings.sync_schedule);
+        const Micros next = schedule ? schedule->next_after(scheduled_) : 0;
+        due = next != 0 && clock_.now() >= next;
     }
+    {
+        const MutexLock lock(mutex_);
+        due = due || requested_;
+        requested_ = false;
+    }
+    if (!due) return;
+    scheduled_ = clock_.now();
+    if (!loaded)
+        log::error("the directory's settings cannot be used: {}", loaded.error().text());
+    else if (loaded->directory)
+        (void)sync();
 }
 
 }  // namespace dtr::identity

@@ -7,7 +7,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -19,6 +18,7 @@
 #include "identity/password_source.h"
 #include "identity/user_directory.h"
 #include "meta/meta_store.h"
+#include "sys/periodic_task.h"
 
 namespace dtr::identity {
 
@@ -39,8 +39,7 @@ struct SyncState {
 class DirectoryService final : public PasswordSource {
   public:
     DirectoryService(config::ConfigStore& config, meta::MetaStore& store, AccountVersion& version, Clock& clock,
-                     Random& random, DirectoryOpener open)
-        : config_(config), store_(store), version_(version), clock_(clock), random_(random), open_(std::move(open)) {}
+                     Random& random, DirectoryOpener open);
     ~DirectoryService() override { stop(); }
     DirectoryService(const DirectoryService&) = delete;
     DirectoryService& operator=(const DirectoryService&) = delete;
@@ -82,7 +81,7 @@ class DirectoryService final : public PasswordSource {
     Result<DirectoryEntry> ask(UserDirectory& directory, std::string_view name, const Secret& password);
     Result<meta::Account> account_of(const meta::Account* known, const DirectoryEntry& entry);
     Result<meta::Account> create(const DirectoryEntry& entry);
-    void run(const std::stop_token& stop);
+    void synchronise_if_due();
     void record(const Result<SyncReport>& done, Micros began_at);
 
     config::ConfigStore& config_;
@@ -102,7 +101,8 @@ class DirectoryService final : public PasswordSource {
     bool syncing_ GUARDED_BY(mutex_) = false;
     std::atomic<bool> there_{true};  // until the settings were read
     std::atomic<bool> stopping_{false};
-    std::jthread thread_;
+    Micros scheduled_ = 0;  // when the last synchronisation began, or the service; the task's own
+    PeriodicTask task_;
 };
 
 }  // namespace dtr::identity

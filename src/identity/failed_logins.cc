@@ -1,7 +1,6 @@
 #include "identity/failed_logins.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/encoding.h"
 #include "sys/log.h"
@@ -9,6 +8,7 @@
 namespace dtr::identity {
 namespace {
 
+constexpr Micros kWriteEvery = kSecond / 2;
 constexpr std::size_t kNameBytesShown = 64;
 constexpr std::size_t kAddressBytesShown = 64;
 
@@ -32,7 +32,16 @@ std::string_view or_several(const std::string& text) {
 FailedLogins::FailedLogins(meta::FailedLoginStore& store, Clock& clock) : FailedLogins(store, clock, Limits{}) {}
 
 FailedLogins::FailedLogins(meta::FailedLoginStore& store, Clock& clock, Limits limits)
-    : store_(store), clock_(clock), limits_(limits) {}
+    : store_(store),
+      clock_(clock),
+      limits_(limits),
+      task_(clock,
+            {"failed-logins",
+             [this] {
+                 const MutexLock lock(mutex_);
+                 return open_.empty() ? PeriodicTask::kNever : kWriteEvery;
+             }},
+            [this](PeriodicTask&) { write_finished(); }) {}
 
 FailedLogins::Key FailedLogins::key_for(std::string_view name, std::string_view address) {
     Key key{plain(address, kAddressBytesShown), plain(name, kNameBytesShown)};
@@ -48,6 +57,10 @@ FailedLogins::Key FailedLogins::key_for(std::string_view name, std::string_view 
 
 void FailedLogins::note(std::string_view name, std::string_view address, Kind kind) {
     ++(kind == Kind::wrong ? wrong_ : refused_);
+    if (add(name, address, kind) == 1) task_.look_again();  // it waits for nothing while there are none
+}
+
+std::size_t FailedLogins::add(std::string_view name, std::string_view address, Kind kind) {
     const MutexLock lock(mutex_);
     const Micros now = clock_.now();
     Key key = key_for(name, address);
@@ -60,7 +73,7 @@ void FailedLogins::note(std::string_view name, std::string_view address, Kind ki
     }
     burst.last_at = now;
     ++(kind == Kind::wrong ? burst.failures : burst.refused);
-    if (open_.size() == 1) noted_.notify_all();
+    return open_.size();
 }
 
 std::vector<meta::FailedLogin> FailedLogins::take(bool all) {
@@ -94,28 +107,11 @@ void FailedLogins::write_finished() {
 }
 
 void FailedLogins::start() {
-    thread_ = std::jthread([this](const std::stop_token& stop) {
-        while (!stop.stop_requested()) {
-            {
-                const MutexLock lock(mutex_);
-                // Without bursts there is nothing to look at; stop() wakes it too.
-                while (open_.empty() && !stop.stop_requested()) noted_.wait(mutex_);
-                if (!stop.stop_requested()) (void)noted_.wait_for(mutex_, std::chrono::milliseconds(500));
-            }
-            write_finished();
-        }
-    });
+    task_.start();
 }
 
 void FailedLogins::stop() {
-    if (thread_.joinable()) {
-        {
-            const MutexLock lock(mutex_);
-            thread_.request_stop();
-        }
-        noted_.notify_all();
-        thread_.join();
-    }
+    task_.stop();
     write(take(true));
 }
 

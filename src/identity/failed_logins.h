@@ -8,13 +8,13 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "meta/failed_login_store.h"
+#include "sys/periodic_task.h"
 
 namespace dtr::identity {
 
@@ -58,6 +58,8 @@ class FailedLogins {
 
   private:
     using Key = std::pair<std::string, std::string>;  // address, name
+    // How many bursts there are then.
+    std::size_t add(std::string_view name, std::string_view address, Kind kind);
     void write(const std::vector<meta::FailedLogin>& bursts);
     std::vector<meta::FailedLogin> take(bool all);
     Key key_for(std::string_view name, std::string_view address) REQUIRES(mutex_);
@@ -68,9 +70,8 @@ class FailedLogins {
     std::atomic<std::uint64_t> wrong_{0};
     std::atomic<std::uint64_t> refused_{0};
     Mutex mutex_;
-    CondVar noted_;
     std::map<Key, meta::FailedLogin> open_ GUARDED_BY(mutex_);
-    std::jthread thread_;
+    PeriodicTask task_;  // while there are bursts
 };
 
 }  // namespace dtr::identity

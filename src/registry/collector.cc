@@ -7,9 +7,6 @@
 #include "registry/collector.h"
 
 #include <algorithm>
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
 
 #include "base/fault.h"
 #include "base/units.h"
@@ -22,7 +19,7 @@ constexpr std::size_t kPerStep = 64;
 constexpr std::size_t kObjectsPerPage = 1000;
 constexpr std::uint64_t kObjectsPerRun = 10'000;  // of the image store's walk
 constexpr std::string_view kOrphanWalk = "orphans";
-constexpr std::chrono::seconds kScheduleTick{1};
+constexpr Micros kScheduleTick = kSecond;
 
 }  // namespace
 
@@ -166,7 +163,9 @@ Collector::Collector(Context& context, Uploads& uploads, Batches& batches, Colle
       uploads_(uploads),
       batches_(batches),
       guards_(std::move(guards)),
-      started_(context.clock.monotonic()) {}
+      started_(context.clock.monotonic()),
+      schedule_(context.clock, {"collect", [] { return kScheduleTick; }},
+                [this](PeriodicTask& task) { collect_if_due(task); }) {}
 
 Result<std::unique_ptr<Collection>> Collector::begin(CollectionOptions options) {
     if (!options.dry_run) DTR_TRY(admit_change(context_));
@@ -186,38 +185,29 @@ Result<CollectionReport> Collector::run(CollectionOptions options) {
 }
 
 void Collector::start() {
-    thread_ = std::jthread([this](const std::stop_token& stop) { collect_on_schedule(stop); });
+    scheduled_ = context_.clock.monotonic();
+    schedule_.start();
 }
 
-void Collector::stop() {
-    thread_ = {};
-}
-
-void Collector::collect_on_schedule(const std::stop_token& stop) {
-    std::mutex mutex;
-    std::condition_variable_any wake;
-    std::unique_lock lock(mutex);
-    Micros last = context_.clock.monotonic();
-    while (!stop.stop_requested()) {
-        wake.wait_for(lock, stop, kScheduleTick, [] { return false; });
-        const Micros interval = context_.settings.gc_interval;
-        if (interval == 0 || context_.settings.read_only || context_.clock.monotonic() - last < interval) continue;
-        last = context_.clock.monotonic();
-        auto collection = begin({});
-        Result<bool> more = collection.has_value();
-        while (more && *more && !stop.stop_requested()) {
-            more = (*collection)->step();
-            wake.wait_for(lock, stop, std::chrono::microseconds((*collection)->pause()), [] { return false; });
-        }
-        if (!collection || !more) {
-            log::warn("collection: {}", (collection ? more.error() : collection.error()).text());
-            continue;
-        }
-        const CollectionReport& report = (*collection)->report();
-        if (report.removed + report.uploads > 0)
-            log::info("collected {} objects with {} bytes, {} of them orphans, and {} abandoned uploads",
-                      report.removed, report.bytes, report.orphans, report.uploads);
+void Collector::collect_if_due(PeriodicTask& task) {
+    const Micros interval = context_.settings.gc_interval;
+    const Micros now = context_.clock.monotonic();
+    if (interval == 0 || context_.settings.read_only || now - scheduled_ < interval) return;
+    scheduled_ = now;
+    auto collection = begin({});
+    Result<bool> more = collection.has_value();
+    while (more && *more && !task.stopping()) {
+        more = (*collection)->step();
+        (void)task.pause((*collection)->pause());
     }
+    if (!collection || !more) {
+        log::warn("collection: {}", (collection ? more.error() : collection.error()).text());
+        return;
+    }
+    const CollectionReport& report = (*collection)->report();
+    if (report.removed + report.uploads > 0)
+        log::info("collected {} objects with {} bytes, {} of them orphans, and {} abandoned uploads", report.removed,
+                  report.bytes, report.orphans, report.uploads);
 }
 
 }  // namespace dtr::registry

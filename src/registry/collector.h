@@ -6,13 +6,13 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/mutex.h"
 #include "registry/batches.h"
 #include "registry/context.h"
 #include "registry/uploads.h"
+#include "sys/periodic_task.h"
 
 namespace dtr::registry {
 
@@ -80,7 +80,6 @@ class Collection {
 class Collector {
   public:
     Collector(Context& context, Uploads& uploads, Batches& batches, CollectorGuards guards);
-    ~Collector() { stop(); }
     Collector(const Collector&) = delete;
     Collector& operator=(const Collector&) = delete;
 
@@ -93,19 +92,20 @@ class Collector {
 
     // The thread that collects every settings.gc_interval.
     void start();
-    void stop();
+    void stop() { schedule_.stop(); }
 
   private:
     friend class Collection;
-    void collect_on_schedule(const std::stop_token& stop);
+    void collect_if_due(PeriodicTask& task);
 
     Context& context_;
     Uploads& uploads_;
     Batches& batches_;
     CollectorGuards guards_;
-    Micros started_;    // monotonic
-    Mutex condemning_;  // between condemning and removing, no other collection of this process condemns
-    std::jthread thread_;
+    Micros started_;        // monotonic
+    Mutex condemning_;      // between condemning and removing, no other collection of this process condemns
+    Micros scheduled_ = 0;  // monotonic: when the last one on schedule began
+    PeriodicTask schedule_;
 };
 
 }  // namespace dtr::registry

@@ -1,15 +1,11 @@
 #include "registry/registry.h"
 
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
-
 #include "sys/log.h"
 
 namespace dtr::registry {
 namespace {
 
-constexpr std::chrono::seconds kFlushEvery{2};
+constexpr Micros kFlushEvery = 2 * kSecond;
 
 }  // namespace
 
@@ -19,25 +15,19 @@ Registry::Registry(Context context, CollectorGuards guards)
       manifests_(context_),
       batches_(context_),
       collector_(context_, uploads_, batches_, std::move(guards)),
-      scrubber_(context_) {}
+      scrubber_(context_),
+      flusher_(context_.clock, {"flush", [] { return kFlushEvery; }},
+               [this](PeriodicTask&) { (void)batches_.flush(); }) {}
 
 Registry::~Registry() {
     scrubber_.stop();
     collector_.stop();
-    background_ = {};
+    flusher_.stop();
     (void)batches_.flush();
 }
 
 void Registry::start() {
-    background_ = std::jthread([this](const std::stop_token& stop) {
-        std::mutex mutex;
-        std::condition_variable_any wake;
-        std::unique_lock lock(mutex);
-        while (!stop.stop_requested()) {
-            wake.wait_for(lock, stop, kFlushEvery, [] { return false; });
-            (void)batches_.flush();
-        }
-    });
+    flusher_.start();
     collector_.start();
     scrubber_.start();
 }

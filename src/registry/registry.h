@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <thread>
 
 #include "registry/batches.h"
 #include "registry/collector.h"
@@ -10,6 +9,7 @@
 #include "registry/manifests.h"
 #include "registry/scrubber.h"
 #include "registry/uploads.h"
+#include "sys/periodic_task.h"
 
 namespace dtr::registry {
 
@@ -60,7 +60,7 @@ class Registry {
     Batches batches_;
     Collector collector_;
     Scrubber scrubber_;
-    std::jthread background_;
+    PeriodicTask flusher_;
 };
 
 }  // namespace dtr::registry

@@ -4,9 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
 
 #include "base/fault.h"
 #include "sys/log.h"
@@ -14,6 +11,7 @@
 namespace dtr::registry {
 namespace {
 
+constexpr Micros kLookEvery = 60 * kSecond;
 constexpr std::size_t kPage = 256;
 constexpr std::size_t kReadBytes = 1U << 20;
 constexpr std::size_t kReadsPerStep = 4;
@@ -148,12 +146,13 @@ Status Scrub::judge(const meta::ScrubObject& found, const std::string& why) {
     return {};
 }
 
+Scrubber::Scrubber(Context& context)
+    : context_(context), schedule_(context.clock, {"scrub", [] { return kLookEvery; }}, [this](PeriodicTask& task) {
+          scrub_if_due(task);
+      }) {}
+
 std::unique_ptr<Scrub> Scrubber::begin(std::optional<std::uint64_t> bytes_per_s) {
     return std::make_unique<Scrub>(context_, std::string(), bytes_per_s.value_or(context_.settings.scrub_bytes_per_s));
-}
-
-void Scrubber::start() {
-    thread_ = std::jthread([this](const std::stop_token& stop) { scrub_on_schedule(stop); });
 }
 
 // A walk is due if one was interrupted, or if the last began long enough ago.
@@ -173,38 +172,29 @@ Result<bool> Scrubber::due() {
     return false;
 }
 
-void Scrubber::scrub_on_schedule(const std::stop_token& stop) {
-    constexpr std::chrono::seconds kTick{60};
+void Scrubber::scrub_if_due(PeriodicTask& task) {
     constexpr Micros kBookmarkEvery = 10 * kSecond;
-    std::mutex mutex;
-    std::condition_variable_any wake;
-    std::unique_lock lock(mutex);
-    while (!stop.stop_requested()) {
-        wake.wait_for(lock, stop, kTick, [] { return false; });
-        if (stop.stop_requested()) return;
-        const auto wanted = due();
-        if (!wanted) log::warn("scrub: {}", wanted.error().text());
-        if (!wanted || !*wanted) continue;
-        const auto place = context_.meta.collector().bookmark(kPlace);
-        Scrub scrub(context_, place ? *place : std::string(), context_.settings.scrub_bytes_per_s);
-        Micros noted = context_.clock.monotonic();
-        Result<bool> more = true;
-        while (more && *more && !stop.stop_requested()) {
-            more = scrub.step();
-            if (context_.clock.monotonic() - noted > kBookmarkEvery) {
-                noted = context_.clock.monotonic();
-                (void)context_.meta.collector().set_bookmark(kPlace, scrub.place());
-            }
-            if (const Micros pause = scrub.pause(); pause > 0)
-                wake.wait_for(lock, stop, std::chrono::microseconds(pause), [] { return false; });
+    const auto wanted = due();
+    if (!wanted) log::warn("scrub: {}", wanted.error().text());
+    if (!wanted || !*wanted) return;
+    const auto place = context_.meta.collector().bookmark(kPlace);
+    Scrub scrub(context_, place ? *place : std::string(), context_.settings.scrub_bytes_per_s);
+    Micros noted = context_.clock.monotonic();
+    Result<bool> more = true;
+    while (more && *more && !task.stopping()) {
+        more = scrub.step();
+        if (context_.clock.monotonic() - noted > kBookmarkEvery) {
+            noted = context_.clock.monotonic();
+            (void)context_.meta.collector().set_bookmark(kPlace, scrub.place());
         }
-        if (!more) log::error("scrub: {}", more.error().text());
-        const bool over = !more || scrub.report().finished;
-        (void)context_.meta.collector().set_bookmark(kPlace, over ? std::string() : scrub.place());
-        if (scrub.report().finished)
-            log::info("scrubbed {} objects with {} bytes, {} bad", scrub.report().objects, scrub.report().bytes,
-                      scrub.report().bad_objects);
+        (void)task.pause(scrub.pause());
     }
+    if (!more) log::error("scrub: {}", more.error().text());
+    const bool over = !more || scrub.report().finished;
+    (void)context_.meta.collector().set_bookmark(kPlace, over ? std::string() : scrub.place());
+    if (scrub.report().finished)
+        log::info("scrubbed {} objects with {} bytes, {} bad", scrub.report().objects, scrub.report().bytes,
+                  scrub.report().bad_objects);
 }
 
 }  // namespace dtr::registry

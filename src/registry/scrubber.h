@@ -7,10 +7,10 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "registry/context.h"
+#include "sys/periodic_task.h"
 
 namespace dtr::registry {
 
@@ -69,8 +69,7 @@ class Scrub {
 // Thread-safe.
 class Scrubber {
   public:
-    explicit Scrubber(Context& context) : context_(context) {}
-    ~Scrubber() { stop(); }
+    explicit Scrubber(Context& context);
     Scrubber(const Scrubber&) = delete;
     Scrubber& operator=(const Scrubber&) = delete;
 
@@ -78,15 +77,15 @@ class Scrubber {
     std::unique_ptr<Scrub> begin(std::optional<std::uint64_t> bytes_per_s);
 
     // The thread that walks every settings.scrub_interval, and after a restart goes on where it was.
-    void start();
-    void stop() { thread_ = {}; }
+    void start() { schedule_.start(); }
+    void stop() { schedule_.stop(); }
 
   private:
-    void scrub_on_schedule(const std::stop_token& stop);
+    void scrub_if_due(PeriodicTask& task);
     Result<bool> due();
 
     Context& context_;
-    std::jthread thread_;
+    PeriodicTask schedule_;
 };
 
 }  // namespace dtr::registry

@@ -465,6 +465,9 @@ TEST_F(UploadsTest, ManyThreadsPushTheSameAndDifferentBlobs) {
     registry->start();
     std::atomic<int> failures{0};
     {
+        const std::jthread flushing([&](const std::stop_token& stop) {  // what the registry does every two seconds
+            while (!stop.stop_requested()) registry->batches().flush();
+        });
         std::vector<std::jthread> threads;
         for (int t = 0; t < 4; ++t)
             threads.emplace_back([&, t] {

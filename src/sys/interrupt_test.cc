@@ -17,6 +17,8 @@ class InterruptTest : public ::testing::Test {
   protected:
     InterruptTest() {
         if (::pipe(ends_) != 0) std::abort();
+        // Who runs tests in the background ignores them, and so would we.
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, SIG_DFL);
     }
     ~InterruptTest() override {
         ::close(ends_[0]);

@@ -56,20 +56,19 @@ Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::open(const std::string& 
     DTR_ASSIGN(auto session, open_or_create_schema(path));
     std::unique_ptr<SqliteDatabase> database(new SqliteDatabase(path, std::max(1U, read_connections)));
     DTR_ASSIGN(database->writer_, SqliteWriter::open(std::move(session)));
-    database->checkpointer_ = std::jthread([self = database.get()] { self->checkpoint_in_background(); });
+    database->checkpointer_.start();
     return database;
 }
 
 SqliteDatabase::SqliteDatabase(std::string path, unsigned read_connections)
-    : path_(std::move(path)), read_connections_(read_connections) {}
+    : path_(std::move(path)),
+      read_connections_(read_connections),
+      checkpointer_(system_clock(), {"checkpoint", [] { return PeriodicTask::kNever; }},
+                    [this](PeriodicTask&) { checkpoint_in_background(); }) {}
 
 SqliteDatabase::~SqliteDatabase() {
-    {
-        const MutexLock lock(checkpoint_mutex_);
-        stopping_ = true;
-        checkpoint_wake_.notify_all();
-    }
-    if (checkpointer_.joinable()) checkpointer_.join();
+    checkpointer_.stop();
+    checkpoint_session_.reset();
     const MutexLock lock(read_mutex_);
     idle_readers_.clear();  // before the writer: the last connection copies the log into the file
 }
@@ -226,15 +225,8 @@ void SqliteDatabase::keep_log_short() {
     const int pages = writer_->log_pages();
     if (pages < frames_tried_) frames_tried_ = 0;  // it was started over
     if (pages < kBackgroundPages) return;
-    {
-        const MutexLock lock(checkpoint_mutex_);
-        if (checkpoint_running_) return;
-        if (pages < std::max(kLeaderPages, frames_tried_ + kBackgroundPages)) {
-            checkpoint_wanted_ = true;
-            checkpoint_wake_.notify_one();
-            return;
-        }
-    }
+    if (checkpointing_) return;
+    if (pages < std::max(kLeaderPages, frames_tried_ + kBackgroundPages)) return checkpointer_.run_soon();
     frames_tried_ = pages;
     if (Status done = checkpoint(writer_->session()); !done) log::warn("{}", done.error().text());
 }
@@ -247,28 +239,18 @@ Status SqliteDatabase::checkpoint(SqliteSession& session) {
 }
 
 void SqliteDatabase::checkpoint_in_background() {
-    std::unique_ptr<SqliteSession> session;
-    checkpoint_mutex_.lock();
-    while (true) {
-        while (!checkpoint_wanted_ && !stopping_) checkpoint_wake_.wait(checkpoint_mutex_);
-        if (stopping_) break;
-        checkpoint_wanted_ = false;
-        checkpoint_running_ = true;
-        checkpoint_mutex_.unlock();
-        Status done;
-        if (session == nullptr) {
-            auto opened = SqliteSession::open(path_, SqliteSession::Access::write);
-            if (opened)
-                session = std::move(*opened);
-            else
-                done = tl::unexpected(opened.error());
-        }
-        if (session != nullptr) done = checkpoint(*session);
-        if (!done) log::warn("{}", done.error().text());
-        checkpoint_mutex_.lock();
-        checkpoint_running_ = false;
+    checkpointing_ = true;
+    Status done;
+    if (checkpoint_session_ == nullptr) {
+        auto opened = SqliteSession::open(path_, SqliteSession::Access::write);
+        if (opened)
+            checkpoint_session_ = std::move(*opened);
+        else
+            done = tl::unexpected(opened.error());
     }
-    checkpoint_mutex_.unlock();
+    if (checkpoint_session_ != nullptr) done = checkpoint(*checkpoint_session_);
+    if (!done) log::warn("{}", done.error().text());
+    checkpointing_ = false;
 }
 
 }  // namespace dtr::meta

@@ -8,12 +8,12 @@
 #include <atomic>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/mutex.h"
 #include "meta/sql.h"
 #include "meta/sqlite/sqlite_session.h"
+#include "sys/periodic_task.h"
 
 namespace dtr::meta {
 
@@ -77,12 +77,9 @@ class SqliteDatabase final : public sql::Database {
     bool distrust_disk_ = false;  // a sync failed: what the log holds on disk is unknown until it is reopened
     int frames_tried_ = 0;        // pages in the write-ahead log when the leader last tried to empty it
 
-    Mutex checkpoint_mutex_;
-    CondVar checkpoint_wake_;
-    bool checkpoint_wanted_ GUARDED_BY(checkpoint_mutex_) = false;
-    bool checkpoint_running_ GUARDED_BY(checkpoint_mutex_) = false;
-    bool stopping_ GUARDED_BY(checkpoint_mutex_) = false;
-    std::jthread checkpointer_;
+    std::atomic<bool> checkpointing_{false};
+    std::unique_ptr<SqliteSession> checkpoint_session_;  // the checkpointer's alone
+    PeriodicTask checkpointer_;                          // only when the leader asks for it
 };
 
 }  // namespace dtr::meta
