@@ -11,6 +11,7 @@ import time
 from servers import ROOT
 from tables import table
 
+BEFORE = ["each file by itself, each test a process", "51:05", "32"]  # minutes of a slow day, and of a fast one
 SLOWEST = 5  # sources that are rebuilt one by one, beside a typical one
 UNCACHED = {**os.environ, "CCACHE_DISABLE": "1"}
 
@@ -63,6 +64,7 @@ def measure(folder, _options):
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     checked = whole_check()
+    took = re.search(r"at (\d+:\d+)", checked[-1])[1] if checked else "not measured"
     return [
         "## Building", "",
         f"Without ccache, {os.cpu_count()} at a time. dtr is made of {len(compiled)} sources; compiling one takes "
@@ -70,5 +72,7 @@ def measure(folder, _options):
         *table(["clean build of dtr", "seconds"], [["dev", f"{dev:.0f}"], ["release", f"{release:.0f}"]], right={1}), "",
         f"A changed source, compiled and linked into dtr (dev): the {SLOWEST} slowest, and one in the middle.", "",
         *table(["source", "until dtr is linked", "goal"], changed, right={1, 2}),
-        *(["", "`tools/check` on a clean checkout without any cache:", "", "```", *checked, "```"] if checked else []),
+        "", "`tools/check` on a clean checkout without any cache, in minutes ([0013](../docs/design/0013-the-check.md)):", "",
+        *table(["", "a slow day", "a fast day"], [BEFORE, ["several files as one", took, ""]], right={1, 2}),
+        *(["", "```", *checked, "```"] if checked else []),
     ]

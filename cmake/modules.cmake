@@ -38,9 +38,17 @@ function(dtr_compile_quickly target)
     target_compile_options(${target} PRIVATE $<$<CONFIG:Debug>:-O0>)
 endfunction()
 
-# dtr_test(<program> SOURCES file... LIBS target... [TIMEOUT seconds])
+add_custom_target(tests)  # all test programs
+
+# dtr_test(<program> SOURCES file... LIBS target... [TIMEOUT seconds] [SWEEP])
+#
+# SWEEP: each of its tests takes long, and begins before the others (tools/tests). The preset tsan has only the programs of
+# DTR_CONCURRENT: what runs on one thread alone has nothing to show there.
 function(dtr_test program)
-    cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS" ${ARGN})
+    cmake_parse_arguments(ARG "SWEEP" "TIMEOUT" "SOURCES;LIBS" ${ARGN})
+    if(DTR_SANITIZE STREQUAL "thread" AND NOT program IN_LIST DTR_CONCURRENT)
+        return()
+    endif()
     if(NOT ARG_TIMEOUT)
         set(ARG_TIMEOUT 300)
     endif()
@@ -49,6 +57,8 @@ function(dtr_test program)
     target_link_libraries(${program} PRIVATE ${ARG_LIBS} dtr_test_support GTest::gmock GTest::gtest_main)
     dtr_compile_quickly(${program})
     gtest_discover_tests(${program} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+    add_dependencies(tests ${program})
+    set_property(GLOBAL APPEND PROPERTY DTR_TESTS "$<IF:$<BOOL:${ARG_SWEEP}>,sweep,unit> $<TARGET_FILE:${program}>")
 endfunction()
 
 # dtr_load_later(<module> <NAME> <library>) has the module load the shared library when it needs it, by DTR_<NAME>_SONAME,
@@ -61,4 +71,11 @@ function(dtr_load_later folder name library)
     string(REPLACE "/" "_" target ${folder})
     target_compile_definitions(dtr_${target} PRIVATE DTR_${name}_SONAME="${CMAKE_MATCH_1}")
     target_link_libraries(dtr_${target} PUBLIC ${CMAKE_DL_LIBS})
+endfunction()
+
+# Writes tests.txt: kind and path of each test program, for tools/tests.
+function(dtr_list_tests)
+    get_property(tests GLOBAL PROPERTY DTR_TESTS)
+    list(JOIN tests "\n" lines)
+    file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/tests.txt CONTENT "${lines}\n")
 endfunction()

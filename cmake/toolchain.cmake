@@ -26,6 +26,13 @@ add_compile_options(-Wall -Wextra -Wconversion -Wshadow -Wnon-virtual-dtor)
 if(DTR_WERROR)
     add_compile_options(-Werror)
 endif()
+# Several files of a folder as one (presets release, asan, tsan): each header is then read once for all of them. dev compiles
+# each file by itself, and warns of what only concerns one.
+set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
+if(CMAKE_UNITY_BUILD)
+    add_compile_options(-Wno-shadow $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+endif()
+
 if(DTR_SANITIZE)
     add_compile_options(-fsanitize=${DTR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
     add_link_options(-fsanitize=${DTR_SANITIZE})
