@@ -100,14 +100,19 @@ Status Throttle::decide(const Source& source, Guess guess, const KnownAddress* k
         if (known->window_end_s <= seconds(now) || known->failures < limits_.pair_max) return {};
         return too_many("for this account from this address", (known->window_end_s - seconds(now)) * kSecond);
     }
-    const auto check = [&](const WindowCounters::Key& key, int limit, std::string_view what) -> Status {
-        if (guesses_.count(key, now) < limit) return {};
-        return too_many(what, guesses_.until_below(key, limit, now));
-    };
-    DTR_TRY(check(source.pair, limits_.pair_max, "for this account from this address"));
-    DTR_TRY(check(source.address, limits_.address_max, "from this address"));
-    if (source.has_network) DTR_TRY(check(source.network, limits_.network_max, "from this network"));
-    return check(source.account, limits_.account_max, "for this account");
+    const struct {
+        const WindowCounters::Key& key;
+        int limit;
+        std::string_view what;
+        bool applies;
+    } bounds[] = {{source.pair, limits_.pair_max, "for this account from this address", true},
+                  {source.address, limits_.address_max, "from this address", true},
+                  {source.network, limits_.network_max, "from this network", source.has_network},
+                  {source.account, limits_.account_max, "for this account", true}};
+    for (const auto& bound : bounds)
+        if (bound.applies && guesses_.count(bound.key, now) >= bound.limit)
+            return too_many(bound.what, guesses_.until_below(bound.key, bound.limit, now));
+    return {};
 }
 
 Status Throttle::admits(const Source& source, Guess guess) {
