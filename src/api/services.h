@@ -7,6 +7,7 @@
 
 #include "backup/backup_service.h"
 #include "base/clock.h"
+#include "base/named_slots.h"
 #include "cluster/certificates.h"
 #include "cluster/room_watch.h"
 #include "cluster/settings.h"
@@ -55,8 +56,9 @@ struct Services {
     identity::DirectoryService* directory = nullptr;  // null: people of a directory are unknown here
     // Paths of secrets that the operator was told to carry away, and that are still here. Unset: none.
     std::function<std::vector<std::string>()> left_to_carry_away = {};
-    cluster::RoomWatch* rooms = nullptr;               // null: nobody watches
-    std::function<std::string()> render_metrics = {};  // set by the application
+    cluster::RoomWatch* rooms = nullptr;                // null: nobody watches
+    NamedSlots maintenance{"maintenance task", 4, 10};  // collections and scrubs that are asked for
+    std::function<std::string()> render_metrics = {};   // set by the application
 
     // What clients shall trust, now: what /ca answers.
     [[nodiscard]] std::string shown_ca() const {

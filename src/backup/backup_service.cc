@@ -31,8 +31,8 @@ class ChannelSink final : public archive::ByteSink {
 
 }  // namespace
 
-BackupStream::BackupStream(BackupService& service, std::unique_ptr<BackupJob> job)
-    : service_(service), id_(job->id()), bytes_total_(job->bytes_total()) {
+BackupStream::BackupStream(BackupService& service, std::unique_ptr<BackupJob> job, NamedSlots::Hold slot)
+    : service_(service), slot_(std::move(slot)), id_(job->id()), bytes_total_(job->bytes_total()) {
     thread_ = std::jthread([this, held = std::move(job)]() mutable {
         run(*held);
         held.reset();
@@ -42,8 +42,6 @@ BackupStream::BackupStream(BackupService& service, std::unique_ptr<BackupJob> jo
 BackupStream::~BackupStream() {
     channel_.abandon();
     thread_ = {};
-    MutexLock lock(service_.mutex_);
-    --service_.running_;
 }
 
 void BackupStream::run(BackupJob& job) {
@@ -69,25 +67,19 @@ void BackupStream::run(BackupJob& job) {
     }
 }
 
-Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options) {
+BackupService::BackupService(BackupSource source, std::size_t running_max)
+    : source_(std::move(source)), slots_("backup", running_max, kBackupRetry / kSecond) {}
+
+Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options, std::string_view account) {
     {
         MutexLock lock(mutex_);
         if (reports_.contains(options.id))
             return fail(ErrorCode::already_exists, fmt::format("there is already a backup {}", options.id));
-        if (running_ >= running_max_)
-            return fail({ErrorCode::exhausted,
-                         running_ == 1 ? "a backup is running" : fmt::format("{} backups are running", running_),
-                         "wait for its end", kBackupRetry / kSecond});
-        ++running_;
     }
-    auto job = BackupJob::prepare(source_, std::move(options));
-    if (!job) {
-        MutexLock lock(mutex_);
-        --running_;
-        return fail(job.error());
-    }
-    record({(*job)->id(), source_.clock.now(), false, std::nullopt, {}, {}, 0, {}, (*job)->cluster_id()});
-    return std::unique_ptr<BackupStream>(new BackupStream(*this, std::move(*job)));
+    DTR_ASSIGN(auto slot, slots_.take(account));
+    DTR_ASSIGN(auto job, BackupJob::prepare(source_, std::move(options)));
+    record({job->id(), source_.clock.now(), false, std::nullopt, {}, {}, 0, {}, job->cluster_id()});
+    return std::unique_ptr<BackupStream>(new BackupStream(*this, std::move(job), std::move(slot)));
 }
 
 Result<BackupReport> BackupService::report(const std::string& id) {

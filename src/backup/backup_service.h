@@ -9,6 +9,7 @@
 
 #include "backup/backup_job.h"
 #include "base/mutex.h"
+#include "base/named_slots.h"
 #include "sys/byte_channel.h"
 
 namespace dtr::backup {
@@ -16,7 +17,7 @@ namespace dtr::backup {
 // A reader may stall for so long, as when a tape is changed; the fence outlasts it.
 inline constexpr Micros kReaderPatience = 12 * 60 * kSecond;
 
-inline constexpr int kBackupsAtOnce = 4;  // unless told otherwise
+inline constexpr std::size_t kBackupsAtOnce = 4;  // unless told otherwise
 
 struct BackupReport {
     std::string id;
@@ -46,10 +47,11 @@ class BackupStream {
 
   private:
     friend class BackupService;
-    BackupStream(BackupService& service, std::unique_ptr<BackupJob> job);
+    BackupStream(BackupService& service, std::unique_ptr<BackupJob> job, NamedSlots::Hold slot);
     void run(BackupJob& job);
 
     BackupService& service_;
+    const NamedSlots::Hold slot_;
     std::string id_;
     std::uint64_t bytes_total_;
     ByteChannel channel_;
@@ -59,12 +61,11 @@ class BackupStream {
 // Thread-safe.
 class BackupService {
   public:
-    // At most `running_max` at once.
-    explicit BackupService(BackupSource source, int running_max = kBackupsAtOnce)
-        : source_(std::move(source)), running_max_(running_max) {}
+    explicit BackupService(BackupSource source, std::size_t running_max = kBackupsAtOnce);
 
-    // Takes the cut before it returns. exhausted: so many are running; already_exists: a remembered one has that id.
-    Result<std::unique_ptr<BackupStream>> start(BackupOptions options);
+    // Takes the cut before it returns. Of all at most `running_max` run at once, of one account fewer (NamedSlots).
+    // exhausted: so many are running; already_exists: a remembered one has that id.
+    Result<std::unique_ptr<BackupStream>> start(BackupOptions options, std::string_view account = {});
     // Of the last few backups; not_found for others.
     Result<BackupReport> report(const std::string& id);
     // The newest sealed one of this process.
@@ -75,10 +76,9 @@ class BackupService {
     void record(BackupReport report);
 
     BackupSource source_;
-    const int running_max_;
+    NamedSlots slots_;
     Mutex mutex_;
     std::map<std::string, BackupReport> reports_ GUARDED_BY(mutex_);
-    int running_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace dtr::backup

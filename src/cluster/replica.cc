@@ -133,9 +133,9 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
                identity::TokenService::open(*r.config_, environment.clock, environment.random, tokens,
                                             &r.meta_->accounts(), r.account_version_.get(), &r.meta_->access_tokens()));
     DTR_ASSIGN(r.access_, load_ucp_access(*r.config_));
-    // The backup of a UCP is small, and two at once are one too many.
+    // The backup of a UCP is small: one, and one of somebody else.
     r.backups_ =
-        std::make_unique<backup::BackupService>(r.backup_source(), role == Role::ucp ? 1 : backup::kBackupsAtOnce);
+        std::make_unique<backup::BackupService>(r.backup_source(), role == Role::ucp ? 2 : backup::kBackupsAtOnce);
     r.watch_rooms();
     if (!r.access_)
         r.ucp_ = std::make_unique<UcpAuthority>(*r.config_, *r.meta_, environment.clock, environment.random);

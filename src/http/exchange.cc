@@ -29,6 +29,8 @@ constexpr std::uint64_t kDrainMax = 64U << 10;
 constexpr std::size_t kFileSlice = 1U << 20;
 // After so many bytes a transfer goes to the end of the queue.
 constexpr std::size_t kTurnBytes = 8U << 20;
+// So does one that has held its worker for so long, as where a step of it is work of its own.
+constexpr Micros kTurnTime = kSecond / 4;
 // A client that takes no more is left with a chunk of ours: a small one, unless it has proven to be quick.
 constexpr std::size_t kSlowChunk = 48U << 10;
 constexpr std::uint64_t kProvenBytes = 1U << 20;
@@ -85,6 +87,7 @@ Pool Exchange::pool() const {
 
 Next Exchange::advance() {
     turn_bytes_ = 0;
+    turn_began_ = monotonic_now();
     const Pool here = pool();
     if (!given_up_ && client_left()) {
         ++shared_.pool(here).abandoned;
@@ -157,7 +160,7 @@ std::optional<Next> Exchange::wait_for(Io state) {
 // True if this turn has lasted long enough.
 bool Exchange::spend(std::size_t bytes) {
     turn_bytes_ += bytes;
-    return turn_bytes_ >= kTurnBytes;
+    return turn_bytes_ >= kTurnBytes || monotonic_now() - turn_began_ >= kTurnTime;
 }
 
 // --- the handler ---

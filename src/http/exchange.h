@@ -124,6 +124,7 @@ class Exchange {
     Micros receiving_since_ = 0;
     bool keep_ = false;
     std::size_t turn_bytes_ = 0;
+    Micros turn_began_ = 0;
     Micros patience_ = 0;
 
     std::unique_ptr<BodySink> sink_;

@@ -150,6 +150,73 @@ TEST(HttpClients, OneAddressLeavesTurnsForOthers) {
     EXPECT_EQ(served, 6);
 }
 
+// As sign-ins that wait for a provider, which nobody has shown credentials for.
+TEST(HttpClients, WhatWaitsForOthersLeavesAWorker) {
+    ServerOptions o = behind_a_proxy();
+    o.share_fairly = true;
+    o.size_of(Pool::outside) = {3, 30};
+    std::atomic<bool> open{false};
+    Service service(o, [&](TestHandler& h) {
+        h.planned = [](const Request&) { return Plan{std::nullopt, Pool::outside, Pace::small_body}; };
+        h.work = [&](const Request& r) -> Reply {
+            while (r.path == "/waits" && !open) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            return text("done");
+        };
+    });
+    const auto from = [](const char* path, const char* address) {
+        return fmt::format("GET {} HTTP/1.1\r\nHost: t\r\nX-Forwarded-For: {}\r\n\r\n", path, address);
+    };
+    std::vector<std::unique_ptr<Client>> greedy;
+    for (int i = 0; i < 20; ++i) {
+        greedy.push_back(std::make_unique<Client>(*service.server));
+        greedy.back()->send(from("/waits", "192.0.2.1"));
+    }
+    const auto use = [&] { return service.server->pools().at(static_cast<std::size_t>(Pool::outside)); };
+    EXPECT_TRUE(eventually([&] { return use().running == 2 && use().queued == 18; }));
+    Client other(*service.server);
+    other.send(from("/", "192.0.2.2"));
+    EXPECT_EQ(other.answer().status, 200) << "the others wait still";
+    EXPECT_EQ(use().queued, 18U);
+    open = true;
+    for (const auto& client : greedy) EXPECT_EQ(client->answer().status, 200);
+}
+
+// As collections and scrubs, each of whose lines takes a second.
+TEST(HttpClients, LongStreamsGiveTheirTurn) {
+    ServerOptions o = plain_options();
+    o.size_of(Pool::stream) = {1, 8};
+    class SlowSource final : public BodySource {
+      public:
+        explicit SlowSource(std::atomic<bool>& over) : over_(over) {}
+        Result<std::size_t> read(char* out, std::size_t) override {
+            if (over_) return std::size_t{0};
+            std::this_thread::sleep_for(std::chrono::milliseconds(260));
+            *out = '.';
+            return std::size_t{1};
+        }
+
+      private:
+        std::atomic<bool>& over_;
+    };
+    std::atomic<bool> over{false};
+    Service service(o, [&](TestHandler& h) {
+        h.planned = [](const Request&) { return Plan{std::nullopt, Pool::stream, Pace::small_body}; };
+        h.work = [&](const Request& r) -> Reply {
+            Response response = text("");
+            if (r.path == "/slow") response.source = std::make_unique<SlowSource>(over);
+            return response;
+        };
+    });
+    Client slow(*service.server);
+    slow.send("GET /slow HTTP/1.1\r\nHost: t\r\n\r\n");
+    const auto use = [&] { return service.server->pools().at(static_cast<std::size_t>(Pool::stream)); };
+    EXPECT_TRUE(eventually([&] { return use().running == 1; }));
+    Client other(*service.server);
+    EXPECT_EQ(other.get("/").status, 200) << "the one thread was not given back";
+    over = true;
+    EXPECT_EQ(slow.answer().status, 200);
+}
+
 TEST(HttpClients, BodiesAndAnswersInMemoryHaveOneBudget) {
     ServerOptions o = plain_options();
     o.memory_max = 9U << 20;

@@ -87,7 +87,7 @@ class Session::OnPool {
         // What has begun is let through: it was allowed once.
         if (exchange_.begun()) pool_->shares.take_anyway(exchange_.client(), 1);
         if (!exchange_.begun() && !pool_->shares.take(exchange_.client(), 1)) return false;
-        taken_ = pool_->workers.submit(std::move(task));
+        taken_ = pool_->workers.submit(std::move(task), exchange_.client().site);
         if (!taken_) pool_->shares.give_back(exchange_.client(), 1);
         return taken_;
     }

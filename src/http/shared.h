@@ -21,9 +21,9 @@ inline Micros monotonic_now() {
 }
 
 struct PoolOfWork {
-    PoolOfWork(const char* n, const PoolSize& size, Shares::Rule rule)
+    PoolOfWork(const char* n, const PoolSize& size, Shares::Rule rule, std::size_t running_max)
         : name(n),
-          workers(std::string("dtr-") + n, size.threads, size.queue_max),
+          workers(std::string("dtr-") + n, size.threads, size.queue_max, running_max),
           shares(size.threads + size.queue_max, rule) {}
 
     const char* name;
@@ -38,12 +38,21 @@ struct Shared {
         : options(std::move(o)),
           handler(h),
           rule(options.share_fairly ? Shares::Rule::fair : Shares::Rule::unlimited),
-          pools{PoolOfWork("lookup", options.pools[0], rule), PoolOfWork("transfer", options.pools[1], rule),
-                PoolOfWork("password", options.pools[2], rule), PoolOfWork("outside", options.pools[3], rule),
-                PoolOfWork("stream", options.pools[4], rule)},
+          pools{make_pool(Pool::lookup, "lookup"), make_pool(Pool::transfer, "transfer"),
+                make_pool(Pool::password, "password"), make_pool(Pool::outside, "outside"),
+                make_pool(Pool::stream, "stream")},
           connection_shares(options.connections_max, rule),
           memory(options.memory_max, rule) {}
 
+    // Short work runs in its order. Of what takes long, the turn is of whoever has the fewest running, and where it waits
+    // for others, no network of clients has all threads.
+    PoolOfWork make_pool(Pool which, const char* name) const {
+        const PoolSize& size = options.pools.at(static_cast<std::size_t>(which));
+        const bool is_short = which == Pool::lookup || which == Pool::transfer;
+        if (is_short || rule == Shares::Rule::unlimited) return {name, size, rule, WorkerPool::kInOrder};
+        const bool leaves_one = which != Pool::password && size.threads > 1;
+        return {name, size, rule, leaves_one ? size.threads - 1 : size.threads};
+    }
     PoolOfWork& pool(Pool which) { return pools.at(static_cast<std::size_t>(which)); }
 
     const ServerOptions options;  // without the key, which went to `tls`

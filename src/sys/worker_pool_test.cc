@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <future>
+#include <semaphore>
 #include <set>
 
 namespace dtr {
@@ -41,6 +42,59 @@ TEST(WorkerPool, AFullQueueRefuses) {
     EXPECT_FALSE(pool.submit([&] { ++ran; }));
     pool.drain();
     EXPECT_EQ(ran, 2);
+}
+
+// Tasks that wait until they are let go, each of an owner.
+class Blocked {
+  public:
+    bool submit(WorkerPool& pool, std::uint64_t owner) {
+        return pool.submit(
+            [this, owner] {
+                {
+                    const MutexLock lock(mutex_);
+                    began_.push_back(owner);
+                    changed_.notify_all();
+                }
+                gate_.acquire();
+            },
+            owner);
+    }
+    std::vector<std::uint64_t> began(std::size_t count) {
+        const MutexLock lock(mutex_);
+        while (began_.size() < count) changed_.wait(mutex_);
+        return began_;
+    }
+    void let_go(std::ptrdiff_t count) { gate_.release(count); }
+
+  private:
+    Mutex mutex_;
+    CondVar changed_;
+    std::vector<std::uint64_t> began_ GUARDED_BY(mutex_);
+    std::counting_semaphore<> gate_{0};
+};
+
+TEST(WorkerPool, NobodyKeepsTheOthersWaiting) {
+    Blocked tasks;
+    WorkerPool pool("test", 3, 100, 2);
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(tasks.submit(pool, 1));
+    EXPECT_EQ(tasks.began(2), (std::vector<std::uint64_t>{1, 1}));
+    ASSERT_TRUE(tasks.submit(pool, 2));
+    EXPECT_EQ(tasks.began(3).back(), 2U) << "a thread was left for it";
+    EXPECT_EQ(pool.use().running, 3U);
+    ASSERT_TRUE(tasks.submit(pool, 3));
+    tasks.let_go(1);
+    EXPECT_EQ(tasks.began(4).back(), 3U) << "who has nothing running is next";
+    tasks.let_go(1000);
+    pool.drain();
+    EXPECT_EQ(tasks.began(22).size(), 22U);
+}
+
+TEST(WorkerPool, OneThreadIsForAllInTurn) {
+    Blocked tasks;
+    WorkerPool pool("test", 1, 100, 1);
+    for (const std::uint64_t owner : {1, 1, 2}) ASSERT_TRUE(tasks.submit(pool, owner));
+    tasks.let_go(3);
+    EXPECT_EQ(tasks.began(3), (std::vector<std::uint64_t>{1, 1, 2})) << "nobody has one running when it is free";
 }
 
 TEST(WorkerPool, ManySubmittersAndThreads) {

@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 
 from harness import Workspace, dtr
 from oci import OCI_MANIFEST, Image, Registry, describe, digest
-from test_ucp import Pair
+from test_ucp import Pair, eventually
 
 ATTACKER = "127.0.0.2"
 ATTACK_S = 4
@@ -183,6 +183,33 @@ def test_a_budget_for_bodies(hosted):
     assert grown < 64 << 10, f"{grown} KiB for 40 bodies of 4 MiB"
 
 
+def test_many_unfinished_manifests(hosted):
+    """500 connections with half a manifest each: together they stay in the budget, and their memory goes back."""
+    server, registry, path = hosted
+    auth = "Authorization: " + requests.auth._basic_auth_str(*server.auth)  # pylint: disable=protected-access
+    assert registry.session.get(server.url + "/v2/", timeout=30).status_code == 200
+    before = resident_kib(server)
+    head = f"PUT /v2/admin/public/manifests/half HTTP/1.1\r\nHost: t\r\n{auth}\r\nContent-Type: {OCI_MANIFEST}\r\n"
+    half = f"{head}Content-Length: {256 << 10}\r\n\r\n".encode() + b" " * (128 << 10)
+    with contextlib.ExitStack() as stack:
+        attackers = [stack.enter_context(connect(server)) for _ in range(500)]
+        with Beside(server, path) as others:
+            refused = 0
+            for connection in attackers:
+                with contextlib.suppress(OSError):  # refused on the way
+                    connection.sendall(half)
+            registry.push(Image(label="meanwhile"), "meanwhile")
+            grown = resident_kib(server) - before
+            for connection in attackers:
+                connection.setblocking(False)
+                with contextlib.suppress(BlockingIOError, ConnectionError):
+                    refused += connection.recv(12) == b"HTTP/1.1 503"
+    others.holds()
+    assert grown < 64 << 10, f"{grown} KiB for 500 halves of 256 KiB"
+    assert refused > 100, "more than the budget was taken"
+    eventually(lambda: resident_kib(server) - before < 16 << 10)
+
+
 def test_ucp_that_hangs(space):
     """Logins wait for a UCP that accepts connections and never answers; what is public does not wait with them."""
     pair = Pair(space, "a")
@@ -255,6 +282,38 @@ def test_flushing_the_throttle(hosted):
         assert guess("admin", server.password) in (200, 429)  # remembered from elsewhere, or not looked at
         answer = registry.session.get(server.url + "/v2/", timeout=30)
         assert answer.status_code == 200, describe(answer)
+    others.holds()
+
+
+def second_administrator(server):
+    account = {"name": "second", "password": "second's password", "isAdmin": True}
+    answer = server.session().post(server.url + "/enzi/v0/accounts", json=account, timeout=30)
+    assert answer.status_code == 201, describe(answer)
+    session = server.session(("second", account["password"]))
+    assert session.get(server.url + "/v2/", timeout=30).status_code == 200  # so that the password is known
+    return session
+
+
+@pytest.mark.parametrize("what", ["backup", "scrub?rate=1", "gc"])
+def test_streams_of_one_account(hosted, what):
+    """50 streams of one administrator that are not read, or take for ever: another's begins at once."""
+    server, registry, path = hosted
+    registry.push(Image(layers=[{"large": os.urandom(16 << 20)}]), "large")  # more than sockets and channels take
+    other = second_administrator(server)
+    auth = "Authorization: " + requests.auth._basic_auth_str(*server.auth)  # pylint: disable=protected-access
+    with contextlib.ExitStack() as stack, Beside(server, path) as others:
+        attackers = [stack.enter_context(connect(server, buffer=4096)) for _ in range(50)]
+        answers = []
+        for connection in attackers:
+            connection.sendall(f"POST /api/v0/{what} HTTP/1.1\r\nHost: t\r\n{auth}\r\n\r\n".encode())
+            answers.append(connection.recv(12))
+        if what != "gc":  # which may be over by now
+            assert answers.count(b"HTTP/1.1 200") == 3 and answers.count(b"HTTP/1.1 429") == 47, answers
+            refused = server.session().post(f"{server.url}/api/v0/{what}", timeout=30)
+            assert refused.status_code == 429 and "'admin'" in refused.text and int(refused.headers["Retry-After"]) > 0
+        with other.post(f"{server.url}/api/v0/{what.replace('rate=1', 'rate=0')}", stream=True, timeout=30) as answer:
+            assert answer.status_code == 200, describe(answer)
+            assert len(b"".join(answer.iter_content(1 << 20))) > (16 << 20 if what == "backup" else 10)
     others.holds()
 
 

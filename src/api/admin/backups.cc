@@ -108,7 +108,7 @@ http::Reply start_backup(Asked& asked) {
     const std::string kind = describe_options(*options);
     const bool encrypted = options->encryption == backup::EncryptionChoice::stream;
     const std::string_view content_type = encrypted ? "application/octet-stream" : "application/x-tar";
-    auto stream = services.backups.start(std::move(*options));
+    auto stream = services.backups.start(std::move(*options), asked.actor());
     if (!stream) return error_response(stream.error(), "NOT_FOUND", "INVALID");
     // Before its first byte: who took it, who can open what is secret in it.
     if (auto announced = announce(asked, {"backup.start", (*stream)->id(), kind}); !announced)

@@ -16,7 +16,8 @@ constexpr Micros kLineEvery = kSecond;
 template <class Work>
 class WorkSource final : public http::BodySource {
   public:
-    WorkSource(Work work, Clock& clock) : work_(std::move(work)), clock_(clock) {}
+    WorkSource(Work work, Clock& clock, NamedSlots::Hold slot)
+        : slot_(std::move(slot)), work_(std::move(work)), clock_(clock) {}
 
     Result<std::size_t> read(char* out, std::size_t capacity) override {
         if (line_.empty() && !over_) line_ = next_line();
@@ -47,6 +48,7 @@ class WorkSource final : public http::BodySource {
         return json::serialize(line) + "\n";
     }
 
+    const NamedSlots::Hold slot_;
     Work work_;
     Clock& clock_;
     std::string line_;
@@ -98,10 +100,10 @@ struct Scrubbing {
 };
 
 template <class Work>
-http::Response stream(Work work, Clock& clock) {
+http::Response stream(Work work, Clock& clock, NamedSlots::Hold slot) {
     http::Response response;
     response.set("Content-Type", "application/x-ndjson");
-    response.source = std::make_unique<WorkSource<Work>>(std::move(work), clock);
+    response.source = std::make_unique<WorkSource<Work>>(std::move(work), clock, std::move(slot));
     return response;
 }
 
@@ -124,9 +126,11 @@ http::Reply collect_garbage(Asked& asked) {
     options.all_orphans = wants(request, "orphans");
     if (wants(request, "confirm") && !options.dry_run)
         if (auto confirmed = services.confirm_restore(); !confirmed) return error_response(confirmed.error());
+    auto slot = services.maintenance.take(asked.actor());
+    if (!slot) return error_response(slot.error());
     auto collection = services.registry.collector().begin(options);
     if (!collection) return error_response(collection.error());
-    return stream(Collecting{std::move(*collection)}, services.clock);
+    return stream(Collecting{std::move(*collection)}, services.clock, std::move(*slot));
 }
 
 http::Reply scrub(Asked& asked) {
@@ -136,7 +140,9 @@ http::Reply scrub(Asked& asked) {
         if (!parsed) return error_response(400, "INVALID", parsed.error().message, parsed.error().hint);
         rate = *parsed;
     }
-    return stream(Scrubbing{asked.services.registry.scrubber().begin(rate)}, asked.services.clock);
+    auto slot = asked.services.maintenance.take(asked.actor());
+    if (!slot) return error_response(slot.error());
+    return stream(Scrubbing{asked.services.registry.scrubber().begin(rate)}, asked.services.clock, std::move(*slot));
 }
 
 }  // namespace dtr::api::admin
