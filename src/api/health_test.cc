@@ -129,8 +129,8 @@ class BrokenRepositories final : public meta::MetaStore, public meta::Repository
     Status set_epoch(const meta::Epoch&) override { return broken(); }
     [[nodiscard]] int schema_version() const override { return real_.schema_version(); }
     Result<meta::Repository> find(std::string_view) override { return broken(); }
-    Result<meta::Repository> create(std::string_view, bool, meta::Actor) override { return broken(); }
-    Status set_public(std::string_view, bool, meta::Actor) override { return broken(); }
+    Result<meta::Repository> create(std::string_view, meta::Visibility, meta::Actor) override { return broken(); }
+    Status set_visibility(std::string_view, meta::Visibility, meta::Actor) override { return broken(); }
     Status remove(std::string_view, meta::Actor) override { return broken(); }
     Result<meta::RepositorySettings> settings(meta::RepositoryId) override { return broken(); }
     Status save_settings(std::string_view, const meta::RepositorySettings&, meta::Actor) override { return broken(); }

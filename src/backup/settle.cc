@@ -59,7 +59,7 @@ Status finish_flip(config::DataDirectory& directory, const StoreOpeners& openers
     const std::string& retired = staged->retired_generation;
     if (!retired.empty() && retired != live->generation && retired != live->undo_generation)
         DTR_TRY(retire(directory, openers, retired));
-    return directory.end_staging(false);
+    return directory.end_staging(config::DataDirectory::Staged::keep);
 }
 
 Result<bool> discard_staged(config::DataDirectory& directory, const StoreOpeners& openers, Disk& disk) {
@@ -72,7 +72,7 @@ Result<bool> discard_staged(config::DataDirectory& directory, const StoreOpeners
         // these are.
         DTR_TRY(remove_tree(disk, directory.registry_path() + "/blobs"));
         DTR_TRY(remove_tree(disk, directory.registry_path() + "/uploads"));
-        DTR_TRY(directory.end_staging(true));
+        DTR_TRY(directory.end_staging(config::DataDirectory::Staged::discard));
         return true;
     }
     if (staged->purpose == "restore" && !staged->object_generation.empty()) {
@@ -80,7 +80,9 @@ Result<bool> discard_staged(config::DataDirectory& directory, const StoreOpeners
         DTR_TRY(discard_uploads(*blobs, staged->object_generation));
         DTR_TRY(remove_objects(*blobs, staged->object_generation));
     }
-    DTR_TRY(directory.end_staging(staged->purpose == "restore" || staged->purpose == "install"));
+    const bool is_ours = staged->purpose == "restore" || staged->purpose == "install";
+    DTR_TRY(
+        directory.end_staging(is_ours ? config::DataDirectory::Staged::discard : config::DataDirectory::Staged::keep));
     return true;
 }
 

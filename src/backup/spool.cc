@@ -20,7 +20,7 @@ void remove_left_over(Disk& disk, const std::string& directory) {
 Result<Spool> Spool::open(Disk& disk, const std::string& directory, const std::string& unique) {
     remove_left_over(disk, directory);
     const std::string path = fmt::format("{}/{}{}", directory, kPrefix, unique);
-    DTR_ASSIGN(UniqueFd fd, disk.create(path, true, 0600));
+    DTR_ASSIGN(UniqueFd fd, disk.create(path, OnExisting::refuse, 0600));
     if (auto removed = disk.remove(path); !removed && removed.error().code != ErrorCode::not_found)
         return fail(removed.error());
     return Spool(disk, std::move(fd));

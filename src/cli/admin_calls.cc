@@ -80,8 +80,8 @@ std::string account_path(std::string_view name) {
     return "/enzi/v0/accounts/" + percent_encode(name);
 }
 
-std::string removal_path(std::string_view name, bool with_repositories) {
-    return with_repositories ? "/api/v0/accounts/" + percent_encode(name) : account_path(name);
+std::string account_and_repositories_path(std::string_view name) {
+    return "/api/v0/accounts/" + percent_encode(name);
 }
 
 std::string TeamName::path() const {

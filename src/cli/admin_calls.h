@@ -37,8 +37,8 @@ const boost::json::object& object_of(const boost::json::object& row, std::string
 
 // "/enzi/v0/accounts/<name>".
 std::string account_path(std::string_view name);
-// What to DELETE to remove an account, or one with all its repositories.
-std::string removal_path(std::string_view name, bool with_repositories);
+// "/api/v0/accounts/<name>": DELETE removes the account with all its repositories.
+std::string account_and_repositories_path(std::string_view name);
 
 struct TeamName {
     std::string organization;

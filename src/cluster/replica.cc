@@ -21,7 +21,9 @@ Status settle(Environment& environment, const config::Current& current, const co
             log::warn("cannot tidy up after the last restore: {}", finished.error().text());
         return {};
     }
-    if (staged.purpose != "restore") return directory.end_staging(staged.purpose == "install");
+    using Staged = config::DataDirectory::Staged;
+    if (staged.purpose != "restore")
+        return directory.end_staging(staged.purpose == "install" ? Staged::discard : Staged::keep);
     staged_restore = staged.backup_id;
     log::warn(
         "a restore of backup {} is staged in {}, not live: run dtr restore --rewind again with that backup, or "

@@ -91,12 +91,16 @@ DataDirectory::DataDirectory(Disk& disk, std::string path, UniqueFd lock)
       place_(same_mount(path_, path_ + "/config") && ::access(path_.c_str(), W_OK) == 0 ? path_ : path_ + "/config"),
       lock_(std::move(lock)) {}
 
-Result<std::unique_ptr<DataDirectory>> DataDirectory::open(Disk& disk, std::string path, bool create) {
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    if (path.empty()) return fail(ErrorCode::invalid, "the data directory's name is empty", "use --data-dir DIR");
-    if (!create && !exists(disk, path + "/config"))
+Result<std::unique_ptr<DataDirectory>> DataDirectory::open(Disk& disk, std::string path) {
+    if (!path.empty() && !exists(disk, path + "/config"))
         return fail(ErrorCode::not_found, fmt::format("{} is not a data directory", path),
                     "give the right --data-dir, or run dtr serve to install one");
+    return open_or_create(disk, std::move(path));
+}
+
+Result<std::unique_ptr<DataDirectory>> DataDirectory::open_or_create(Disk& disk, std::string path) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    if (path.empty()) return fail(ErrorCode::invalid, "the data directory's name is empty", "use --data-dir DIR");
     const bool is_new = std::none_of(kFolders.begin(), kFolders.end(),
                                      [&](const std::string& folder) { return exists(disk, path + '/' + folder); });
     if (is_new && exists(disk, path)) DTR_TRY(refuse_strangers(disk, path));
@@ -235,10 +239,10 @@ Status DataDirectory::begin_staging(const Staging& staging) {
     return write_file(disk_, path_ + "/config/STAGING", json::serialize(fields) + "\n");
 }
 
-Status DataDirectory::end_staging(bool discard) {
+Status DataDirectory::end_staging(Staged folders) {
     DTR_ASSIGN(const auto staged, staging());
     if (!staged) return {};
-    if (discard) {
+    if (folders == Staged::discard) {
         DTR_ASSIGN(const auto live, current());
         if (!live) DTR_TRY(take_back());
         if (!live || (staged->generation != live->generation && staged->generation != live->undo_generation))

@@ -53,9 +53,10 @@ struct Staging {
 
 class DataDirectory {
   public:
-    // Takes the lock and empties its file, making the directory if `create`. refused: another process holds it, or it would
-    // be made among files of somebody else's; not_found: no directory.
-    static Result<std::unique_ptr<DataDirectory>> open(Disk& disk, std::string path, bool create);
+    // Takes the lock and empties its file. refused: another process holds the lock; not_found: no data directory.
+    static Result<std::unique_ptr<DataDirectory>> open(Disk& disk, std::string path);
+    // Also makes the directory if there is none. refused as well if it would be made among somebody else's files.
+    static Result<std::unique_ptr<DataDirectory>> open_or_create(Disk& disk, std::string path);
     DataDirectory(const DataDirectory&) = delete;
     DataDirectory& operator=(const DataDirectory&) = delete;
 
@@ -82,9 +83,10 @@ class DataDirectory {
 
     Result<std::optional<Staging>> staging();
     Status begin_staging(const Staging& staging);
-    // Forgets a staging; with `discard` its folders and what it handed out go too, unless they are live or kept for undo
-    // (objects in registry/ stay).
-    Status end_staging(bool discard);
+    // Forgets a staging. `discard` also removes its folders and the files it handed out, unless they are live or kept
+    // for undo (objects in registry/ stay).
+    enum class Staged { keep, discard };
+    Status end_staging(Staged folders);
     // Removes a generation's folders and what it handed out. Never the live one or the one kept for undo.
     Status remove_generation(const std::string& generation);
 

@@ -20,7 +20,7 @@ using test::must;
 class DataDirectoryTest : public testing::Test {
   protected:
     DataDirectoryTest() : path(dir.path() + "/data") {}
-    std::unique_ptr<DataDirectory> open() { return must(DataDirectory::open(real_disk(), path, true)); }
+    std::unique_ptr<DataDirectory> open() { return must(DataDirectory::open_or_create(real_disk(), path)); }
     void put(const std::string& name, std::string_view bytes) {
         must(write_file(real_disk(), path + '/' + name, bytes));
     }
@@ -31,28 +31,28 @@ class DataDirectoryTest : public testing::Test {
 };
 
 TEST_F(DataDirectoryTest, MakesItsFoldersAndLocks) {
-    EXPECT_EQ(DataDirectory::open(real_disk(), path, false).error().code, ErrorCode::not_found);
+    EXPECT_EQ(DataDirectory::open(real_disk(), path).error().code, ErrorCode::not_found);
     auto first = open();
     for (const char* folder : {"ca", "config", "metadata", "registry"})
         EXPECT_TRUE(std::filesystem::is_directory(path + '/' + folder));
     EXPECT_TRUE(must(first->empty()));
-    const auto second = DataDirectory::open(real_disk(), path + "//", true);
+    const auto second = DataDirectory::open_or_create(real_disk(), path + "//");
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().code, ErrorCode::refused);
     EXPECT_THAT(second.error().message, testing::HasSubstr("another process is using " + path));
     first.reset();
-    EXPECT_TRUE(DataDirectory::open(real_disk(), path, false));
-    EXPECT_EQ(DataDirectory::open(real_disk(), "", true).error().code, ErrorCode::invalid);
+    EXPECT_TRUE(DataDirectory::open(real_disk(), path));
+    EXPECT_EQ(DataDirectory::open_or_create(real_disk(), "").error().code, ErrorCode::invalid);
     std::filesystem::create_directory(dir.path() + "/locks");
     put("not-a-directory", "");
-    EXPECT_FALSE(DataDirectory::open(real_disk(), path + "/not-a-directory", true));
+    EXPECT_FALSE(DataDirectory::open_or_create(real_disk(), path + "/not-a-directory"));
 }
 
 TEST_F(DataDirectoryTest, TheLockIsNotAskedThroughALink) {
     open();
     std::filesystem::remove(path + "/config/lock");
     std::filesystem::create_symlink("/dev/null", path + "/config/lock");
-    EXPECT_FALSE(DataDirectory::open(real_disk(), path, true));
+    EXPECT_FALSE(DataDirectory::open_or_create(real_disk(), path));
 }
 
 TEST_F(DataDirectoryTest, WhereItIsServedStandsInTheLock) {
@@ -87,7 +87,7 @@ TEST_F(DataDirectoryTest, FilesOfSomebodyElseAreInTheWay) {
     std::filesystem::create_directory(path);
     std::filesystem::create_directory(path + "/lost+found");
     for (const char* name : {"d", "b", "c", "a"}) put(name, "");
-    const auto refused = DataDirectory::open(real_disk(), path, true);
+    const auto refused = DataDirectory::open_or_create(real_disk(), path);
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::refused);
     EXPECT_THAT(refused.error().message, testing::HasSubstr("it holds a, b, c and 1 more"));
@@ -190,10 +190,10 @@ TEST_F(DataDirectoryTest, StagingIsRememberedAndForgotten) {
     must(make_directories(real_disk(), directory->config_path(staging.generation)));
     must(make_directories(real_disk(), directory->ca_path(staging.generation)));
     must(directory->hand_out("recovery-key", "k", staging.generation));
-    must(directory->end_staging(true));
+    must(directory->end_staging(DataDirectory::Staged::discard));
     EXPECT_TRUE(must(directory->empty()));
     EXPECT_FALSE(must(directory->staging()).has_value());
-    must(directory->end_staging(true));
+    must(directory->end_staging(DataDirectory::Staged::discard));
 }
 
 TEST_F(DataDirectoryTest, WhatIsLiveIsNeverDiscarded) {
@@ -202,7 +202,7 @@ TEST_F(DataDirectoryTest, WhatIsLiveIsNeverDiscarded) {
     must(directory->begin_staging({"restore", "b", current.generation, "o"}));
     must(directory->hand_out("admin-password", "p"));
     must(directory->flip(current));
-    must(directory->end_staging(true));
+    must(directory->end_staging(DataDirectory::Staged::discard));
     EXPECT_TRUE(exists(real_disk(), directory->metadata_path(current.generation)));
     EXPECT_EQ(must(read_file(real_disk(), path + "/admin-password")), "p");
     EXPECT_FALSE(must(directory->staging()).has_value());
@@ -213,7 +213,7 @@ TEST_F(DataDirectoryTest, ADamagedStagingIsSaid) {
     for (const char* text : {"", "{", "{}", R"({"purpose":"restore","generation":"../x"})"}) {
         put("config/STAGING", text);
         EXPECT_EQ(directory->staging().error().code, ErrorCode::corrupt) << text;
-        EXPECT_FALSE(directory->end_staging(true)) << text;
+        EXPECT_FALSE(directory->end_staging(DataDirectory::Staged::discard)) << text;
     }
 }
 
@@ -403,7 +403,7 @@ TEST_F(DataDirectoryTest, WhatIsKeptForUndoIsNotRemoved) {
         EXPECT_TRUE(exists(real_disk(), directory->metadata_path(generation)));
     }
     must(directory->begin_staging({"undo", "", now.undo_generation, ""}));
-    must(directory->end_staging(true));
+    must(directory->end_staging(DataDirectory::Staged::discard));
     EXPECT_TRUE(exists(real_disk(), directory->metadata_path(now.undo_generation)));
     EXPECT_EQ(directory->missing_of(now.generation), "ca/, config/, metadata/, registry/");
 }

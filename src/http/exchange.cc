@@ -368,11 +368,11 @@ bool Exchange::may_keep(const Response& response, Framing framing) const {
 }
 
 // Sends what is pending and then `behind`, of which `taken` bytes were taken in the end.
-std::optional<Next> Exchange::flush(std::string_view behind, bool more, std::size_t& taken) {
+std::optional<Next> Exchange::flush(std::string_view behind, Transport::Follows follows, std::size_t& taken) {
     taken = 0;
     while (pending_sent_ < pending_.size() || taken < behind.size()) {
         const std::string_view first = std::string_view(pending_).substr(pending_sent_);
-        const IoResult r = transport_.write(first, behind.substr(taken), more);
+        const IoResult r = transport_.write(first, behind.substr(taken), follows);
         if (r.state != Io::done) return wait_for(r.state);
         sent_ += r.bytes;
         const std::size_t of_first = std::min(r.bytes, first.size());
@@ -386,13 +386,13 @@ std::optional<Next> Exchange::flush(std::string_view behind, bool more, std::siz
 
 std::optional<Next> Exchange::flush_pending() {
     std::size_t taken = 0;
-    return flush({}, false, taken);
+    return flush({}, Transport::Follows::nothing, taken);
 }
 
 std::optional<Next> Exchange::send() {
     std::size_t taken = 0;
     const std::string_view text = shared_text_ ? std::string_view(*shared_text_) : std::string_view(text_);
-    const auto blocked = flush(text.substr(text_sent_), false, taken);
+    const auto blocked = flush(text.substr(text_sent_), Transport::Follows::nothing, taken);
     text_sent_ += taken;
     if (blocked) return blocked;
     return sent_all();
@@ -411,7 +411,8 @@ std::optional<Next> Exchange::sent_all() {
 std::optional<Next> Exchange::stream_file() {
     if (head_waits_ || !pending_.empty()) {
         std::size_t taken = 0;
-        if (const auto blocked = flush({}, source_left_ > 0, taken)) return blocked;
+        const auto follows = source_left_ > 0 ? Transport::Follows::more : Transport::Follows::nothing;
+        if (const auto blocked = flush({}, follows, taken)) return blocked;
         head_waits_ = false;
     }
     while (source_left_ > 0) {
@@ -486,7 +487,7 @@ std::optional<Next> Exchange::send_chunk(char* buffer, std::size_t size) {
         }
     }
     std::size_t taken = 0;
-    const auto blocked = flush(bytes, false, taken);
+    const auto blocked = flush(bytes, Transport::Follows::nothing, taken);
     if (blocked && stage_ != Stage::over) {
         pending_.erase(0, std::exchange(pending_sent_, 0));
         pending_.append(bytes.substr(taken));

@@ -92,7 +92,7 @@ class Exchange {
     std::optional<Next> stream_source();
     std::optional<Next> drain();
     std::optional<Next> wait_for(Io state);
-    std::optional<Next> flush(std::string_view behind, bool more, std::size_t& taken);
+    std::optional<Next> flush(std::string_view behind, Transport::Follows follows, std::size_t& taken);
     std::optional<Next> flush_pending();
     std::optional<Next> send_chunk(char* buffer, std::size_t size);
     std::optional<Next> sent_all();

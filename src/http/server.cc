@@ -197,7 +197,7 @@ void AsioServer::admit(Loop& loop, Socket socket, bool tls) {
     shared_.connections.fetch_add(1);
     loop.load.fetch_add(1);
     asio::dispatch(loop.context, [&loop, tls, admission, s = std::move(socket)]() mutable {
-        Session::start(loop, std::move(s), tls, admission);
+        Session::start(loop, std::move(s), tls ? Wire::tls : Wire::plain, admission);
     });
 }
 

@@ -119,7 +119,7 @@ TEST(HttpServer, NeverSendsABodyToHead) {
     Client client(*service.server);
     const auto head = [&](const std::string& path) {
         client.send("HEAD " + path + " HTTP/1.1\r\nHost: t\r\n\r\n");
-        return client.answer(true);
+        return client.answer_to_head();
     };
     EXPECT_EQ(head("/text").header("Content-Length"), "5");
     EXPECT_EQ(head("/told").header("Content-Length"), "1073741824");
@@ -333,7 +333,7 @@ TEST(HttpServer, SendsSlicesOfFiles) {
         EXPECT_TRUE(is_pattern(a.body, static_cast<std::uint64_t>(from)));
     }
     client.send("HEAD /?from=0&length=5000000 HTTP/1.1\r\nHost: t\r\n\r\n");
-    EXPECT_EQ(client.answer(true).header("Content-Length"), "5000000");
+    EXPECT_EQ(client.answer_to_head().header("Content-Length"), "5000000");
     const Answer too_short = client.get("/?from=4000000&length=2000000");
     EXPECT_EQ(too_short.status, 200);
     EXPECT_FALSE(too_short.whole);

@@ -139,13 +139,13 @@ Session::~Session() {
     if (shared_.connections.fetch_sub(1) == 1) shared_.ended.notify_all();
 }
 
-void Session::start(Loop& loop, Socket socket, bool tls, Admission admission) {
+void Session::start(Loop& loop, Socket socket, Wire wire, Admission admission) {
     boost::system::error_code ec;
     socket.non_blocking(true, ec);
     socket.set_option(asio::ip::tcp::no_delay(true), ec);
     unsigned authorities = 0;
-    SslPtr ssl = tls ? loop.shared.tls.accept_on(socket.native_handle(), authorities) : nullptr;
-    const bool usable = !tls || ssl;
+    SslPtr ssl = wire == Wire::tls ? loop.shared.tls.accept_on(socket.native_handle(), authorities) : nullptr;
+    const bool usable = wire == Wire::plain || ssl;
     std::unique_ptr<Session> session(new Session(loop, std::move(socket), std::move(ssl), authorities, admission));
     const bool answered = session->admission_ == Admission::serve || loop.shared.turned_away <= kRefusalsMax;
     if (usable && answered) run(std::move(session));

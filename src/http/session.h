@@ -8,6 +8,7 @@
 
 namespace dtr::http {
 
+enum class Wire { plain, tls };
 enum class Admission {
     serve,
     turn_away  // over the connection limit: one 503, then the end
@@ -16,7 +17,7 @@ enum class Admission {
 class Session {
   public:
     // On the loop's thread. The connection was counted in loop.load and shared.connections; its end counts it off.
-    static void start(Loop& loop, Socket socket, bool tls, Admission admission);
+    static void start(Loop& loop, Socket socket, Wire wire, Admission admission);
     ~Session();
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;

@@ -188,25 +188,15 @@ class Client {
     }
     [[nodiscard]] bool was_reset() const { return reset_; }
 
-    Answer answer(bool to_head = false) {
+    Answer answer() {
         Answer a;
-        std::size_t end = 0;
-        while ((end = got_.find("\r\n\r\n")) == std::string::npos)
-            if (!fill()) return a;
-        parse(got_.substr(0, end + 2), a);
-        got_.erase(0, end + 4);
-        if (to_head || a.status < 200 || a.status == 204 || a.status == 304) {
-            a.whole = true;
-        } else if (!a.header("Content-Length").empty()) {
-            a.whole = take(std::stoull(a.header("Content-Length")), a.body);
-        } else if (a.header("Transfer-Encoding") == "chunked") {
-            a.whole = take_chunks(a.body);
-        } else {
-            while (fill()) {
-            }
-            a.body = std::exchange(got_, "");
-            a.whole = !reset_;
-        }
+        if (read_head(a)) read_body(a);
+        return a;
+    }
+    // The answer to a HEAD request has no body.
+    Answer answer_to_head() {
+        Answer a;
+        a.whole = read_head(a);
         return a;
     }
 
@@ -221,6 +211,30 @@ class Client {
     void finish_sending() { ::shutdown(fd_.get(), SHUT_WR); }
 
   private:
+    bool read_head(Answer& a) {
+        std::size_t end = 0;
+        while ((end = got_.find("\r\n\r\n")) == std::string::npos)
+            if (!fill()) return false;
+        parse(got_.substr(0, end + 2), a);
+        got_.erase(0, end + 4);
+        return true;
+    }
+
+    void read_body(Answer& a) {
+        if (a.status < 200 || a.status == 204 || a.status == 304) {
+            a.whole = true;
+        } else if (!a.header("Content-Length").empty()) {
+            a.whole = take(std::stoull(a.header("Content-Length")), a.body);
+        } else if (a.header("Transfer-Encoding") == "chunked") {
+            a.whole = take_chunks(a.body);
+        } else {
+            while (fill()) {
+            }
+            a.body = std::exchange(got_, "");
+            a.whole = !reset_;
+        }
+    }
+
     static void parse(const std::string& head, Answer& a) {
         a.status = std::stoi(head.substr(9, 3));
         std::size_t at = head.find("\r\n") + 2;

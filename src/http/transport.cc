@@ -80,7 +80,7 @@ IoResult Transport::read(char* out, std::size_t capacity) {
     return r;
 }
 
-IoResult Transport::write(std::string_view first, std::string_view second, bool more) {
+IoResult Transport::write(std::string_view first, std::string_view second, Follows follows) {
     if (first.empty()) std::swap(first, second);
     if (first.empty()) return {};
     if (ssl_) {
@@ -93,10 +93,10 @@ IoResult Transport::write(std::string_view first, std::string_view second, bool 
         }
         // Several records leave as few packets, and wake the peer as often.
         const bool several = first.size() > kTlsRecord;
-        if (several) set_corked(true);
+        if (several) cork();
         ERR_clear_error();
         const int r = SSL_write(ssl_.get(), first.data(), clamp_to_int(first.size()));
-        if (several) set_corked(false);
+        if (several) uncork();
         return r > 0 ? IoResult{Io::done, static_cast<std::size_t>(r)} : tls_result(r);
     }
     iovec pieces[2] = {{const_cast<char*>(first.data()), first.size()},
@@ -105,16 +105,21 @@ IoResult Transport::write(std::string_view first, std::string_view second, bool 
     message.msg_iov = pieces;
     message.msg_iovlen = second.empty() ? 1 : 2;
     while (true) {
-        const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+        const ssize_t n = ::sendmsg(fd_, &message, MSG_NOSIGNAL | (follows == Follows::more ? MSG_MORE : 0));
         if (n >= 0) return {Io::done, static_cast<std::size_t>(n)};
         if (would_block()) return {Io::want_write};
         if (errno != EINTR) return {Io::closed};
     }
 }
 
-void Transport::set_corked(bool on) {
-    const int value = on ? 1 : 0;
-    ::setsockopt(fd_, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+void Transport::cork() {
+    const int on = 1;
+    ::setsockopt(fd_, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
+void Transport::uncork() {
+    const int off = 0;
+    ::setsockopt(fd_, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
 }
 
 IoResult Transport::send_file(int file, std::uint64_t offset, std::size_t count) {

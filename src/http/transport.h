@@ -50,9 +50,10 @@ class Transport {
     bool fall_back_to_plain();
 
     IoResult read(char* out, std::size_t capacity);
-    // The two pieces count as one run of bytes, any number of which may be taken. `more`: hold back a short packet,
-    // other bytes follow at once. What was refused must be offered again as a prefix of the next write (TLS).
-    IoResult write(std::string_view first, std::string_view second, bool more);
+    // The two pieces count as one run of bytes, any number of which may be taken. If more bytes follow at once, a short
+    // packet is held back. What was refused must be offered again as a prefix of the next write (TLS).
+    enum class Follows { nothing, more };
+    IoResult write(std::string_view first, std::string_view second, Follows follows);
     // Plain only. done with 0 bytes: the file ends there. May block on the file's device.
     IoResult send_file(int file, std::uint64_t offset, std::size_t count);
     // Asks not to be woken for fewer bytes than that (plain only).
@@ -70,7 +71,8 @@ class Transport {
 
   private:
     IoResult tls_result(int returned);
-    void set_corked(bool on);
+    void cork();
+    void uncork();
 
     int fd_;
     SslPtr ssl_;

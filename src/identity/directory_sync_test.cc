@@ -306,7 +306,7 @@ TEST_F(DirectorySyncTest, AGroupMakesAdministrators) {
 TEST_F(DirectorySyncTest, GroupsFillTeams) {
     must(accounts_.create_user({"local", "", Secret("local's password"), false}, "admin"));
     const meta::Team devs = team("devs", "cn=devs");
-    must(organizations_.set_team_member(devs, "local", true, false, "admin"));
+    must(organizations_.set_team_member(devs, {.account = "local", .is_admin = true}, "admin"));
     group("cn=devs", {"uid=ALICE", "uid=stranger"});
     SyncReport report = sync();
     EXPECT_EQ(report.teams, 1U);

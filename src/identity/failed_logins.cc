@@ -76,14 +76,14 @@ std::size_t FailedLogins::add(std::string_view name, std::string_view address, K
     return open_.size();
 }
 
-std::vector<meta::FailedLogin> FailedLogins::take(bool all) {
+std::vector<meta::FailedLogin> FailedLogins::take(Which which) {
     std::vector<meta::FailedLogin> over;
     const MutexLock lock(mutex_);
     const Micros now = clock_.now();
     for (auto one = open_.begin(); one != open_.end();) {
         const meta::FailedLogin& burst = one->second;
         const bool quiet = now - burst.last_at >= limits_.quiet || now < burst.last_at;  // clocks may be set back
-        if (!all && !quiet && now - burst.first_at < limits_.longest) {
+        if (which == Which::finished && !quiet && now - burst.first_at < limits_.longest) {
             ++one;
             continue;
         }
@@ -103,7 +103,7 @@ void FailedLogins::write(const std::vector<meta::FailedLogin>& bursts) {
 }
 
 void FailedLogins::write_finished() {
-    write(take(false));
+    write(take(Which::finished));
 }
 
 void FailedLogins::start() {
@@ -112,7 +112,7 @@ void FailedLogins::start() {
 
 void FailedLogins::stop() {
     task_.stop();
-    write(take(true));
+    write(take(Which::all));
 }
 
 }  // namespace dtr::identity

@@ -57,11 +57,12 @@ class FailedLogins {
     void stop();
 
   private:
+    enum class Which { finished, all };
     using Key = std::pair<std::string, std::string>;  // address, name
     // How many bursts there are then.
     std::size_t add(std::string_view name, std::string_view address, Kind kind);
     void write(const std::vector<meta::FailedLogin>& bursts);
-    std::vector<meta::FailedLogin> take(bool all);
+    std::vector<meta::FailedLogin> take(Which which);
     Key key_for(std::string_view name, std::string_view address) REQUIRES(mutex_);
 
     meta::FailedLoginStore& store_;

@@ -54,11 +54,10 @@ Result<meta::Account> Organizations::find(std::string_view name) {
     return fail(ErrorCode::invalid, fmt::format("{} is a user, not an organization", account.name));
 }
 
-Status Organizations::set_member(std::string_view organization, std::string_view member, bool is_owner, bool is_public,
-                                 meta::Actor actor) {
+Status Organizations::set_member(std::string_view organization, const Membership& member, meta::Actor actor) {
     DTR_ASSIGN(const meta::Account org, find(organization));
-    DTR_ASSIGN(const meta::Account account, accounts_.find(member));
-    return done(organizations_.set_member({org.id, account.id, is_owner, is_public}, actor));
+    DTR_ASSIGN(const meta::Account account, accounts_.find(member.account));
+    return done(organizations_.set_member({org.id, account.id, member.is_admin, member.is_public}, actor));
 }
 
 Status Organizations::remove_member(std::string_view organization, std::string_view member, meta::Actor actor) {
@@ -116,10 +115,9 @@ Status Organizations::remove_team(std::string_view organization, std::string_vie
     return done(teams_.remove(team.id, actor));
 }
 
-Status Organizations::set_team_member(const meta::Team& team, std::string_view member, bool is_admin, bool is_public,
-                                      meta::Actor actor) {
-    DTR_ASSIGN(const meta::Account account, accounts_.find(member));
-    return done(teams_.set_member({team.id, account.id, is_admin, is_public}, actor));
+Status Organizations::set_team_member(const meta::Team& team, const Membership& member, meta::Actor actor) {
+    DTR_ASSIGN(const meta::Account account, accounts_.find(member.account));
+    return done(teams_.set_member({team.id, account.id, member.is_admin, member.is_public}, actor));
 }
 
 Status Organizations::remove_team_member(const meta::Team& team, std::string_view member, meta::Actor actor) {

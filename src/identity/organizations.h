@@ -37,8 +37,12 @@ class Organizations {
         bool is_admin = false;  // an owner of the organisation; an admin of the team
         bool is_public = false;
     };
-    Status set_member(std::string_view organization, std::string_view member, bool is_owner, bool is_public,
-                      meta::Actor actor);
+    struct Membership {
+        std::string_view account;  // its name
+        bool is_admin = false;     // as in Member
+        bool is_public = false;
+    };
+    Status set_member(std::string_view organization, const Membership& member, meta::Actor actor);
     Status remove_member(std::string_view organization, std::string_view member, meta::Actor actor);
     // By account id, after `after`.
     Result<std::vector<Member>> members(std::string_view organization, std::string_view after, std::size_t limit);
@@ -50,8 +54,7 @@ class Organizations {
     Result<meta::Team> find_team(std::string_view organization, std::string_view name);
     Status update_team(const meta::Team& team, meta::Actor actor);
     Status remove_team(std::string_view organization, std::string_view name, meta::Actor actor);
-    Status set_team_member(const meta::Team& team, std::string_view member, bool is_admin, bool is_public,
-                           meta::Actor actor);
+    Status set_team_member(const meta::Team& team, const Membership& member, meta::Actor actor);
     Status remove_team_member(const meta::Team& team, std::string_view member, meta::Actor actor);
     Result<std::vector<Member>> team_members(const meta::Team& team, std::string_view after, std::size_t limit);
 

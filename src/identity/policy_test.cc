@@ -101,22 +101,22 @@ TEST_F(PolicyTest, OrganizationsBelongToTheirOwners) {
     const Principal olga = user("olga");
     const Principal mike = user("mike");
     must(organizations_.create("acme", "Acme", "olga", "test"));
-    must(organizations_.set_member("acme", "mike", false, false, "test"));
+    must(organizations_.set_member("acme", {"mike"}, "test"));
     EXPECT_EQ(allowed(olga, "acme/app"), "prda");
     EXPECT_EQ(allowed(olga, "acme/new", false), "prda");
     EXPECT_EQ(allowed(mike, "acme/app"), "") << "a member without a team has no rights";
     EXPECT_TRUE(must(organizations_.may_manage(olga, "acme")));
     EXPECT_FALSE(must(organizations_.may_manage(mike, "acme")));
 
-    must(organizations_.set_member("acme", "olga", false, false, "test"));
+    must(organizations_.set_member("acme", {"olga"}, "test"));
     EXPECT_EQ(allowed(olga, "acme/app"), "") << "rights are taken away at once";
 }
 
 TEST_F(PolicyTest, GrantsOfTeamsAddUp) {
     const Principal mike = user("mike");
     must(organizations_.create("acme", "", "", "test"));
-    must(meta_->repositories().create("acme/app", false, "test"));
-    must(meta_->repositories().create("acme/lib", false, "test"));
+    must(meta_->repositories().create("acme/app", meta::Visibility::restricted, "test"));
+    must(meta_->repositories().create("acme/lib", meta::Visibility::restricted, "test"));
     const auto readers = must(organizations_.create_team("acme", "readers", "", "test"));
     const auto builders = must(organizations_.create_team("acme", "builders", "", "test"));
     must(meta_->grants().set_namespace("acme", {readers.id, AccessLevel::read_only}, "test"));
@@ -124,9 +124,9 @@ TEST_F(PolicyTest, GrantsOfTeamsAddUp) {
     version_.invalidate();
     EXPECT_EQ(allowed(mike, "acme/app"), "");
 
-    must(organizations_.set_team_member(readers, "mike", false, false, "test"));
+    must(organizations_.set_team_member(readers, {"mike"}, "test"));
     EXPECT_EQ(allowed(mike, "acme/app"), "p");
-    must(organizations_.set_team_member(builders, "mike", false, false, "test"));
+    must(organizations_.set_team_member(builders, {"mike"}, "test"));
     EXPECT_EQ(allowed(mike, "acme/app"), "prd");
     EXPECT_EQ(allowed(mike, "acme/lib"), "p");
     EXPECT_EQ(allowed(mike, "acme/new", false), "p") << "read-write elsewhere creates nothing";
@@ -149,7 +149,7 @@ TEST_F(PolicyTest, ATeamHasRightsInItsOwnOrganizationOnly) {
     must(organizations_.create("acme", "", "", "test"));
     must(organizations_.create("other", "", "", "test"));
     user("bob");
-    must(meta_->repositories().create("other/x", false, "test"));
+    must(meta_->repositories().create("other/x", meta::Visibility::restricted, "test"));
     const auto team = must(organizations_.create_team("acme", "all", "", "test"));
     auto wrong = meta_->grants().set_repository("other/x", {team.id, AccessLevel::read_only}, "test");
     ASSERT_FALSE(wrong);

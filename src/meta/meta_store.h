@@ -36,8 +36,9 @@ class RepositoryStore {
   public:
     virtual ~RepositoryStore() = default;
     virtual Result<Repository> find(std::string_view name) = 0;
-    virtual Result<Repository> create(std::string_view name, bool is_public, Actor actor) = 0;  // already_exists
-    virtual Status set_public(std::string_view name, bool is_public, Actor actor) = 0;
+    // already_exists.
+    virtual Result<Repository> create(std::string_view name, Visibility visibility, Actor actor) = 0;
+    virtual Status set_visibility(std::string_view name, Visibility visibility, Actor actor) = 0;
     // With its manifests, tags and links; bytes stay for the collector.
     virtual Status remove(std::string_view name, Actor actor) = 0;
 

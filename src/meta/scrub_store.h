@@ -25,9 +25,10 @@ class ScrubStore {
     virtual ~ScrubStore() = default;
     // Live and quarantined objects after `after` (a digest, byte order), at most `limit`.
     virtual Result<std::vector<ScrubObject>> page(std::string_view after, std::size_t limit) = 0;
-    // Live becomes quarantined or the other way round, if this generation is still the digest's object in the other
-    // state. True if it was.
-    virtual Result<bool> set_quarantined(const Object& object, bool quarantined) = 0;
+    // A live object becomes quarantined; a quarantined one becomes live again. Only if this generation is still the
+    // digest's object and in the state it leaves: true if so.
+    virtual Result<bool> quarantine(const Object& object) = 0;
+    virtual Result<bool> release(const Object& object) = 0;
     // By repository and tag, at most `limit`; none: nobody needs it.
     virtual Result<std::vector<Use>> uses(const Digest& digest, std::size_t limit) = 0;
     virtual Result<std::vector<Object>> list_quarantined(std::size_t limit) = 0;

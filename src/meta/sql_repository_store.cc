@@ -76,15 +76,16 @@ Result<Repository> SqlRepositoryStore::find(std::string_view name) {
                             [&](sql::Connection& connection) { return find_repository(connection, name); });
 }
 
-Result<Repository> SqlRepositoryStore::create(std::string_view name, bool is_public, Actor actor) {
+Result<Repository> SqlRepositoryStore::create(std::string_view name, Visibility visibility, Actor actor) {
     return change_to<Repository>(parts_, actor, [&](ChangeRecorder& recorder) -> Result<Repository> {
         DTR_ASSIGN(const auto existing, find_repository_id(recorder.transaction(), name));
         if (existing) return fail(ErrorCode::already_exists, fmt::format("repository {} already exists", name));
-        return create_repository(recorder, name, is_public);
+        return create_repository(recorder, name, visibility);
     });
 }
 
-Status SqlRepositoryStore::set_public(std::string_view name, bool is_public, Actor actor) {
+Status SqlRepositoryStore::set_visibility(std::string_view name, Visibility visibility, Actor actor) {
+    const bool is_public = visibility == Visibility::everyone;
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const Repository found, find_repository(recorder.transaction(), name));
         if (found.is_public == is_public) return {};

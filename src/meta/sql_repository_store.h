@@ -9,8 +9,8 @@ class SqlRepositoryStore final : public RepositoryStore {
   public:
     explicit SqlRepositoryStore(StoreParts parts) : parts_(parts) {}
     Result<Repository> find(std::string_view name) override;
-    Result<Repository> create(std::string_view name, bool is_public, Actor actor) override;
-    Status set_public(std::string_view name, bool is_public, Actor actor) override;
+    Result<Repository> create(std::string_view name, Visibility visibility, Actor actor) override;
+    Status set_visibility(std::string_view name, Visibility visibility, Actor actor) override;
     Status remove(std::string_view name, Actor actor) override;
     Result<RepositorySettings> settings(RepositoryId id) override;
     Status save_settings(std::string_view name, const RepositorySettings& settings, Actor actor) override;

@@ -36,13 +36,11 @@ Result<std::vector<ScrubObject>> SqlScrubStore::page(std::string_view after, std
     });
 }
 
-Result<bool> SqlScrubStore::set_quarantined(const Object& object, bool quarantined) {
+Result<bool> SqlScrubStore::move(const Object& object, ObjectState from, ObjectState to) {
     bool changed = false;
     DTR_TRY(parts_.database.write(sql::Durability::synced, [&](sql::Transaction& transaction) -> Status {
-        const int from = static_cast<int>(quarantined ? ObjectState::live : ObjectState::quarantined);
-        const int to = static_cast<int>(quarantined ? ObjectState::quarantined : ObjectState::live);
-        DTR_ASSIGN(const auto rows,
-                   transaction.execute(kSetState, {object.digest.to_string(), object.generation, to, from}));
+        DTR_ASSIGN(const auto rows, transaction.execute(kSetState, {object.digest.to_string(), object.generation,
+                                                                    static_cast<int>(to), static_cast<int>(from)}));
         changed = rows != 0;
         return {};
     }));

@@ -84,12 +84,12 @@ Result<RepositoryId> require_repository_id(sql::Connection& connection, std::str
     return *id;
 }
 
-Result<Repository> create_repository(ChangeRecorder& recorder, std::string_view name, bool is_public) {
+Result<Repository> create_repository(ChangeRecorder& recorder, std::string_view name, Visibility visibility) {
     Repository made;
     made.name = name;
     const auto slash = name.find('/');
     if (slash != std::string_view::npos) made.namespace_name = name.substr(0, slash);
-    made.is_public = is_public;
+    made.is_public = visibility == Visibility::everyone;
     made.created_at = recorder.now();
     {
         DTR_ASSIGN(auto rows, recorder.transaction().query(kNextRepositoryId, {}));
@@ -104,7 +104,7 @@ Result<Repository> create_repository(ChangeRecorder& recorder, std::string_view 
 Result<RepositoryId> ensure_repository(ChangeRecorder& recorder, std::string_view name) {
     DTR_ASSIGN(const auto id, find_repository_id(recorder.transaction(), name));
     if (id) return *id;
-    DTR_ASSIGN(const Repository made, create_repository(recorder, name, false));
+    DTR_ASSIGN(const Repository made, create_repository(recorder, name, Visibility::restricted));
     return made.id;
 }
 

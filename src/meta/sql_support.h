@@ -89,7 +89,7 @@ std::int64_t limit_of(std::size_t limit);
 
 Result<std::optional<RepositoryId>> find_repository_id(sql::Connection& connection, std::string_view name);
 Result<RepositoryId> require_repository_id(sql::Connection& connection, std::string_view name);  // not_found
-Result<Repository> create_repository(ChangeRecorder& recorder, std::string_view name, bool is_public);
+Result<Repository> create_repository(ChangeRecorder& recorder, std::string_view name, Visibility visibility);
 // The repository of that name, made (private) if there is none.
 Result<RepositoryId> ensure_repository(ChangeRecorder& recorder, std::string_view name);
 

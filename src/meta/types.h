@@ -13,6 +13,11 @@ namespace dtr::meta {
 
 using RepositoryId = std::int64_t;
 
+enum class Visibility {
+    restricted,  // needs a grant
+    everyone     // anybody may pull, even without a login
+};
+
 struct Repository {
     RepositoryId id = 0;
     std::string name;            // "admin/hello"; byte order

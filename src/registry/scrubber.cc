@@ -118,7 +118,7 @@ Status Scrub::settle(const std::string& why) {
     }
     DTR_TRY(release_suspects());
     if (found.state != meta::ObjectState::quarantined) return {};
-    DTR_ASSIGN(const bool released, context_.meta.scrub().set_quarantined(found.object, false));
+    DTR_ASSIGN(const bool released, context_.meta.scrub().release(found.object));
     if (released) {
         ++report_.released;
         log::info("{} is whole again and served", found.object.digest.to_string());
@@ -135,7 +135,7 @@ Status Scrub::release_suspects() {
 Status Scrub::judge(const meta::ScrubObject& found, const std::string& why) {
     if (found.state == meta::ObjectState::live) {
         DTR_TRY(fault_point("scrub.quarantine"));
-        DTR_ASSIGN(const bool quarantined, context_.meta.scrub().set_quarantined(found.object, true));
+        DTR_ASSIGN(const bool quarantined, context_.meta.scrub().quarantine(found.object));
         if (!quarantined) return {};  // collected, or replaced by a push, while it was read
     }
     ++report_.bad_objects;

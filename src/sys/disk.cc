@@ -25,9 +25,9 @@ class RealDisk final : public Disk {
         return fd;
     }
 
-    Result<UniqueFd> create(const std::string& path, bool exclusive, unsigned mode) override {
+    Result<UniqueFd> create(const std::string& path, OnExisting existing, unsigned mode) override {
         DTR_TRY(fault_point("disk.create"));
-        const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (exclusive ? O_EXCL : 0);
+        const int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (existing == OnExisting::refuse ? O_EXCL : 0);
         UniqueFd fd(::open(path.c_str(), flags, mode));
         if (!fd.valid()) return failed("create", path);
         if (::lseek(fd.get(), 0, SEEK_END) < 0) return failed("seek in", path);
@@ -148,7 +148,7 @@ Status write_file(Disk& disk, const std::string& path, std::string_view bytes, u
     const std::string temporary = path + ".part";
     if (exists(disk, temporary)) DTR_TRY(disk.remove(temporary));
     {
-        DTR_ASSIGN(const UniqueFd fd, disk.create(temporary, true, mode));
+        DTR_ASSIGN(const UniqueFd fd, disk.create(temporary, OnExisting::refuse, mode));
         DTR_TRY(disk.write_all(fd.get(), bytes));
         DTR_TRY(disk.sync(fd.get()));
     }

@@ -30,13 +30,15 @@ struct DiskSpace {
 // Of a long file the disk is told in steps of so many bytes.
 inline constexpr std::uint64_t kWritebackBytes = 8U << 20;
 
+enum class OnExisting { refuse, open };
+
 class Disk {
   public:
     virtual ~Disk() = default;
 
     virtual Result<UniqueFd> open_read(const std::string& path) = 0;
-    // Opens for writing at its end of data; `exclusive` refuses an existing file (already_exists).
-    virtual Result<UniqueFd> create(const std::string& path, bool exclusive, unsigned mode) = 0;
+    // Opens for writing at its end of data. An existing file is refused with already_exists, or opened.
+    virtual Result<UniqueFd> create(const std::string& path, OnExisting existing, unsigned mode) = 0;
     virtual Status write_all(int fd, std::string_view bytes) = 0;  // at the descriptor's position
     virtual Result<std::size_t> read_at(int fd, char* out, std::size_t count, std::uint64_t offset) = 0;
     virtual Status truncate(int fd, std::uint64_t size) = 0;  // and moves the position there

@@ -44,20 +44,20 @@ TEST_F(DiskTest, LinksAreNotFollowed) {
     ASSERT_TRUE(write_file(disk, path("target"), "x"));
     std::filesystem::create_symlink("target", path("link"));
     EXPECT_FALSE(disk.open_read(path("link")));
-    EXPECT_FALSE(disk.create(path("link"), false, 0600));
+    EXPECT_FALSE(disk.create(path("link"), OnExisting::open, 0600));
     EXPECT_FALSE(disk.stat(path("link"))->is_directory);
     EXPECT_EQ(content("target"), "x");
 }
 
 TEST_F(DiskTest, CreateAppendsAndExclusiveRefuses) {
     {
-        const auto fd = disk.create(path("a"), true, 0600);
+        const auto fd = disk.create(path("a"), OnExisting::refuse, 0600);
         ASSERT_TRUE(fd);
         ASSERT_TRUE(disk.write_all(fd->get(), "one"));
     }
-    EXPECT_EQ(disk.create(path("a"), true, 0600).error().code, ErrorCode::already_exists);
+    EXPECT_EQ(disk.create(path("a"), OnExisting::refuse, 0600).error().code, ErrorCode::already_exists);
     {
-        const auto fd = disk.create(path("a"), false, 0600);
+        const auto fd = disk.create(path("a"), OnExisting::open, 0600);
         ASSERT_TRUE(disk.write_all(fd->get(), "two"));
         ASSERT_TRUE(disk.truncate(fd->get(), 4));
         ASSERT_TRUE(disk.write_all(fd->get(), "!"));
@@ -120,9 +120,9 @@ TEST_F(DiskTest, WriteFileIsAtomicAtEveryStep) {
 }
 
 TEST_F(DiskTest, EveryMutatingCallPassesAFaultPoint) {
-    const auto fd = disk.create(path("a"), true, 0600);
+    const auto fd = disk.create(path("a"), OnExisting::refuse, 0600);
     const std::function<bool()> calls[] = {
-        [&] { return disk.create(path("b"), true, 0600).has_value(); },
+        [&] { return disk.create(path("b"), OnExisting::refuse, 0600).has_value(); },
         [&] { return disk.write_all(fd->get(), "x").has_value(); },
         [&] { return disk.truncate(fd->get(), 0).has_value(); },
         [&] { return disk.sync(fd->get()).has_value(); },

@@ -141,7 +141,7 @@ Status NewFile::make(Random& random) {
     const std::string directory = parent_directory(path_);
     const std::string own =
         in_directory(directory, fmt::format("{}{}{}", kOwnPrefix, random_hex(random, kOwnRandomBytes), kOwnSuffix));
-    auto created = disk_.create(own, true, 0600);
+    auto created = disk_.create(own, OnExisting::refuse, 0600);
     if (!created) {
         Error error = std::move(created).error();
         error.message = fmt::format("cannot write to {}: {}", directory, error.message);

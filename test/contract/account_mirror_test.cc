@@ -88,7 +88,7 @@ TEST_P(AccountMirrorTest, TakesEverythingAnewWhenTheLogDoesNotReachBack) {
 
 TEST_P(AccountMirrorTest, WhatBelongedToWhoIsGoneGoesToo) {
     follow();
-    ASSERT_GOOD(repositories().create("acme/app", false, "root"));
+    ASSERT_GOOD(repositories().create("acme/app", meta::Visibility::restricted, "root"));
     ASSERT_GOOD(store_->grants().set_repository("acme/app", {"id-readers", AccessLevel::read_only}, "root"));
     ASSERT_GOOD(store_->access_tokens().create({"token-1", "id-rita", "ci", 0, ""}, "hash", "rita"));
     ASSERT_GOOD(source_->teams().remove("id-readers", "root"));
@@ -101,7 +101,7 @@ TEST_P(AccountMirrorTest, WhatBelongedToWhoIsGoneGoesToo) {
 
 TEST_P(AccountMirrorTest, AdoptsPeopleWhoHaveOtherIdsElsewhere) {
     follow();
-    ASSERT_GOOD(repositories().create("acme/app", false, "root"));
+    ASSERT_GOOD(repositories().create("acme/app", meta::Visibility::restricted, "root"));
     ASSERT_GOOD(store_->grants().set_repository("acme/app", {"id-readers", AccessLevel::read_write}, "root"));
     ASSERT_GOOD(store_->grants().set_namespace("acme", {"id-readers", AccessLevel::read_only}, "root"));
     ASSERT_GOOD(store_->access_tokens().create({"token-1", "id-rita", "ci", 0, ""}, "hash", "rita"));

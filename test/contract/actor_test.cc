@@ -49,8 +49,14 @@ class ActorTest : public MetaStoreFixture {
     std::vector<Act> content_acts() {
         const Micros lease = clock_.now() + 3600 * kSecond;
         return {
-            {"repository create", [](auto& s, auto a) { return status_of(s.repositories().create("x/y", false, a)); }},
-            {"set_public", [](auto& s, auto a) { return s.repositories().set_public("acme/app", true, a); }},
+            {"repository create",
+             [](auto& s, auto a) {
+                 return status_of(s.repositories().create("x/y", meta::Visibility::restricted, a));
+             }},
+            {"set_visibility",
+             [](auto& s, auto a) {
+                 return s.repositories().set_visibility("acme/app", meta::Visibility::everyone, a);
+             }},
             {"save_settings",
              [](auto& s, auto a) {
                  return s.repositories().save_settings("acme/app", {"s", "", false}, a);

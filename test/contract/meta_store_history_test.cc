@@ -290,7 +290,7 @@ TEST_P(MetaHistoryTest, AProcessThatDiesLeavesAllOrNothing) {
 TEST_P(MetaHistoryTest, ThreadsPushTogetherAndNothingIsLost) {
     constexpr int kThreads = 8;
     constexpr int kRounds = 25;
-    ASSERT_GOOD(repositories().create("a/shared", false, ""));
+    ASSERT_GOOD(repositories().create("a/shared", meta::Visibility::restricted, ""));
     std::atomic<int> refused{0};
     {
         std::vector<std::jthread> threads;
@@ -354,7 +354,7 @@ TEST_P(MetaHistoryTest, LoadedRowsAreTheRowsThatWereDumped) {
     EXPECT_EQ((**(*loaded)->changes().cut()).position().transaction, 0);
     EXPECT_FAILS(ErrorCode::not_found, (*loaded)->epoch());
     // Numbers of repositories go on above those that came.
-    const auto next = (*loaded)->repositories().create("b/one", false, "");
+    const auto next = (*loaded)->repositories().create("b/one", meta::Visibility::restricted, "");
     ASSERT_GOOD(next);
     EXPECT_GT(next->id, repositories().find("a/one")->id);
 }

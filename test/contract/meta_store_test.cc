@@ -32,7 +32,7 @@ class MetaStoreTest : public MetaStoreFixture {
 // --- repositories ---
 
 TEST_P(MetaStoreTest, RepositoryIsCreatedOnceAndFound) {
-    const auto made = repositories().create("admin/hello", true, "ann");
+    const auto made = repositories().create("admin/hello", meta::Visibility::everyone, "ann");
     ASSERT_GOOD(made);
     EXPECT_EQ(made->namespace_name, "admin");
     EXPECT_EQ(made->created_at, clock_.now());
@@ -40,41 +40,42 @@ TEST_P(MetaStoreTest, RepositoryIsCreatedOnceAndFound) {
     ASSERT_GOOD(found);
     EXPECT_EQ(found->id, made->id);
     EXPECT_TRUE(found->is_public);
-    EXPECT_FAILS(ErrorCode::already_exists, repositories().create("admin/hello", false, "ann"));
+    EXPECT_FAILS(ErrorCode::already_exists, repositories().create("admin/hello", meta::Visibility::restricted, "ann"));
     EXPECT_FAILS(ErrorCode::not_found, repositories().find("admin"));
     EXPECT_FAILS(ErrorCode::not_found, repositories().find("admin/hell_"));
 }
 
 TEST_P(MetaStoreTest, NamespaceIsTheFirstOfSeveralComponents) {
-    EXPECT_EQ(repositories().create("hello", false, "")->namespace_name, "");
-    EXPECT_EQ(repositories().create("a/b/c", false, "")->namespace_name, "a");
+    EXPECT_EQ(repositories().create("hello", meta::Visibility::restricted, "")->namespace_name, "");
+    EXPECT_EQ(repositories().create("a/b/c", meta::Visibility::restricted, "")->namespace_name, "a");
 }
 
 TEST_P(MetaStoreTest, RepositoryNumbersAreNeverUsedAgain) {
-    const auto first = repositories().create("a/one", false, "");
+    const auto first = repositories().create("a/one", meta::Visibility::restricted, "");
     ASSERT_GOOD(first);
     ASSERT_GOOD(repositories().remove("a/one", ""));
-    const auto second = repositories().create("a/two", false, "");
+    const auto second = repositories().create("a/two", meta::Visibility::restricted, "");
     ASSERT_GOOD(second);
     EXPECT_GT(second->id, first->id);
 }
 
 TEST_P(MetaStoreTest, VisibilityIsChanged) {
-    ASSERT_GOOD(repositories().create("a/one", false, ""));
-    ASSERT_GOOD(repositories().set_public("a/one", true, ""));
+    ASSERT_GOOD(repositories().create("a/one", meta::Visibility::restricted, ""));
+    ASSERT_GOOD(repositories().set_visibility("a/one", meta::Visibility::everyone, ""));
     EXPECT_TRUE(repositories().find("a/one")->is_public);
-    EXPECT_FAILS(ErrorCode::not_found, repositories().set_public("a/two", true, ""));
+    EXPECT_FAILS(ErrorCode::not_found, repositories().set_visibility("a/two", meta::Visibility::everyone, ""));
 }
 
 TEST_P(MetaStoreTest, ListPagesInByteOrderOfWhatIsVisible) {
-    for (const auto& [name, open] : std::vector<std::pair<std::string, bool>>{{"b/z", true},
-                                                                              {"a/p", false},
-                                                                              {"a/o", true},
-                                                                              {"b/q", false},
-                                                                              {"B/x", true},
-                                                                              {"lone", false},
-                                                                              {"a-b/c", false}})
-        ASSERT_GOOD(repositories().create(name, open, ""));
+    for (const auto& [name, visibility] :
+         std::vector<std::pair<std::string, Visibility>>{{"b/z", Visibility::everyone},
+                                                         {"a/p", Visibility::restricted},
+                                                         {"a/o", Visibility::everyone},
+                                                         {"b/q", Visibility::restricted},
+                                                         {"B/x", Visibility::everyone},
+                                                         {"lone", Visibility::restricted},
+                                                         {"a-b/c", Visibility::restricted}})
+        ASSERT_GOOD(repositories().create(name, visibility, ""));
     using Names = std::vector<std::string>;
     EXPECT_EQ(names({true, {}}, "", 100), (Names{"B/x", "a-b/c", "a/o", "a/p", "b/q", "b/z", "lone"}));
     EXPECT_EQ(names({true, {}}, "a/o", 2), (Names{"a/p", "b/q"}));
@@ -96,7 +97,7 @@ TEST_P(MetaStoreTest, RemovedRepositoryTakesItsContentAlong) {
     EXPECT_FAILS(ErrorCode::not_found, repositories().remove("a/one", "ann"));
     EXPECT_GOOD(content().find_blob("a/two", digest_of("layer")));
     // Of a new one of that name nothing old shows.
-    ASSERT_GOOD(repositories().create("a/one", false, ""));
+    ASSERT_GOOD(repositories().create("a/one", meta::Visibility::restricted, ""));
     EXPECT_TRUE(tag_names("a/one", "", 10).empty());
     EXPECT_FAILS(ErrorCode::not_found, content().find_blob("a/one", digest_of("layer")));
 }
@@ -110,7 +111,7 @@ TEST_P(MetaStoreTest, BlobIsVisibleWhereItIsLinkedOnly) {
     EXPECT_EQ(found->generation, "00000000000000aa");
     EXPECT_EQ(found->size, 5U);
     EXPECT_FALSE(repositories().find("a/one")->is_public);
-    ASSERT_GOOD(repositories().create("a/two", false, ""));
+    ASSERT_GOOD(repositories().create("a/two", meta::Visibility::restricted, ""));
     EXPECT_FAILS(ErrorCode::not_found, content().find_blob("a/two", digest_of("layer")));
     EXPECT_FAILS(ErrorCode::not_found, content().find_blob("a/none", digest_of("layer")));
     EXPECT_GOOD(content().find_object(digest_of("layer")));
@@ -157,7 +158,7 @@ TEST_P(MetaStoreTest, MountSourceIsVisibleAndHasTheBlob) {
     EXPECT_FAILS(ErrorCode::not_found, content().find_mount_source({false, {}}, layer));
     push("lone", {"layer"});  // belongs to no namespace, so to nobody's own
     EXPECT_FAILS(ErrorCode::not_found, content().find_mount_source({false, {}}, layer));
-    ASSERT_GOOD(repositories().set_public("lone", true, ""));
+    ASSERT_GOOD(repositories().set_visibility("lone", meta::Visibility::everyone, ""));
     EXPECT_EQ(*content().find_mount_source({false, {}}, layer), "lone");
 }
 
@@ -457,12 +458,12 @@ TEST_P(MetaStoreTest, EpochIsKept) {
 TEST_P(MetaStoreTest, TheRevisionGrowsWithEveryCommitBeforeItIsAcknowledged) {
     const auto first = store_->revision();
     ASSERT_TRUE(first) << "an engine that others write to, too, has none: tell it from this one here";
-    ASSERT_TRUE(store_->repositories().create("a/b", false, ""));
+    ASSERT_TRUE(store_->repositories().create("a/b", meta::Visibility::restricted, ""));
     const auto second = store_->revision();
     EXPECT_GT(second, first);
     ASSERT_TRUE(store_->repositories().find("a/b"));
     EXPECT_EQ(store_->revision(), second) << "reading changes nothing";
-    ASSERT_TRUE(store_->repositories().set_public("a/b", true, ""));
+    ASSERT_TRUE(store_->repositories().set_visibility("a/b", meta::Visibility::everyone, ""));
     EXPECT_GT(store_->revision(), second);
 }
 

@@ -231,7 +231,7 @@ TEST_P(OrganizationStoreTest, GrantsAreSetChangedAndTakenAway) {
     const Account ann = account("ann");
     const Team builders = team(acme, "builders");
     ASSERT_GOOD(teams().set_member({builders.id, ann.id, false, false}, ""));
-    ASSERT_GOOD(repositories().create("acme/app", false, ""));
+    ASSERT_GOOD(repositories().create("acme/app", meta::Visibility::restricted, ""));
     const std::int64_t before = version();
     ASSERT_GOOD(grants().set_repository("acme/app", {builders.id, AccessLevel::read_only}, "root"));
     EXPECT_GT(version(), before);
@@ -264,11 +264,11 @@ TEST_P(OrganizationStoreTest, ATeamSpeaksForItsOwnOrganization) {
     organization("other");
     account("ann");
     const Team builders = team(acme, "builders");
-    ASSERT_GOOD(repositories().create("acme/app", false, ""));
-    ASSERT_GOOD(repositories().create("other/app", false, ""));
-    ASSERT_GOOD(repositories().create("ann/app", false, ""));
-    ASSERT_GOOD(repositories().create("alone", false, ""));
-    ASSERT_GOOD(repositories().create("nobody/app", false, ""));
+    ASSERT_GOOD(repositories().create("acme/app", meta::Visibility::restricted, ""));
+    ASSERT_GOOD(repositories().create("other/app", meta::Visibility::restricted, ""));
+    ASSERT_GOOD(repositories().create("ann/app", meta::Visibility::restricted, ""));
+    ASSERT_GOOD(repositories().create("alone", meta::Visibility::restricted, ""));
+    ASSERT_GOOD(repositories().create("nobody/app", meta::Visibility::restricted, ""));
     const TeamGrant grant{builders.id, AccessLevel::admin};
     EXPECT_FAILS(ErrorCode::invalid, grants().set_repository("other/app", grant, ""));
     EXPECT_FAILS(ErrorCode::invalid, grants().set_repository("ann/app", grant, ""));
@@ -298,8 +298,8 @@ class RemovalTest : public OrganizationStoreTest {
         EXPECT_GOOD(teams().set_member({builders_.id, ann_.id, true, false}, ""));
         EXPECT_GOOD(teams().set_member({testers_.id, ann_.id, false, false}, ""));
         EXPECT_GOOD(teams().set_member({builders_.id, bob_.id, false, false}, ""));
-        EXPECT_GOOD(repositories().create("acme/app", false, ""));
-        EXPECT_GOOD(repositories().create("acme/web", false, ""));
+        EXPECT_GOOD(repositories().create("acme/app", meta::Visibility::restricted, ""));
+        EXPECT_GOOD(repositories().create("acme/web", meta::Visibility::restricted, ""));
         for (const Team& one : {builders_, testers_}) {
             EXPECT_GOOD(grants().set_namespace("acme", {one.id, AccessLevel::read_only}, ""));
             EXPECT_GOOD(grants().set_repository("acme/app", {one.id, AccessLevel::admin}, ""));
@@ -363,7 +363,7 @@ TEST_P(RemovalTest, OfARepositoryTakesItsGrantsAndSettings) {
     EXPECT_GT(version(), before) << "caches of rights name it";
     EXPECT_EQ(rows("repository_settings"), 0U);
     EXPECT_EQ(described(grants().of_team(builders_.id)->repositories), Texts{"acme/web 3"});
-    const auto again = repositories().create("acme/app", false, "");
+    const auto again = repositories().create("acme/app", meta::Visibility::restricted, "");
     ASSERT_GOOD(again);
     EXPECT_TRUE(grants().of_repository("acme/app")->empty()) << "a name given again takes no right with it";
     EXPECT_FALSE(repositories().settings(again->id)->immutable_tags);
@@ -437,7 +437,7 @@ TEST_P(OrganizationStoreTest, AccessTokensKeepTheirScope) {
 // --- settings of repositories, immutable tags ---
 
 TEST_P(OrganizationStoreTest, RepositorySettingsBeginEmptyAndAreSaved) {
-    const auto made = repositories().create("acme/app", false, "");
+    const auto made = repositories().create("acme/app", meta::Visibility::restricted, "");
     ASSERT_GOOD(made);
     auto settings = repositories().settings(made->id);
     ASSERT_GOOD(settings);

@@ -114,7 +114,8 @@ TEST_F(DryRun, ListsAreBounded) {
     {
         const Site site = must(open_replica(path));
         for (int i = 0; i < 150; ++i)
-            must(site->registry().meta().repositories().create(fmt::format("many/r{}", i), false, "admin"));
+            must(site->registry().meta().repositories().create(fmt::format("many/r{}", i), meta::Visibility::restricted,
+                                                               "admin"));
     }
     const auto report = must(rehearse(path, source.archive, options));
     EXPECT_EQ(report.repositories.removed, 150U);

@@ -14,7 +14,7 @@ void fill_identity(meta::MetaStore& meta) {
     must(meta.organizations().set_member({acme, bob, true, true}, "admin"));
     must(meta.teams().create({team, acme, "builders", "who build", "{\"group\":\"cn=builders\"}"}, "admin"));
     must(meta.teams().set_member({team, bob, true, false}, "admin"));
-    must(meta.repositories().create("acme/app", false, "admin"));
+    must(meta.repositories().create("acme/app", meta::Visibility::restricted, "admin"));
     must(meta.repositories().save_settings("acme/app", {"short", "long", true}, "admin"));
     must(meta.grants().set_repository("acme/app", {team, meta::AccessLevel::read_write}, "admin"));
     must(meta.grants().set_namespace("acme", {team, meta::AccessLevel::read_only}, "admin"));

@@ -205,7 +205,9 @@ class Story {
         auto* entry = some_repository();
         if (entry == nullptr) return push();
         entry->second.is_public = !entry->second.is_public;
-        must(replica().registry().meta().repositories().set_public(entry->first, entry->second.is_public, "admin"));
+        must(replica().registry().meta().repositories().set_visibility(
+            entry->first, entry->second.is_public ? meta::Visibility::everyone : meta::Visibility::restricted,
+            "admin"));
     }
     void account() {
         const std::string name = fmt::format("user{}", pick(3));

@@ -49,10 +49,10 @@ class ForgetfulDisk final : public Disk {
         const Lock lock(mutex_);
         return real_.open_read(path);
     }
-    Result<UniqueFd> create(const std::string& path, bool exclusive, unsigned mode) override {
+    Result<UniqueFd> create(const std::string& path, OnExisting existing, unsigned mode) override {
         const Lock lock(mutex_);
         const bool is_new = !exists(real_, path);
-        auto fd = real_.create(path, exclusive, mode);
+        auto fd = real_.create(path, existing, mode);
         if (fd && is_new) {
             synced_[path] = 0;
             changed(path, [path] { std::filesystem::remove(path); });

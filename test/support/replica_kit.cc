@@ -44,7 +44,7 @@ backup::StoreOpeners embedded_stores(Disk& disk) {
 Result<Site> open_site(const std::string& path, Disk& disk) {
     Site site;
     site.openers = std::make_unique<backup::StoreOpeners>(embedded_stores(disk));
-    DTR_ASSIGN(site.directory, config::DataDirectory::open(disk, path, true));
+    DTR_ASSIGN(site.directory, config::DataDirectory::open_or_create(disk, path));
     return site;
 }
 
@@ -151,8 +151,8 @@ Status fill_sample(cluster::Replica& replica, std::size_t layer_bytes) {
     DTR_TRY(
         push_image(replica, "team/web", "_odd..tag", {{1, layer_bytes}, {4, small, DigestAlgorithm::sha512}, {5, 0}}));
     DTR_TRY(push_image(replica, "base", "latest", {{6, small}}));
-    DTR_TRY(registry.meta().repositories().set_public("base", true, "admin"));
-    DTR_TRY(registry.meta().repositories().create("team/empty", false, "admin"));
+    DTR_TRY(registry.meta().repositories().set_visibility("base", meta::Visibility::everyone, "admin"));
+    DTR_TRY(registry.meta().repositories().create("team/empty", meta::Visibility::restricted, "admin"));
 
     DTR_ASSIGN(const auto stored_one, registry.manifests().get("team/app", one));
     DTR_ASSIGN(const auto stored_two, registry.manifests().get("team/app", two));

@@ -23,8 +23,8 @@ class TearingDisk final : public Disk {
         return fail(ErrorCode::no_space, "injected short write");
     }
     Result<UniqueFd> open_read(const std::string& path) override { return real_.open_read(path); }
-    Result<UniqueFd> create(const std::string& path, bool exclusive, unsigned mode) override {
-        return real_.create(path, exclusive, mode);
+    Result<UniqueFd> create(const std::string& path, OnExisting existing, unsigned mode) override {
+        return real_.create(path, existing, mode);
     }
     Result<std::size_t> read_at(int fd, char* out, std::size_t count, std::uint64_t offset) override {
         return real_.read_at(fd, out, count, offset);

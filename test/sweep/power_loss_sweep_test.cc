@@ -62,13 +62,13 @@ TEST(ForgetfulDisk, KeepsWhatWasSyncedAndNothingElse) {
     must(write_file(disk, at + "/kept", "old"));
     must(write_file(disk, at + "/removed", "there"));
     {
-        const UniqueFd fd = must(disk.create(at + "/cut", true, 0600));
+        const UniqueFd fd = must(disk.create(at + "/cut", OnExisting::refuse, 0600));
         must(disk.write_all(fd.get(), "synced"));
         must(disk.sync(fd.get()));
         must(disk.sync_directory(at));
         must(disk.write_all(fd.get(), " and not"));
-        (void)must(disk.create(at + "/new", true, 0600));
-        const UniqueFd other = must(disk.create(at + "/kept.part", true, 0600));
+        (void)must(disk.create(at + "/new", OnExisting::refuse, 0600));
+        const UniqueFd other = must(disk.create(at + "/kept.part", OnExisting::refuse, 0600));
         must(disk.write_all(other.get(), "new"));
         must(disk.sync(other.get()));
         must(disk.rename(at + "/kept.part", at + "/kept"));

@@ -160,7 +160,7 @@ http::Reply set_member(Asked& asked) {
     return answer_change(asked, {"member.set", asked.at("org"), fmt::format("{}{}", name, is_owner ? ", owner" : "")},
                          [&](meta::Actor actor) {
                              return asked.services.organizations.set_member(
-                                 asked.at("org"), name, is_owner, flag_field(*asked.fields, "isPublic"), actor);
+                                 asked.at("org"), {name, is_owner, flag_field(*asked.fields, "isPublic")}, actor);
                          });
 }
 
@@ -196,8 +196,8 @@ http::Reply set_team_member(Asked& asked) {
         if (!member) return unknown(member.error());
     }
     return answer_change(asked, {"team.member.set", subject_of(asked, *team), name}, [&](meta::Actor actor) {
-        return organizations.set_team_member(*team, name, flag_field(*asked.fields, "isAdmin"),
-                                             flag_field(*asked.fields, "isPublic"), actor);
+        return organizations.set_team_member(
+            *team, {name, flag_field(*asked.fields, "isAdmin"), flag_field(*asked.fields, "isPublic")}, actor);
     });
 }
 

@@ -116,10 +116,14 @@ Result<Wanted> wanted(const json::object& fields) {
     return all;
 }
 
+meta::Visibility visibility_of(bool is_public) {
+    return is_public ? meta::Visibility::everyone : meta::Visibility::restricted;
+}
+
 Status apply(meta::RepositoryStore& repositories, const meta::Repository& repository, const Wanted& wanted,
              meta::Actor actor) {
     if (wanted.is_public) {
-        DTR_TRY(repositories.set_public(repository.name, *wanted.is_public, actor));
+        DTR_TRY(repositories.set_visibility(repository.name, visibility_of(*wanted.is_public), actor));
         actor = actor.name;  // decided and recorded with that
     }
     if (!wanted.of_settings()) return {};
@@ -147,8 +151,9 @@ http::Response save_repository(Asked& asked, const std::string& name, Existing a
         return error_response(409, "REPOSITORY_EXISTS", fmt::format("repository {} already exists", name));
     const Event event{made ? "repository.create" : "repository.update", name};
     if (made) {
-        row = act(asked, event,
-                  [&](meta::Actor actor) { return repositories.create(name, all->is_public.value_or(false), actor); });
+        row = act(asked, event, [&](meta::Actor actor) {
+            return repositories.create(name, visibility_of(all->is_public.value_or(false)), actor);
+        });
         if (!row) return error_response(row.error());
         if (const auto applied = apply(repositories, *row, *all, asked.actor()); !applied)
             return error_response(applied.error());

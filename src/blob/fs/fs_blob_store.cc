@@ -111,7 +111,7 @@ class FsBlobStore final : public BlobStore {
         if (existing && existing->size == bytes.size()) return {};
         const std::string temporary = layout_.uploads() + '/' + Layout::file_name(id);
         {
-            DTR_ASSIGN(const UniqueFd fd, disk_.create(temporary, false, kFileMode));
+            DTR_ASSIGN(const UniqueFd fd, disk_.create(temporary, OnExisting::open, kFileMode));
             DTR_TRY(disk_.truncate(fd.get(), 0));
             auto written = disk_.write_all(fd.get(), bytes);
             if (written) written = disk_.sync(fd.get());
@@ -140,7 +140,7 @@ class FsBlobStore final : public BlobStore {
 
     Result<std::unique_ptr<BlobWriter>> begin(const UploadId& id) override {
         std::string path = layout_.upload(id);
-        DTR_ASSIGN(UniqueFd fd, disk_.create(path, true, kFileMode));
+        DTR_ASSIGN(UniqueFd fd, disk_.create(path, OnExisting::refuse, kFileMode));
         return std::make_unique<FsBlobWriter>(disk_, layout_, std::move(fd), std::move(path), 0);
     }
 
@@ -152,7 +152,7 @@ class FsBlobStore final : public BlobStore {
         if (info->size < offset)
             return fail(ErrorCode::corrupt,
                         fmt::format("upload {} has {} bytes where {} were recorded", id, info->size, offset));
-        DTR_ASSIGN(UniqueFd fd, disk_.create(path, false, kFileMode));
+        DTR_ASSIGN(UniqueFd fd, disk_.create(path, OnExisting::open, kFileMode));
         if (info->size != offset) DTR_TRY(disk_.truncate(fd.get(), offset));
         return std::make_unique<FsBlobWriter>(disk_, layout_, std::move(fd), std::move(path), offset);
     }

@@ -296,7 +296,7 @@ class CountingSink final : public archive::ByteSink {
 Result<Outcome> backup_offline(BackupCommand& command, backup::BackupOptions options,
                                const backup::StoreOpeners& openers) {
     DTR_ASSIGN(auto sink, OutputSink::open(command.output));
-    DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
+    DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     DTR_ASSIGN(auto replica, cluster::Replica::open(environment, {.product_version = kProductVersion}));
     if (!command.connection.replica_id.empty() && command.connection.replica_id != replica->current().replica_id)

@@ -58,7 +58,7 @@ Result<Files> ask_for_files(DumpCommand& command) {
 }
 
 Result<Files> read(const DumpCommand& command, const backup::StoreOpeners& openers) {
-    DTR_ASSIGN(const auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
+    DTR_ASSIGN(const auto directory, config::DataDirectory::open(real_disk(), command.data_dir));
     DTR_ASSIGN(const auto current, directory->current());
     if (!current) return fail(ErrorCode::refused, fmt::format("no registry is installed in {}", command.data_dir));
     DTR_ASSIGN(const auto config,

@@ -54,7 +54,7 @@ Status install(InstallCommand& command, const backup::StoreOpeners& openers) {
             return cluster::ucp_access_changes(access);
         };
     }
-    DTR_ASSIGN(const auto directory, config::DataDirectory::open(real_disk(), command.data_dir, true));
+    DTR_ASSIGN(const auto directory, config::DataDirectory::open_or_create(real_disk(), command.data_dir));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     DTR_ASSIGN(const cluster::InstallReport report, cluster::install(environment, options));
     print_installed(command.data_dir, report);

@@ -45,8 +45,9 @@ Status remove_org(OrgCommand& command) {
                get_object(command.connection, account_path(command.name), "cannot remove the organization"));
     if (!is_true(account, "isOrg"))
         return fail(ErrorCode::invalid, fmt::format("{} is a user, not an organization", command.name));
-    DTR_TRY(send(command.connection, "DELETE", removal_path(command.name, command.with_repositories), {},
-                 "cannot remove the organization"));
+    const std::string path =
+        command.with_repositories ? account_and_repositories_path(command.name) : account_path(command.name);
+    DTR_TRY(send(command.connection, "DELETE", path, {}, "cannot remove the organization"));
     say(fmt::format("organization {} removed, with its teams; its repositories {}", command.name,
                     command.with_repositories ? "are gone" : "stay"));
     return {};

@@ -54,7 +54,7 @@ Result<archive::AgeRecipient> rekey_online(RekeyCommand& command) {
 }
 
 Result<archive::AgeRecipient> rekey_offline(RekeyCommand& command, const backup::StoreOpeners& openers) {
-    DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
+    DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     DTR_ASSIGN(auto key, cluster::rekey(environment, command.output));
     if (command.output.empty()) command.output = directory->place_of("recovery-key");

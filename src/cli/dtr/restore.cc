@@ -198,7 +198,7 @@ void print_report(const cluster::UcpRestoreReport& accounts) {
 
 Result<backup::RestoreReport> run_restore(RestoreCommand& command, const backup::StoreOpeners& openers) {
     DTR_TRY(command.volumes.require(command.data_dir));
-    DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), command.data_dir, true));
+    DTR_ASSIGN(auto directory, config::DataDirectory::open_or_create(real_disk(), command.data_dir));
     DTR_ASSIGN(const Given given, read_what_is_given(command, directory.get()));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     ProgressLine progress("restore:", given.input->total());
@@ -290,7 +290,7 @@ void print_report(const RestoreCommand& command, const backup::RestoreReport& re
 Result<backup::DryRunReport> rehearse(RestoreCommand& command, const backup::StoreOpeners& openers) {
     std::unique_ptr<config::DataDirectory> directory;
     if (exists(real_disk(), command.data_dir + "/config")) {
-        DTR_ASSIGN(directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
+        DTR_ASSIGN(directory, config::DataDirectory::open(real_disk(), command.data_dir));
     }
     DTR_ASSIGN(const Given given, read_what_is_given(command, directory.get()));
     ProgressLine progress("reading:", given.input->total());
@@ -344,7 +344,7 @@ void print_report(const RestoreCommand& command, const backup::DryRunReport& rep
 
 int undo(const RestoreCommand& command, const backup::StoreOpeners& openers) {
     const auto undone = [&]() -> Result<backup::UndoReport> {
-        DTR_ASSIGN(const auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
+        DTR_ASSIGN(const auto directory, config::DataDirectory::open(real_disk(), command.data_dir));
         return backup::undo_restore(*directory, openers, {command.rewind, command.replica_id}, system_clock(),
                                     system_random());
     }();
@@ -365,7 +365,7 @@ int undo(const RestoreCommand& command, const backup::StoreOpeners& openers) {
 
 int tidy(const RestoreCommand& command, const backup::StoreOpeners& openers) {
     const auto tidied = [&]() -> Result<bool> {
-        DTR_ASSIGN(const auto directory, config::DataDirectory::open(real_disk(), command.data_dir, false));
+        DTR_ASSIGN(const auto directory, config::DataDirectory::open(real_disk(), command.data_dir));
         if (command.forget_undo) return backup::forget_undo(*directory, openers);
         return backup::discard_staged(*directory, openers, real_disk());
     }();

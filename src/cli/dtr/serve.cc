@@ -166,7 +166,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     server_options.proxy_protocol = options.proxy_protocol;
     replica_options.role = options.role;
     DTR_TRY(options.volumes.require(options.data_dir));
-    DTR_ASSIGN(auto directory, config::DataDirectory::open(real_disk(), options.data_dir, true));
+    DTR_ASSIGN(auto directory, config::DataDirectory::open_or_create(real_disk(), options.data_dir));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
     DTR_ASSIGN(server_options.tls_addresses, addresses(tls_addresses(options)));
     DTR_ASSIGN(server_options.plain_addresses, addresses(options.http_listen));

@@ -52,8 +52,9 @@ Status change_password(UserCommand& command) {
 }
 
 Status remove_user(UserCommand& command) {
-    DTR_TRY(send(command.connection, "DELETE", removal_path(command.name, command.with_repositories), {},
-                 "cannot remove the user"));
+    const std::string path =
+        command.with_repositories ? account_and_repositories_path(command.name) : account_path(command.name);
+    DTR_TRY(send(command.connection, "DELETE", path, {}, "cannot remove the user"));
     say(fmt::format("user {} removed{}", command.name, command.with_repositories ? ", with all repositories" : ""));
     return {};
 }

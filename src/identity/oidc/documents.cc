@@ -80,7 +80,7 @@ bool is_plain_http(std::string_view url) {
     return url.starts_with("http://");
 }
 
-Status check_url(std::string_view url, bool allow_plain) {
+Status check_url(std::string_view url, PlainHttp plain_http) {
     const auto refused = [&](std::string_view why) {
         return fail(ErrorCode::invalid, fmt::format("URL '{}' {}", quotable(url), why));
     };
@@ -95,7 +95,7 @@ Status check_url(std::string_view url, bool allow_plain) {
     if (authority.find('@') != std::string_view::npos) return refused("holds credentials");
     const std::string_view host = host_of(authority);
     if (!is_host(host) || !is_port(authority.substr(host.size()))) return refused("names no host");
-    if (plain && !allow_plain) return refused("is not encrypted");
+    if (plain && plain_http == PlainHttp::refused) return refused("is not encrypted");
     if (plain && !is_this_machine(host)) return refused("is not encrypted, and its host is not this machine");
     return {};
 }

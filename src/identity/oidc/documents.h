@@ -20,9 +20,9 @@ std::string text_of(const boost::json::object& object, std::string_view key);
 // RFC 4648 section 5 without padding: accepts exactly what encoding would write. invalid.
 Result<std::string> base64url_decode(std::string_view text);
 
-// https, or http to this machine itself; a host, no credentials, no fragment, printable ASCII. With `allow_plain`
-// false only https. invalid.
-Status check_url(std::string_view url, bool allow_plain);
+enum class PlainHttp { refused, to_this_machine };
+// https, or http where it is allowed; a host, no credentials, no fragment, printable ASCII. invalid.
+Status check_url(std::string_view url, PlainHttp plain_http);
 [[nodiscard]] bool is_plain_http(std::string_view url);
 
 // No control characters, valid UTF-8, 1 to `bytes_max` bytes.

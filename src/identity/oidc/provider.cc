@@ -71,7 +71,7 @@ Result<Metadata> Provider::read_metadata(const json::object& document) const {
     out.userinfo_endpoint = text_of(document, "userinfo_endpoint");
     out.jwks_uri = text_of(document, "jwks_uri");
     // Only a provider that is itself spoken to without encryption may send us to such places.
-    const bool plain = is_plain_http(settings_.issuer);
+    const PlainHttp plain = is_plain_http(settings_.issuer) ? PlainHttp::to_this_machine : PlainHttp::refused;
     for (const std::string* url : {&out.authorization_endpoint, &out.token_endpoint, &out.jwks_uri})
         if (auto good = check_url(*url, plain); !good) return not_a_provider(what, good.error().message);
     if (!out.userinfo_endpoint.empty())

@@ -85,7 +85,7 @@ Status read_member(std::string_view key, const json::value& value, Settings& out
 
 Status check(const Settings& settings) {
     if (!settings.issuer.empty() || settings.enabled) {
-        if (auto url = check_url(settings.issuer, true); !url)
+        if (auto url = check_url(settings.issuer, PlainHttp::to_this_machine); !url)
             return wrong("issuer", "is refused: " + url.error().message);
         if (settings.issuer.find('?') != std::string::npos) return wrong("issuer", "must not have a query");
     }

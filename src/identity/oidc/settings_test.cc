@@ -159,7 +159,7 @@ TEST(OidcKeys, ATokenWithoutAKidMustMeanOneKey) {
 TEST(OidcUrls, OnlyEncryptedOnesOrThisMachines) {
     for (const char* good : {"https://x", "https://x:8443/a/b?c=d", "https://[2001:db8::1]:1/", "http://localhost:3000",
                              "http://127.0.0.1:3000/a", "http://[::1]/"})
-        EXPECT_EQ(outcome(check_url(good, true)), "good") << good;
+        EXPECT_EQ(outcome(check_url(good, PlainHttp::to_this_machine)), "good") << good;
     for (const char* bad : {"",
                             "x",
                             "ftp://x",
@@ -181,8 +181,8 @@ TEST(OidcUrls, OnlyEncryptedOnesOrThisMachines) {
                             "https://[::1",
                             "https://[::1]x/",
                             "https://\xc3\xbc/"})
-        EXPECT_NE(outcome(check_url(bad, true)), "good") << bad;
-    EXPECT_NE(outcome(check_url("http://localhost/", false)), "good");
+        EXPECT_NE(outcome(check_url(bad, PlainHttp::to_this_machine)), "good") << bad;
+    EXPECT_NE(outcome(check_url("http://localhost/", PlainHttp::refused)), "good");
 }
 
 }  // namespace

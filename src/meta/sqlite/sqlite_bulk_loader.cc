@@ -40,7 +40,7 @@ class SqliteBulkLoader final : public BulkLoader {
                           "PRAGMA cache_size = -16384;"));
         DTR_TRY(fault_point("meta.begin"));
         DTR_TRY(session_->run("BEGIN"));
-        return create_schema(*session_, false);
+        return create_schema(*session_, Indexes::later);
     }
 
     Status add_row(const Table& table, const Cut::Row& row) override {

@@ -38,7 +38,7 @@ Result<long> number(SqliteSession& session, const std::string& query) {
 Status install(SqliteSession& session) {
     DTR_TRY(fault_point("meta.begin"));
     DTR_TRY(session.run("BEGIN IMMEDIATE"));
-    DTR_TRY(create_schema(session, true));
+    DTR_TRY(create_schema(session, Indexes::now));
     DTR_TRY(fault_point("meta.commit"));
     DTR_TRY(session.run("COMMIT"));
     DTR_TRY(fault_point("meta.committed"));
@@ -164,10 +164,10 @@ Status refuse_network_filesystem(const std::string& path) {
     return {};
 }
 
-Status create_schema(SqliteSession& session, bool with_indexes) {
+Status create_schema(SqliteSession& session, Indexes indexes) {
     DTR_TRY(session.run(fmt::format("PRAGMA application_id = {}", kApplicationId)));
     DTR_TRY(session.run(create_tables(kSqlite)));
-    if (with_indexes) DTR_TRY(session.run(create_indexes()));
+    if (indexes == Indexes::now) DTR_TRY(session.run(create_indexes()));
     return session.run(fmt::format("INSERT INTO state (name, value) VALUES ('schema_version', '{}')", kSchemaVersion));
 }
 

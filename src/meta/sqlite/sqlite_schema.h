@@ -13,8 +13,9 @@ namespace dtr::meta {
 // open_sqlite_meta_store().
 Result<std::unique_ptr<SqliteSession>> open_or_create_schema(const std::string& path);
 
-// Creates tables, and the mark that the file is ours; within a transaction of the caller.
-Status create_schema(SqliteSession& session, bool with_indexes);
+// Creates tables, and the mark that the file is ours; within the caller's transaction. A bulk load makes the indexes later.
+enum class Indexes { now, later };
+Status create_schema(SqliteSession& session, Indexes indexes);
 
 Status refuse_network_filesystem(const std::string& path);
 

@@ -86,9 +86,9 @@ Error sqlite_error(sqlite3* handle, std::string_view tried) {
                  hint_of(code)};
 }
 
-Status SqliteStatement::start(std::span<const Param> params, bool keeps_bytes) {
+Status SqliteStatement::start(std::span<const Param> params, Bytes lives) {
     DTR_CHECK(!busy_);
-    const auto lifetime = keeps_bytes ? SQLITE_STATIC : SQLITE_TRANSIENT;
+    const auto lifetime = lives == Bytes::borrowed ? SQLITE_STATIC : SQLITE_TRANSIENT;
     for (std::size_t i = 0; i < params.size(); ++i) {
         const Param& param = params[i];
         const int at = static_cast<int>(i) + 1;
@@ -143,7 +143,7 @@ void SqliteStatement::finish() noexcept {
 Result<std::unique_ptr<SqliteSession>> SqliteSession::open(const std::string& path, Access access) {
     configure_library_once();
     if (access == Access::create) {
-        auto created = real_disk().create(path, true, 0600);
+        auto created = real_disk().create(path, OnExisting::refuse, 0600);
         if (!created) return fail(std::move(created).error());
     }
     sqlite3* handle = nullptr;
@@ -196,13 +196,13 @@ Result<SqliteStatement*> SqliteSession::prepared(const sql::Sql& text) {
 
 Result<sql::Rows> SqliteSession::query(const sql::Sql& text, std::span<const Param> params) {
     DTR_ASSIGN(SqliteStatement* const statement, prepared(text));
-    DTR_TRY(statement->start(params, false));
+    DTR_TRY(statement->start(params, SqliteStatement::Bytes::copied));
     return sql::Rows(statement);
 }
 
 Result<std::int64_t> SqliteSession::execute(const sql::Sql& text, std::span<const Param> params) {
     DTR_ASSIGN(SqliteStatement* const statement, prepared(text));
-    DTR_TRY(statement->start(params, true));
+    DTR_TRY(statement->start(params, SqliteStatement::Bytes::borrowed));
     Result<bool> more = true;
     while (more && *more) more = statement->next();
     const std::int64_t changed = sqlite3_changes64(handle_);

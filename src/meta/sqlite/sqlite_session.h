@@ -22,8 +22,9 @@ class SqliteStatement final : public sql::Rows::Impl {
     SqliteStatement(const SqliteStatement&) = delete;
     SqliteStatement& operator=(const SqliteStatement&) = delete;
 
-    // `keeps_bytes`: the parameters outlive the use of the rows, so they need not be copied.
-    Status start(std::span<const sql::Param> params, bool keeps_bytes);
+    // Parameters that may go before the rows have been read must be copied.
+    enum class Bytes { copied, borrowed };
+    Status start(std::span<const sql::Param> params, Bytes bytes);
 
     Result<bool> next() override;
     [[nodiscard]] bool is_null(int column) const override;
