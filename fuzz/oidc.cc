@@ -33,7 +33,7 @@ void claims(std::string_view input) {
         FUZZ_CHECK(taken.error().code == ErrorCode::unauthenticated);
         return;
     }
-    FUZZ_CHECK(text_of(*taken, "nonce") == "n-1" && text_of(*taken, "iss") == settings.issuer);
+    FUZZ_CHECK(text_field(*taken, "nonce") == "n-1" && text_field(*taken, "iss") == settings.issuer);
     const auto who = read_identity(*taken, settings);
     if (!who) return;
     FUZZ_CHECK(!who->name.empty() && who->name.size() <= 64 && !who->subject.empty());

@@ -167,6 +167,10 @@ def check_arrow(source, number, target, top):
         offend(source.path, number, f'"{target}": an arrow from {here} ({LEVELS[here]}) to {top} ({LEVELS[top]})')
 
 
+BY_PROSE = r"\bmessage(\(\))?(\.(find|contains|starts_with|ends_with)\(| *[!=]= *\")"
+BARE_BOOL = r"[(,]\s*bool \w+( = (true|false))?\s*[,)]"
+
+
 def globbed_test_folders():
     return tuple(f"test/{folder}/" for folder in re.findall(r"([a-z_]+)/\*_test\.cc", read("test/CMakeLists.txt")))
 
@@ -184,6 +188,13 @@ def check_cpp(path, text):
         if re.search(r"\w\s*\{|\[[&=\w,\s]*\]\s*[({]", match.group()):
             offend(path, code[:match.start()].count("\n") + 1,
                    "a lambda or braced temporary inside a co_await operand: name it first (g++ 12 destroys it twice)")
+    if source.folder is not None and not source.test:
+        for match in re.finditer(BY_PROSE, code):
+            offend(path, code[:match.start()].count("\n") + 1,
+                   "decides by the text of a message: use a code or a field")
+        for match in re.finditer(BARE_BOOL, code) if path.endswith(".h") else ():
+            offend(path, code[:match.start()].count("\n") + 1,
+                   "a bool parameter says nothing at the call: name the choice")
     if path.endswith(".h") and "#pragma once" not in text:
         offend(path, 0, "no #pragma once")
     if path.endswith("_test.cc") and not path.startswith(("src/", *globbed_test_folders())):

@@ -85,9 +85,9 @@ std::optional<http::Response> check_repository(Asked& asked) {
                               good.error().hint);
     meta::MetaStore& meta = asked.services.registry.meta();
     asked.revision = meta.revision();
-    auto existing = meta.repositories().find(name);
-    if (!existing && existing.error().code != ErrorCode::not_found) return error_response(existing.error());
-    asked.repository = existing ? std::optional(std::move(*existing)) : std::nullopt;
+    auto existing = found_or_none(meta.repositories().find(name));
+    if (!existing) return error_response(existing.error());
+    asked.repository = std::move(*existing);
     if (!may_there(asked, route.access, name, asked.existing()))
         return refuse_there(asked, name, action_of(route.access));
     if (route.access == Access::manage_by_password && asked.caller.principal.by_token)

@@ -30,6 +30,8 @@ http::Response error_response(const Error& error, std::string_view not_found_cod
             return answer(409, "CONFLICT");
         case ErrorCode::precondition_failed:
             return answer(412, "PRECONDITION_FAILED");
+        case ErrorCode::wrong_digest:
+            return answer(400, "DIGEST_INVALID");
         case ErrorCode::invalid:
             return answer(400, invalid_code);
         case ErrorCode::denied:

@@ -52,12 +52,9 @@ bool made_anew(const std::string& key) {
            key == kCollectorHeldKey;
 }
 
-// True, false, or the error that is no answer.
 template <class T>
-Result<bool> is_there(const Result<T>& found) {
-    if (found) return true;
-    if (found.error().code == ErrorCode::not_found) return false;
-    return fail(found.error());
+Result<bool> is_there(Result<T> lookup) {
+    return found_or_none(std::move(lookup)).map([](const auto& found) { return found.has_value(); });
 }
 
 // The state that is live, and what of the archive it has. Rows come in the order of meta::tables().

@@ -19,9 +19,8 @@ tl::unexpected<Error> in_the_way(const KeyPlace& place, std::string_view what) {
 
 // The identity of a change that was interrupted; nothing if the place is free.
 Result<std::optional<archive::AgeIdentity>> left_over(const RecoveryState& state, const KeyPlace& place) {
-    const auto text = place.read();
-    if (!text && text.error().code == ErrorCode::not_found) return std::optional<archive::AgeIdentity>();
-    if (!text) return fail(text.error());
+    DTR_ASSIGN(const auto text, found_or_none(place.read()));
+    if (!text) return std::optional<archive::AgeIdentity>();
     const Secret secret(*text);
     auto file = archive::parse_identity_file(secret);
     if (!file || file->identities.size() != 1)

@@ -13,6 +13,8 @@ const char* to_string(ErrorCode code) {
             return "already_exists";
         case ErrorCode::invalid:
             return "invalid";
+        case ErrorCode::wrong_digest:
+            return "wrong_digest";
         case ErrorCode::denied:
             return "denied";
         case ErrorCode::unauthenticated:

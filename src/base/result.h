@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <tl/expected.hpp>
 #include <utility>
@@ -17,6 +18,7 @@ enum class ErrorCode {
     not_found,            // the thing named is not there
     already_exists,       // and must not be
     invalid,              // the request or the bytes break a rule the sender can read
+    wrong_digest,         // the bytes hash to another digest than the sender named
     denied,               // known caller, not allowed
     unauthenticated,      // unknown caller
     conflict,             // lost a race or breaks a reference; the caller may look again
@@ -58,6 +60,14 @@ inline tl::unexpected<Error> fail(ErrorCode code, std::string message, std::stri
 }
 inline tl::unexpected<Error> fail(Error error) {
     return tl::unexpected<Error>(std::move(error));
+}
+
+// What a lookup found, or nothing if it answered not_found. Any other error stays one.
+template <class T>
+Result<std::optional<T>> found_or_none(Result<T> lookup) {
+    if (lookup) return std::optional<T>(std::move(*lookup));
+    if (lookup.error().code == ErrorCode::not_found) return std::optional<T>();
+    return fail(std::move(lookup).error());
 }
 
 // For what is over in so many seconds; the hint says so too.

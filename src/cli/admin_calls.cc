@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 
 namespace dtr::cli {
 namespace {
@@ -60,14 +61,7 @@ Status print_list(Connection& connection, const std::string& path, std::string_v
 }
 
 std::string text_of(const json::object& row, std::string_view name) {
-    const auto* value = row.if_contains(name);
-    if (value == nullptr || !value->is_string()) return {};
-    return visible(value->as_string());
-}
-
-bool is_true(const json::object& row, std::string_view name) {
-    const auto* value = row.if_contains(name);
-    return value != nullptr && value->is_bool() && value->as_bool();
+    return visible(text_field(row, name));
 }
 
 const json::object& object_of(const json::object& row, std::string_view name) {

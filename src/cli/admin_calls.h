@@ -31,7 +31,6 @@ Status print_list(Connection& connection, const std::string& path, std::string_v
 
 // Fields of a server's answer; what is missing or of another type is empty, or false. Fit for a terminal.
 std::string text_of(const boost::json::object& row, std::string_view name);
-bool is_true(const boost::json::object& row, std::string_view name);
 // A member that is an object; else an empty one.
 const boost::json::object& object_of(const boost::json::object& row, std::string_view name);
 

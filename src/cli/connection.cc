@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "cli/keys.h"
 #include "cli/program.h"
 #include "cli/server_url.h"
@@ -214,11 +215,6 @@ Status Connection::probe() {
 }
 
 namespace {
-
-std::string text_field(const json::object& fields, std::string_view name) {
-    const auto* value = fields.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-}
 
 std::optional<json::object> object_in(const HttpAnswer& answer) {
     boost::system::error_code error;

@@ -23,6 +23,7 @@ enum ExitCode : int {
 inline int exit_code(const Error& error) {
     switch (error.code) {
         case ErrorCode::invalid:
+        case ErrorCode::wrong_digest:
         case ErrorCode::not_found:
             return kUsage;
         case ErrorCode::unavailable:

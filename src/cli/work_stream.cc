@@ -1,4 +1,5 @@
 #include "cli/work_stream.h"
+#include "base/json_fields.h"
 
 #include <optional>
 
@@ -12,11 +13,6 @@ std::uint64_t number_in(const json::object& line, std::string_view name) {
     boost::system::error_code error;
     const auto number = value->to_number<std::uint64_t>(error);
     return error ? 0 : number;
-}
-
-std::string text_in(const json::object& line, std::string_view name) {
-    const auto* value = line.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
 }
 
 Result<json::object> follow_work(Connection& connection, const std::string& path, std::string_view doing,
@@ -40,8 +36,8 @@ Result<json::object> follow_work(Connection& connection, const std::string& path
     DTR_ASSIGN(const HttpAnswer answer, curl_http_client().call(call));
     if (answer.status != 200) return fail(answer_error(answer, doing));
     if (last && last->contains("error"))
-        return fail(error_code_of(text_in(*last, "error")), fmt::format("{}: {}", doing, text_in(*last, "message")),
-                    text_in(*last, "hint"));
+        return fail(error_code_of(text_field(*last, "error")),
+                    fmt::format("{}: {}", doing, text_field(*last, "message")), text_field(*last, "hint"));
     const auto* done = last ? last->if_contains("done") : nullptr;
     if (done == nullptr || !done->is_bool() || !done->as_bool())
         return fail(ErrorCode::unavailable, fmt::format("{}: the server did not say how it ended", doing),

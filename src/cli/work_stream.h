@@ -16,6 +16,5 @@ Result<boost::json::object> follow_work(Connection& connection, const std::strin
 
 // A whole number of such a line; 0 if it is not there.
 std::uint64_t number_in(const boost::json::object& line, std::string_view name);
-std::string text_in(const boost::json::object& line, std::string_view name);
 
 }  // namespace dtr::cli

@@ -11,10 +11,8 @@ namespace {
 constexpr Micros kLookEvery = 24 * 3600 * kSecond;
 
 Result<std::string> text_or_nothing(config::ConfigStore& config, const char* key) {
-    const auto entry = config.get(key);
-    if (entry) return std::string(entry->value.expose());
-    if (entry.error().code == ErrorCode::not_found) return std::string();
-    return fail(entry.error());
+    DTR_ASSIGN(const auto entry, found_or_none(config.get(key)));
+    return entry ? std::string(entry->value.expose()) : std::string();
 }
 
 // PEM blocks one after the other need a line end between them.

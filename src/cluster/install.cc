@@ -91,16 +91,13 @@ Result<InstallReport> fill(Environment& environment, const InstallOptions& optio
 }  // namespace
 
 Result<Role> role_of(config::ConfigStore& config) {
-    const auto entry = config.get(kRole);
-    if (entry) return entry->value.expose() == "ucp" ? Role::ucp : Role::registry;
-    if (entry.error().code == ErrorCode::not_found) return Role::registry;
-    return fail(entry.error());
+    DTR_ASSIGN(const auto entry, found_or_none(config.get(kRole)));
+    return entry && entry->value.expose() == "ucp" ? Role::ucp : Role::registry;
 }
 
 Result<unsigned> https_port_of(config::ConfigStore& config) {
-    const auto entry = config.get(kHttpsPort);
-    if (!entry && entry.error().code == ErrorCode::not_found) return 0U;
-    if (!entry) return fail(entry.error());
+    DTR_ASSIGN(const auto entry, found_or_none(config.get(kHttpsPort)));
+    if (!entry) return 0U;
     unsigned port = 0;
     const std::string_view text = entry->value.expose();
     std::from_chars(text.data(), text.data() + text.size(), port);

@@ -184,10 +184,8 @@ void Replica::stop_link() {
 registry::CollectorGuards Replica::collector_guards() {
     registry::CollectorGuards guards;
     guards.held = [this]() -> Result<std::string> {
-        const auto entry = config_->get(backup::kCollectorHeldKey);
-        if (entry) return std::string(entry->value.expose());
-        if (entry.error().code == ErrorCode::not_found) return std::string();
-        return fail(entry.error());
+        DTR_ASSIGN(const auto entry, found_or_none(config_->get(backup::kCollectorHeldKey)));
+        return entry ? std::string(entry->value.expose()) : std::string();
     };
     guards.not_kept = [this](std::vector<meta::Object> objects) { return not_kept(std::move(objects)); };
     return guards;

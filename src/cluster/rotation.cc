@@ -15,13 +15,6 @@ constexpr const char* kNextCertificate = "ca/next.crt";
 constexpr const char* kOldKey = "ca/old.key";
 constexpr const char* kOldCertificate = "ca/old.crt";
 
-Result<std::optional<config::Entry>> find_entry(config::ConfigStore& config, const char* key) {
-    auto entry = config.get(key);
-    if (entry) return std::optional(std::move(*entry));
-    if (entry.error().code == ErrorCode::not_found) return std::optional<config::Entry>();
-    return fail(entry.error());
-}
-
 // An authority as it is stored, with what it takes to notice that somebody replaces it.
 struct Stored {
     identity::KeyAndCertificate pair;
@@ -130,8 +123,8 @@ Result<Rotation> rotation(config::ConfigStore& config) {
     Rotation now;
     DTR_ASSIGN(const config::Entry authority, config.get(kAuthorityCertificate));
     now.authority = authority.value.expose();
-    DTR_ASSIGN(const auto next, find_entry(config, kNextCertificate));
-    DTR_ASSIGN(const auto old, find_entry(config, kOldCertificate));
+    DTR_ASSIGN(const auto next, found_or_none(config.get(kNextCertificate)));
+    DTR_ASSIGN(const auto old, found_or_none(config.get(kOldCertificate)));
     if (next) {
         now.phase = RotationPhase::begun;
         now.other = next->value.expose();

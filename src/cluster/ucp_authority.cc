@@ -6,6 +6,7 @@
 #include "archive/age.h"
 #include "base/digest.h"
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "cluster/certificates.h"
 #include "cluster/install.h"
 #include "config/data_directory.h"
@@ -31,16 +32,6 @@ constexpr std::size_t kTextMax = 512;
 constexpr const char* kWhoIsThere = "start one with dtr serve; GET /enzi/v0/replicas lists those it knows";
 constexpr std::size_t kCertificateMax = 64U << 10;
 
-std::string text_of(const json::object& fields, std::string_view name) {
-    const auto* value = fields.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-}
-
-std::int64_t number_of(const json::object& fields, std::string_view name) {
-    const auto* value = fields.if_contains(name);
-    return value != nullptr && value->is_int64() ? value->as_int64() : 0;
-}
-
 Result<json::object> parse_entry(const config::Entry& entry) {
     boost::system::error_code error;
     json::value document = json::parse(entry.value.expose(), error);
@@ -59,10 +50,10 @@ bool plain_text(std::string_view text, std::size_t most) {
 Result<Service> service_of(const config::Entry& entry) {
     DTR_ASSIGN(const json::object fields, parse_entry(entry));
     Service service{entry.key.substr(std::string_view(kServices).size()),
-                    text_of(fields, "name"),
-                    text_of(fields, "clusterId"),
+                    text_field(fields, "name"),
+                    text_field(fields, "clusterId"),
                     {},
-                    number_of(fields, "registeredAt")};
+                    integer_field(fields, "registeredAt")};
     if (const auto* former = fields.if_contains("former"); former != nullptr && former->is_array())
         for (const json::value& one : former->as_array())
             if (one.is_string()) service.former.emplace_back(one.as_string());
@@ -75,9 +66,9 @@ Result<std::optional<ReplicaRecord>> replica_of(const config::Entry& entry) {
     const std::size_t slash = name.find('/');
     if (slash == std::string::npos) return std::optional<ReplicaRecord>();
     DTR_ASSIGN(const json::object fields, parse_entry(entry));
-    return std::optional(ReplicaRecord{name.substr(slash + 1), name.substr(0, slash), text_of(fields, "cluster"),
-                                       text_of(fields, "address"), text_of(fields, "ca"), text_of(fields, "version"),
-                                       number_of(fields, "lastSeen")});
+    return std::optional(ReplicaRecord{name.substr(slash + 1), name.substr(0, slash), text_field(fields, "cluster"),
+                                       text_field(fields, "address"), text_field(fields, "ca"),
+                                       text_field(fields, "version"), integer_field(fields, "lastSeen")});
 }
 
 std::string name_of(std::string_view service_id, std::string_view replica_id) {
@@ -188,9 +179,8 @@ Result<Registration> UcpAuthority::certify(Service service) {
 
 Result<Service> UcpAuthority::service(std::string_view id) {
     if (!config::check_key(kServices + std::string(id))) return fail(ErrorCode::not_found, "there is no such service");
-    const auto entry = config_.get(kServices + std::string(id));
+    DTR_ASSIGN(const auto entry, found_or_none(config_.get(kServices + std::string(id))));
     if (entry) return service_of(*entry);
-    if (entry.error().code != ErrorCode::not_found) return fail(entry.error());
     return fail(ErrorCode::not_found, fmt::format("no service {} is registered", id),
                 "register it: dtr install --ucp-url, or restore with --ucp-url");
 }
@@ -371,9 +361,8 @@ std::optional<TokenGrant> UcpAuthority::check_token(const Service& service, std:
 // --- escrow ---
 
 Result<Secret> UcpAuthority::escrow_key() {
-    const auto entry = config_.get(kEscrowKey);
+    DTR_ASSIGN(const auto entry, found_or_none(config_.get(kEscrowKey)));
     if (entry) return entry->value;
-    if (entry.error().code != ErrorCode::not_found) return fail(entry.error());
     const Secret made = archive::AgeIdentity::generate(random_).text();
     const auto applied = config_.apply({{kEscrowKey, made, true, 0}});
     if (applied) return made;

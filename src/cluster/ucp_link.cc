@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "identity/certificates.h"
 #include "sys/log.h"
 
@@ -34,15 +35,6 @@ constexpr std::size_t kFeedBytesMax = 512U << 20;
 Result<std::string> text(config::ConfigStore& config, const char* key) {
     DTR_ASSIGN(const config::Entry entry, config.get(key));
     return std::string(entry.value.expose());
-}
-
-std::string string_of(const json::object& fields, std::string_view name) {
-    const auto* value = fields.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-}
-bool flag_of(const json::object& fields, std::string_view name) {
-    const auto* value = fields.if_contains(name);
-    return value != nullptr && value->is_bool() && value->as_bool();
 }
 
 Result<json::object> parse_answer(const std::string& body) {
@@ -78,8 +70,8 @@ Error refusal(const HttpAnswer& answer, std::string_view doing) {
     if (errors == nullptr || !errors->is_array() || errors->as_array().empty() || !errors->as_array()[0].is_object())
         return refused;
     const json::object& first = errors->as_array()[0].as_object();
-    refused.message = fmt::format("{}: {}", doing, printable(string_of(first, "message")));
-    refused.hint = printable(string_of(first, "detail"));
+    refused.message = fmt::format("{}: {}", doing, printable(text_field(first, "message")));
+    refused.hint = printable(text_field(first, "detail"));
     return refused;
 }
 
@@ -90,14 +82,14 @@ Result<meta::AccountFeed> parse_feed(const std::string& body) {
     if (position == nullptr || !position->is_int64() || rows == nullptr || !rows->is_array())
         return fail(ErrorCode::corrupt, "the accounts that UCP sent cannot be read");
     meta::AccountFeed feed;
-    feed.position = {string_of(fields, "epoch"), position->as_int64()};
-    feed.complete = flag_of(fields, "complete");
+    feed.position = {text_field(fields, "epoch"), position->as_int64()};
+    feed.complete = flag_field(fields, "complete");
     for (const json::value& row : rows->as_array()) {
         const auto* one = row.if_object();
         if (one == nullptr) return fail(ErrorCode::corrupt, "the accounts that UCP sent cannot be read");
         meta::Change change;
-        change.table = string_of(*one, "table");
-        change.operation = string_of(*one, "operation") == "D" ? 'D' : 'U';
+        change.table = text_field(*one, "table");
+        change.operation = text_field(*one, "operation") == "D" ? 'D' : 'U';
         const auto* content = one->if_contains("row");
         change.row_json = content == nullptr ? "null" : json::serialize(*content);
         feed.changes.push_back(std::move(change));
@@ -108,9 +100,8 @@ Result<meta::AccountFeed> parse_feed(const std::string& body) {
 }  // namespace
 
 Result<std::optional<UcpAccess>> load_ucp_access(config::ConfigStore& config) {
-    const auto url = text(config, kUrl);
-    if (!url && url.error().code == ErrorCode::not_found) return std::optional<UcpAccess>();
-    if (!url) return fail(url.error());
+    DTR_ASSIGN(const auto url, found_or_none(text(config, kUrl)));
+    if (!url) return std::optional<UcpAccess>();
     UcpAccess access;
     access.url = *url;
     DTR_ASSIGN(access.service_id, text(config, kServiceId));
@@ -168,10 +159,10 @@ Result<UcpAccess> UcpAdministrator::register_cluster(std::string_view name, std:
     DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
     UcpAccess access;
     access.url = admin_.url;
-    access.service_id = string_of(fields, "id");
-    access.trust.ca_pem = string_of(fields, "ca");
-    access.client_certificate_pem = string_of(fields, "certificate");
-    access.client_key_pem = Secret(string_of(fields, "key"));
+    access.service_id = text_field(fields, "id");
+    access.trust.ca_pem = text_field(fields, "ca");
+    access.client_certificate_pem = text_field(fields, "certificate");
+    access.client_key_pem = Secret(text_field(fields, "key"));
     if (access.service_id.empty() || access.trust.ca_pem.empty() || access.client_key_pem.empty())
         return fail(ErrorCode::corrupt, "UCP's answer to the registration cannot be read");
     return access;
@@ -189,7 +180,7 @@ Result<Secret> UcpAdministrator::release(std::string_view recipient) {
                call("POST", "/enzi/v0/escrow/release", json::serialize(json::object{{"recipient", recipient}}),
                     "cannot get the recovery key from UCP"));
     DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
-    return Secret(string_of(fields, "identity"));
+    return Secret(text_field(fields, "identity"));
 }
 
 Result<meta::AccountFeed> UcpAdministrator::accounts() {
@@ -320,7 +311,7 @@ Status UcpLink::report() {
                send(prepare("PUT", "/enzi/v0/replicas/" + options_.replica_id, json::serialize(fields))));
     if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not take this replica", url_)));
     DTR_ASSIGN(const json::object given, parse_answer(answer.body));
-    return refresh_access(string_of(given, "ca"), string_of(given, "issuer"));
+    return refresh_access(text_field(given, "ca"), text_field(given, "issuer"));
 }
 
 // Nobody is sent here any more, and a cluster that was restored in place need not wait for this one to fall silent.
@@ -349,8 +340,8 @@ Status UcpLink::refresh_access(const std::string& trusted, const std::string& is
         if (answer.status != 200)
             return fail(refusal(answer, fmt::format("UCP at {} does not renew our certificate", url_)));
         DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
-        next.client_certificate_pem = string_of(fields, "certificate");
-        next.client_key_pem = Secret(string_of(fields, "key"));
+        next.client_certificate_pem = text_field(fields, "certificate");
+        next.client_key_pem = Secret(text_field(fields, "key"));
     }
     if (options_.save) DTR_TRY(options_.save(next));
     log::info("{} from UCP at {}", due || !current ? "a new certificate" : "another authority", url_);
@@ -433,7 +424,7 @@ Result<identity::CheckedAccount> UcpLink::check(const meta::Account*, std::strin
     if (answer.status == 401) return fail(ErrorCode::unauthenticated, "login: the name or the password is wrong");
     if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not log in", url_)));
     DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
-    const std::string id = string_of(fields, "id");
+    const std::string id = text_field(fields, "id");
     auto account = meta_.accounts().find_by_id(id);
     if (!account && account.error().code == ErrorCode::not_found) {
         DTR_TRY(await_round());  // younger than the last one
@@ -441,8 +432,8 @@ Result<identity::CheckedAccount> UcpLink::check(const meta::Account*, std::strin
     }
     if (!account) return fail(account.error().in("login"));
     identity::CheckedAccount checked(std::move(*account));
-    checked.by_token = flag_of(fields, "byToken");
-    checked.backup_only = flag_of(fields, "backupOnly");
+    checked.by_token = flag_field(fields, "byToken");
+    checked.backup_only = flag_field(fields, "backupOnly");
     return checked;
 }
 

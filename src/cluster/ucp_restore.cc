@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include "backup/seal_keys.h"
+#include "base/json_fields.h"
 #include "sys/log.h"
 
 namespace dtr::cluster {
@@ -16,11 +17,6 @@ struct Known {
     std::map<std::string, std::string> teams;
 };
 
-std::string column(const json::object& row, std::string_view name) {
-    const auto* value = row.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-}
-
 Known known_at(const meta::AccountFeed& feed) {
     Known known;
     std::map<std::string, std::string> names;  // of organisations, by id; accounts come before teams
@@ -30,10 +26,11 @@ Known known_at(const meta::AccountFeed& feed) {
         if (error || !document.is_object()) continue;
         const json::object& row = document.as_object();
         if (change.table == "accounts") {
-            known.accounts[column(row, "name")] = column(row, "id");
-            names[column(row, "id")] = column(row, "name");
+            known.accounts[text_field(row, "name")] = text_field(row, "id");
+            names[text_field(row, "id")] = text_field(row, "name");
         } else if (change.table == "teams") {
-            known.teams[names[column(row, "organization_id")] + "/" + column(row, "name")] = column(row, "id");
+            known.teams[names[text_field(row, "organization_id")] + "/" + text_field(row, "name")] =
+                text_field(row, "id");
         }
     }
     return known;

@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "base/fault.h"
+#include "base/json_fields.h"
 #include "sys/log.h"
 #include "sys/mounts.h"
 
@@ -63,16 +64,6 @@ Status refuse_strangers(Disk& disk, const std::string& path) {
 
 constexpr const char* kDamagedHint =
     "this file names the live data; bring the system back with dtr restore into an empty directory";
-
-std::string string_field(const json::object& object, std::string_view name) {
-    const auto* value = object.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-}
-
-std::int64_t integer_field(const json::object& object, std::string_view name) {
-    const auto* value = object.if_contains(name);
-    return value != nullptr && value->is_int64() ? value->as_int64() : 0;
-}
 
 Result<json::object> read_document(Disk& disk, const std::string& path) {
     DTR_ASSIGN(const std::string text, read_file(disk, path, 64U << 10));
@@ -183,12 +174,12 @@ Result<std::optional<Current>> DataDirectory::current() {
     if (current.format != 1)
         return fail(ErrorCode::unsupported, fmt::format("{} has format {}, this program knows 1", path, current.format),
                     "run the release that wrote it, or a later one");
-    current.replica_id = string_field(fields, "replica_id");
-    current.cluster_id = string_field(fields, "cluster_id");
+    current.replica_id = text_field(fields, "replica_id");
+    current.cluster_id = text_field(fields, "cluster_id");
     current.epoch = integer_field(fields, "epoch");
-    current.generation = string_field(fields, "generation");
-    current.restored_from = string_field(fields, "restored_from");
-    current.undo_generation = string_field(fields, "undo_generation");
+    current.generation = text_field(fields, "generation");
+    current.restored_from = text_field(fields, "restored_from");
+    current.undo_generation = text_field(fields, "undo_generation");
     current.since_transaction = integer_field(fields, "since_transaction");
     current.since_revision = integer_field(fields, "since_revision");
     current.since_settings = integer_field(fields, "since_settings");
@@ -217,9 +208,8 @@ Result<std::optional<Staging>> DataDirectory::staging() {
     const std::string path = path_ + "/config/STAGING";
     if (!exists(disk_, path)) return std::optional<Staging>();
     DTR_ASSIGN(const json::object fields, read_document(disk_, path));
-    Staging staging{string_field(fields, "purpose"), string_field(fields, "backup_id"),
-                    string_field(fields, "generation"), string_field(fields, "object_generation"),
-                    string_field(fields, "retired_generation")};
+    Staging staging{text_field(fields, "purpose"), text_field(fields, "backup_id"), text_field(fields, "generation"),
+                    text_field(fields, "object_generation"), text_field(fields, "retired_generation")};
     if (const auto* names = fields.if_contains("set_aside"); names != nullptr && names->is_array())
         for (const json::value& name : names->as_array())
             if (name.is_string()) staging.set_aside.emplace_back(name.as_string());

@@ -60,12 +60,10 @@ Result<meta::Account> Accounts::create_user(const NewUser& user, meta::Actor act
     DTR_TRY(check_password(user.name, user.password));
     DTR_TRY(check_full_name(user.name, user.full_name));
     // Before the costly hash; the store decides.
-    if (auto existing = store_.find(user.name))
+    DTR_ASSIGN(const auto existing, found_or_none(store_.find(user.name)));
+    if (existing)
         return fail(ErrorCode::already_exists, fmt::format("account '{}' exists already", user.name),
                     "choose another name, or set its password instead");
-    else if (existing.error().code != ErrorCode::not_found)
-        return fail(existing.error());
-
     DTR_ASSIGN(const std::string hash, passwords_.hash(user.password));
     meta::Account account;
     account.id = random_uuid(random_);

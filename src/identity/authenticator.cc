@@ -40,9 +40,7 @@ Result<Principal> admitted(const CheckedAccount& checked) {
 // A row that is not there is no error.
 template <class T>
 Result<std::optional<T>> found(Result<T> row) {
-    if (row) return std::optional<T>(std::move(*row));
-    if (row.error().code == ErrorCode::not_found) return std::optional<T>();
-    return fail(row.error().in("login"));
+    return found_or_none(std::move(row)).map_error([](const Error& error) { return error.in("login"); });
 }
 
 }  // namespace

@@ -76,8 +76,7 @@ class DirectoryService::Turn {
 };
 
 Result<DirectoryService::Loaded> DirectoryService::load() {
-    const auto entry = config_.get(kDirectorySettingsKey);
-    if (!entry && entry.error().code != ErrorCode::not_found) return fail(entry.error());
+    DTR_ASSIGN(const auto entry, found_or_none(config_.get(kDirectorySettingsKey)));
     const std::int64_t modified = entry ? entry->modified : 0;
     {
         const MutexLock lock(mutex_);
@@ -113,8 +112,7 @@ Result<DirectorySettings> DirectoryService::settings() {
 
 Result<DirectorySettings> DirectoryService::save(std::string_view json) {
     // Settings that cannot be read any more may be replaced.
-    const auto entry = config_.get(kDirectorySettingsKey);
-    if (!entry && entry.error().code != ErrorCode::not_found) return fail(entry.error());
+    DTR_ASSIGN(const auto entry, found_or_none(config_.get(kDirectorySettingsKey)));
     std::optional<DirectorySettings> before;
     if (entry) {
         auto parsed = parse_directory_settings(entry->value.expose(), nullptr);

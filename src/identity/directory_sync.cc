@@ -194,8 +194,7 @@ Status DirectorySync::plan_person(Plan& plan, const DirectoryEntry& entry) {
     }
     if (found == plan.by_key.end()) {
         if (entry.disabled) return {};
-        const auto other = store_.accounts().find(*name);
-        if (!other && other.error().code != ErrorCode::not_found) return fail(other.error());
+        DTR_ASSIGN(const auto other, found_or_none(store_.accounts().find(*name)));
         if (other) {
             plan.report.note(
                 fmt::format("{} would be account {}, which is not the directory's", shown(entry.dn), *name));

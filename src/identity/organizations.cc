@@ -142,10 +142,8 @@ Result<bool> Organizations::may_manage(const Principal& principal, std::string_v
     if (principal.anonymous || principal.backup_only) return false;
     if (principal.is_admin) return true;
     DTR_ASSIGN(const meta::Account org, find(organization));
-    const auto row = organizations_.find_member(org.id, principal.account_id);
-    if (row) return row->is_owner;
-    if (row.error().code == ErrorCode::not_found) return false;
-    return fail(row.error());
+    DTR_ASSIGN(const auto row, found_or_none(organizations_.find_member(org.id, principal.account_id)));
+    return row && row->is_owner;
 }
 
 Result<bool> Organizations::may_manage(const Principal& principal, const meta::Team& team) {

@@ -21,8 +21,7 @@ std::string key_of(std::string_view repository, std::string_view reference) {
 // only its coming could slip in between.
 Status require_expected(meta::ContentStore& content, const ManifestPush& push) {
     if (!push.expected.match && !push.expected.none_match) return {};
-    const auto there = content.find_manifest(push.repository, *push.digest);
-    if (!there && there.error().code != ErrorCode::not_found) return fail(there.error());
+    DTR_ASSIGN(const auto there, found_or_none(content.find_manifest(push.repository, *push.digest)));
     if (push.expected.holds(there ? push.digest : std::nullopt)) return {};
     return fail(ErrorCode::precondition_failed, fmt::format("repository {} {} manifest {}", push.repository,
                                                             there ? "has" : "has no", push.digest->to_string()));
@@ -93,7 +92,7 @@ Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_vie
     DTR_TRY(admit_bytes(context_, bytes.size()));
     const Digest digest = Digest::of(bytes, push.digest ? push.digest->algorithm() : DigestAlgorithm::sha256);
     if (push.digest && digest != *push.digest)
-        return fail(ErrorCode::invalid,
+        return fail(ErrorCode::wrong_digest,
                     fmt::format("the manifest's bytes are {}, not {}", digest.to_string(), push.digest->to_string()));
     DTR_ASSIGN(oci::ParsedManifest parsed, oci::parse_manifest(bytes, push.content_type));
 

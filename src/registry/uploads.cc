@@ -204,9 +204,8 @@ Result<meta::Object> UploadSession::record(meta::Actor actor) {
 Status UploadSession::heal(const meta::Object& object) {
     blob::BlobStore& blobs = owner_.context_.blobs;
     const blob::ObjectId id{object.digest, object.generation};
-    const auto there = blobs.stat(id);
+    DTR_ASSIGN(const auto there, found_or_none(blobs.stat(id)));
     if (there && there->size == object.size) return {};
-    if (!there && there.error().code != ErrorCode::not_found) return fail(there.error());
     log::warn("the bytes of {} were lost or cut short; this push brings them back", object.digest.to_string());
     if (there) DTR_TRY(blobs.remove(id));
     auto placed = writer_->commit(id);
@@ -279,8 +278,7 @@ Result<Uploads::Known> Uploads::find(std::string_view repository, std::string_vi
         sealed = seal_.open(repository, id);
         if (!sealed) return unknown();
     }
-    auto row = context_.meta.uploads().load(row_id);
-    if (!row && row.error().code != ErrorCode::not_found) return fail(row.error());
+    DTR_ASSIGN(auto row, found_or_none(context_.meta.uploads().load(row_id)));
     const Micros now = context_.clock.now();
     if (row) {
         if (row->repository != repository || row->expires_at < now) return unknown();

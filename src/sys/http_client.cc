@@ -282,6 +282,11 @@ class CurlHttpClient final : public HttpClient {
         return found;
     }
 
+    // Whether the server ended the connection with a TLS alert, such as one for our certificate. A server of TLS 1.3
+    // sends it only after the handshake, when libcurl reports no more than a failed read (CURLE_RECV_ERROR): the text it
+    // takes from OpenSSL, "...:SSL routines::tlsv1 alert unknown ca", is the only place that says so.
+    static bool is_tls_alert(std::string_view problem) { return problem.find(" alert ") != std::string_view::npos; }
+
     static tl::unexpected<Error> failure(const HttpCall& request, const Transfer& transfer, CURLcode code,
                                          const char* problem) {
         const std::string what = fmt::format("{} {}: {}", request.method, request.url,
@@ -290,9 +295,7 @@ class CurlHttpClient final : public HttpClient {
         if (code == CURLE_ABORTED_BY_CALLBACK) return fail(check_interrupt().error());
         if (transfer.refused) return fail(ErrorCode::cancelled, what);
         if (transfer.too_large) return fail(ErrorCode::exhausted, what + ": the answer is too large");
-        // A server of TLS 1.3 says only in its first answer that it does not accept the client's certificate.
-        if (!request.client_certificate_pem.empty() &&
-            std::string_view(problem).find(" alert ") != std::string_view::npos)
+        if (!request.client_certificate_pem.empty() && is_tls_alert(problem))
             return fail(ErrorCode::untrusted, what, "the server does not accept our certificate");
         switch (code) {
             case CURLE_SSL_CERTPROBLEM:

@@ -67,15 +67,9 @@ TEST_P(MetaStoreTest, VisibilityIsChanged) {
 }
 
 TEST_P(MetaStoreTest, ListPagesInByteOrderOfWhatIsVisible) {
-    for (const auto& [name, visibility] :
-         std::vector<std::pair<std::string, Visibility>>{{"b/z", Visibility::everyone},
-                                                         {"a/p", Visibility::restricted},
-                                                         {"a/o", Visibility::everyone},
-                                                         {"b/q", Visibility::restricted},
-                                                         {"B/x", Visibility::everyone},
-                                                         {"lone", Visibility::restricted},
-                                                         {"a-b/c", Visibility::restricted}})
-        ASSERT_GOOD(repositories().create(name, visibility, ""));
+    for (const char* name : {"b/z", "a/o", "B/x"}) ASSERT_GOOD(repositories().create(name, Visibility::everyone, ""));
+    for (const char* name : {"a/p", "b/q", "lone", "a-b/c"})
+        ASSERT_GOOD(repositories().create(name, Visibility::restricted, ""));
     using Names = std::vector<std::string>;
     EXPECT_EQ(names({true, {}}, "", 100), (Names{"B/x", "a-b/c", "a/o", "a/p", "b/q", "b/z", "lone"}));
     EXPECT_EQ(names({true, {}}, "a/o", 2), (Names{"a/p", "b/q"}));

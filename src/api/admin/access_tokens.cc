@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "api/admin/admin.h"
+#include "base/json_fields.h"
 
 namespace dtr::api::admin {
 namespace {

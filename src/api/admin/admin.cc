@@ -22,16 +22,6 @@ http::Response no_content() {
     return response;
 }
 
-std::string text_field(const json::object& fields, std::string_view name) {
-    const auto* value = fields.if_contains(name);
-    return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-}
-
-bool flag_field(const json::object& fields, std::string_view name) {
-    const auto* value = fields.if_contains(name);
-    return value != nullptr && value->is_bool() && value->as_bool();
-}
-
 Result<Page> page_of(const http::Request& request) {
     const auto first_of = [&](std::initializer_list<std::string_view> names) -> std::optional<std::string> {
         for (const std::string_view name : names)

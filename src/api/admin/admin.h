@@ -143,8 +143,6 @@ boost::json::object describe_team(const meta::Team& team);
 
 http::Response json_response(int status, const boost::json::value& body);
 // Fields of a body; what is missing or of another type is empty, or false.
-std::string text_field(const boost::json::object& fields, std::string_view name);
-bool flag_field(const boost::json::object& fields, std::string_view name);
 http::Response no_content();
 
 // A page of a list: pageStart and pageSize, or as earlier start and limit, or n. The next page begins after nextPageStart of

@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 
 #include "api/admin/admin.h"
+#include "base/json_fields.h"
 #include "cluster/certificates.h"
 
 namespace dtr::api::admin {

@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include "api/admin/admin.h"
+#include "base/json_fields.h"
 #include "identity/directory_service.h"
 
 namespace dtr::api::admin {

@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 
 #include "api/admin/admin.h"
+#include "base/json_fields.h"
 
 namespace dtr::api::admin {
 namespace {

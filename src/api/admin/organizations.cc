@@ -2,6 +2,7 @@
 #include <boost/json.hpp>
 
 #include "api/admin/admin.h"
+#include "base/json_fields.h"
 
 namespace dtr::api::admin {
 namespace {
@@ -35,10 +36,8 @@ Result<bool> may_look(const Asked& asked) {
     auto& organizations = asked.services.organizations;
     DTR_ASSIGN(const bool manages, organizations.may_manage(asked.caller.principal, asked.at("org")));
     if (manages) return true;
-    const auto member = organizations.member(asked.at("org"), asked.caller.principal.name);
-    if (member) return true;
-    if (member.error().code == ErrorCode::not_found) return false;
-    return fail(member.error());
+    DTR_ASSIGN(const auto member, found_or_none(organizations.member(asked.at("org"), asked.caller.principal.name)));
+    return member.has_value();
 }
 
 http::Response member_list(const Result<std::vector<Organizations::Member>>& members, std::size_t limit) {

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "api/admin/admin.h"
+#include "base/json_fields.h"
 #include "cluster/ucp_link.h"
 #include "oci/reference.h"
 

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "api/admin/admin.h"
+#include "base/json_fields.h"
 #include "cluster/certificates.h"
 #include "cluster/install.h"
 #include "cluster/ucp_authority.h"

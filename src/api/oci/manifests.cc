@@ -89,17 +89,13 @@ http::Response read(const Exchange& exchange) {
     return answer_manifest(exchange, *row, *bytes);
 }
 
-http::Response push_error(const Error& error, bool digest_named) {
+http::Response push_error(const Error& error) {
     switch (error.code) {
         case ErrorCode::not_found:
             return error_response(404, "MANIFEST_BLOB_UNKNOWN", error.message, error.hint);
         case ErrorCode::unsupported:
         case ErrorCode::invalid:
-            return error_response(400,
-                                  digest_named && error.message.starts_with("the manifest's bytes")
-                                      ? "DIGEST_INVALID"
-                                      : "MANIFEST_INVALID",
-                                  error.message, error.hint);
+            return error_response(400, "MANIFEST_INVALID", error.message, error.hint);
         default:
             return error_response(error);
     }
@@ -113,7 +109,7 @@ http::Response push(Asked& asked, registry::ManifestPush put, std::string_view b
         return asked.services.registry.manifests().push(put, bytes);
     });
     if (refused) return std::move(*refused);
-    if (!pushed) return push_error(pushed.error(), put.digest.has_value());
+    if (!pushed) return push_error(pushed.error());
     http::Response response;
     response.status = 201;
     response.set("Location", fmt::format("/v2/{}/manifests/{}", put.repository, pushed->digest.to_string()));

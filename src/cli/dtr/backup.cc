@@ -7,6 +7,7 @@
 #include "archive/reader.h"
 #include "backup/backup_job.h"
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
@@ -125,9 +126,9 @@ void add_missing(const json::object& report, Outcome& outcome) {
 // After a broken stream: the server may know better why.
 Error explain(BackupCommand& command, const std::string& id, Error fallback) {
     const auto report = report_of(command, id);
-    if (!report || text_in(*report, "error").empty()) return fallback;
-    return {error_code_of(text_in(*report, "error")), "the server stopped the backup: " + text_in(*report, "message"),
-            text_in(*report, "hint")};
+    if (!report || text_field(*report, "error").empty()) return fallback;
+    return {error_code_of(text_field(*report, "error")),
+            "the server stopped the backup: " + text_field(*report, "message"), text_field(*report, "hint")};
 }
 
 // What the server sends, on its way from the channel to where it is kept.
@@ -204,11 +205,11 @@ struct StreamProof {
         const auto* sealed = report.if_contains("sealed");
         if (sealed == nullptr || !sealed->is_bool() || !sealed->as_bool())
             return fail(ErrorCode::corrupt, "the server did not seal this backup");
-        if (text_in(report, "streamDigest") != outcome.stream_digest)
+        if (text_field(report, "streamDigest") != outcome.stream_digest)
             return fail(ErrorCode::corrupt, "what arrived is not what the server sent");
         outcome.backup_id = id;
-        outcome.cluster_id = text_in(report, "clusterId");
-        outcome.seal_digest = text_in(report, "seal");
+        outcome.cluster_id = text_field(report, "clusterId");
+        outcome.seal_digest = text_field(report, "seal");
         add_missing(report, outcome);
         outcome.missing = outcome.missing_digests.size();
         return outcome;

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "base/units.h"
 #include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
@@ -34,7 +35,7 @@ void describe_run(const boost::json::object& line, bool dry_run) {
                         condemned));
     if (const std::uint64_t stuck = number_in(line, "stuck"); stuck > 0)
         say(fmt::format("warning: {} objects could not be removed; the server's log says why", stuck));
-    if (const std::string when = text_in(line, "waitsUntil"); !when.empty())
+    if (const std::string when = text_field(line, "waitsUntil"); !when.empty())
         say(fmt::format("nothing is condemned before {}, one lease (gc.lease) after the server's start", when));
 }
 
@@ -53,9 +54,9 @@ int run_gc(GcCommand& command) {
     if (!last) return report(last.error());
     if (command.json_output) print_line(boost::json::serialize(*last));
     describe_run(*last, command.dry_run);
-    const std::string held = text_in(*last, "held");
+    const std::string held = text_field(*last, "held");
     if (held.empty()) return kGood;
-    if (is_true(*last, "heldByFence")) {
+    if (flag_field(*last, "heldByFence")) {
         say(fmt::format("{}; the next collection removes the rest", held));
         return kGood;
     }

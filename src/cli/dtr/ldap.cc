@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 #include "cli/streams.h"
@@ -91,7 +92,7 @@ Status test(LdapCommand& command) {
     if (!command.login.empty())
         print_line(fmt::format("{}\t{}\t{}", text_of(answer, "accountName"), text_of(answer, "dn"),
                                text_of(answer, "fullName")));
-    if (const std::string problem = text_in(answer, "problem"); !problem.empty())
+    if (const std::string problem = text_field(answer, "problem"); !problem.empty())
         return fail(ErrorCode::invalid, "the directory accepts this login, but " + problem);
     return {};
 }
@@ -99,15 +100,15 @@ Status test(LdapCommand& command) {
 Status sync(LdapCommand& command) {
     const std::string path = std::string(kSettings) + "/sync";
     DTR_ASSIGN(json::object state, call_object(command.connection, "POST", path, {}, "cannot synchronise"));
-    const std::string id = text_in(state, "id");
+    const std::string id = text_field(state, "id");
     while (!command.no_wait) {
         std::this_thread::sleep_for(std::chrono::milliseconds(300));
         DTR_ASSIGN(state, get_object(command.connection, "/enzi/v0/jobs/" + id, "cannot follow the synchronisation"));
-        const std::string status = text_in(state, "status");
+        const std::string status = text_field(state, "status");
         if (status != "waiting" && status != "running") break;
     }
     if (command.no_wait) return {};
-    if (const std::string error = text_in(state, "error"); !error.empty())
+    if (const std::string error = text_field(state, "error"); !error.empty())
         return fail(ErrorCode::unavailable, "synchronising: " + error);
     const auto* result = state.if_contains("result");
     if (result == nullptr || !result->is_object()) return fail(ErrorCode::unavailable, "the server tells no result");

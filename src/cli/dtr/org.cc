@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 
@@ -43,7 +44,7 @@ Status list_orgs(OrgCommand& command) {
 Status remove_org(OrgCommand& command) {
     DTR_ASSIGN(const json::object account,
                get_object(command.connection, account_path(command.name), "cannot remove the organization"));
-    if (!is_true(account, "isOrg"))
+    if (!flag_field(account, "isOrg"))
         return fail(ErrorCode::invalid, fmt::format("{} is a user, not an organization", command.name));
     const std::string path =
         command.with_repositories ? account_and_repositories_path(command.name) : account_path(command.name);
@@ -54,10 +55,10 @@ Status remove_org(OrgCommand& command) {
 }
 
 Status list_org_members(OrgCommand& command) {
-    return print_list(command.connection, account_path(command.name) + "/members", "members",
-                      [](const json::object& row) {
-                          return text_of(object_of(row, "member"), "name") + (is_true(row, "isAdmin") ? "\towner" : "");
-                      });
+    return print_list(
+        command.connection, account_path(command.name) + "/members", "members", [](const json::object& row) {
+            return text_of(object_of(row, "member"), "name") + (flag_field(row, "isAdmin") ? "\towner" : "");
+        });
 }
 
 Status add_org_member(OrgCommand& command) {

@@ -1,6 +1,7 @@
 // dtr reconfigure: shows and changes the settings of the cluster.
 #include <cstdio>
 
+#include "base/json_fields.h"
 #include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
@@ -40,11 +41,11 @@ void print_certificates(const ReconfigureCommand& command, const json::object& s
         return;
     }
     for (const char* name : {"authority", "next", "old"})
-        if (const std::string text = text_in(state, name); !text.empty())
+        if (const std::string text = text_field(state, name); !text.empty())
             print_line(fmt::format("{} = {}", name, text));
     if (const auto* server = state.if_contains("server"); server != nullptr && server->is_object())
-        print_line(fmt::format("server = {} ({}, until {})", text_in(server->as_object(), "fingerprint"),
-                               text_in(server->as_object(), "source"), text_in(server->as_object(), "notAfter")));
+        print_line(fmt::format("server = {} ({}, until {})", text_field(server->as_object(), "fingerprint"),
+                               text_field(server->as_object(), "source"), text_field(server->as_object(), "notAfter")));
 }
 
 Status give_certificate(ReconfigureCommand& command) {
@@ -59,7 +60,7 @@ Status give_certificate(ReconfigureCommand& command) {
                     "cannot change the certificates"));
     print_certificates(command, state);
     const auto* server = state.if_contains("server");
-    if (server != nullptr && server->is_object() && text_in(server->as_object(), "source") == "replica")
+    if (server != nullptr && server->is_object() && text_field(server->as_object(), "source") == "replica")
         say("warning: this replica goes on using the certificate of its own command line");
     return {};
 }
@@ -78,7 +79,7 @@ void compare(ReconfigureCommand& command, const json::object& state) {
         return;
     }
     for (const char* name : {"authority", "next", "old"}) {
-        const std::string fingerprint = text_in(state, name);
+        const std::string fingerprint = text_field(state, name);
         if (!fingerprint.empty() && certificate_with(shown->body, fingerprint).empty())
             say(fmt::format("warning: /ca does not show the {} authority {}", name, fingerprint));
     }
@@ -90,7 +91,7 @@ Status rotate(ReconfigureCommand& command) {
                                                      {{"step", step}}, "cannot change the certificates"));
     print_certificates(command, state);
     compare(command, state);
-    const std::string phase = text_in(state, "phase");
+    const std::string phase = text_field(state, "phase");
     const char* next = "the rotation is over";
     if (phase == "begun")
         next = "next: give every client what /ca answers now (both authorities), then --rotate-ca --switch";
@@ -123,12 +124,12 @@ Status reconfigure(ReconfigureCommand& command) {
     for (const json::value& item : items->as_array()) {
         if (!item.is_object()) continue;
         const json::object& one = item.as_object();
-        const std::string key = text_in(one, "key");
+        const std::string key = text_field(one, "key");
         const auto flag = [&](const char* name) {
             const auto* value = one.if_contains(name);
             return value != nullptr && value->is_bool() && value->as_bool();
         };
-        print_line(fmt::format("{} = {}", key, text_in(one, "value")));
+        print_line(fmt::format("{} = {}", key, text_field(one, "value")));
         if (!changes.contains(key)) continue;
         if (flag("fixedByReplica"))
             say(fmt::format("warning: {} is fixed by this replica's command line or file", key));

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 #include "oci/reference.h"
@@ -55,7 +56,7 @@ Status show_repo(RepoCommand& command) {
                get_object(command.connection, repo_path(command), "cannot show the repository"));
     print_line("name\t" + text_of(row, "fullName"));
     print_line("visibility\t" + text_of(row, "visibility"));
-    print_line(fmt::format("immutable tags\t{}", is_true(row, "immutableTags") ? "on" : "off"));
+    print_line(fmt::format("immutable tags\t{}", flag_field(row, "immutableTags") ? "on" : "off"));
     for (const auto& [field, name] :
          {std::pair("shortDescription", "description"), std::pair("longDescription", "long description")})
         if (const std::string text = text_of(row, field); !text.empty()) print_line(fmt::format("{}\t{}", name, text));

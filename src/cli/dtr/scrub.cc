@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "base/units.h"
 #include "cli/dtr/commands.h"
 #include "cli/exit_code.h"
@@ -29,11 +30,11 @@ void list_bad(const boost::json::object& last) {
         if (list != nullptr && list->is_array())
             for (const auto& use : list->as_array()) {
                 if (!use.is_object()) continue;
-                const std::string tag = text_in(use.as_object(), "tag");
-                uses += fmt::format("{}{}{}{}", uses.empty() ? "" : ", ", text_in(use.as_object(), "repository"),
+                const std::string tag = text_field(use.as_object(), "tag");
+                uses += fmt::format("{}{}{}{}", uses.empty() ? "" : ", ", text_field(use.as_object(), "repository"),
                                     tag.empty() ? "" : ":", tag);
             }
-        print_line(fmt::format("{}\t{}\t{}", text_in(*one, "digest"), text_in(*one, "why"), uses));
+        print_line(fmt::format("{}\t{}\t{}", text_field(*one, "digest"), text_field(*one, "why"), uses));
     }
 }
 

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 
@@ -44,7 +45,7 @@ Status remove_team(TeamCommand& command) {
 Status list_team_members(TeamCommand& command) {
     DTR_ASSIGN(const TeamName team, parse_team(command.name));
     return print_list(command.connection, team.path() + "/members", "members", [](const json::object& row) {
-        return text_of(object_of(row, "member"), "name") + (is_true(row, "isAdmin") ? "\tadmin" : "");
+        return text_of(object_of(row, "member"), "name") + (flag_field(row, "isAdmin") ? "\tadmin" : "");
     });
 }
 

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 
@@ -47,9 +48,9 @@ Status list_tokens(TokenCommand& command) {
         const std::string used = text_of(row, "lastUsed");
         print_line(fmt::format("{}\t{}\t{}\t{}\t{}", text_of(row, "id"), text_of(row, "createdAt"),
                                used.empty() ? "never used" : used, text_of(row, "tokenLabel"),
-                               scope + (is_true(row, "isActive") ? ""
-                                        : scope.empty()          ? "inactive"
-                                                                 : ", inactive")));
+                               scope + (flag_field(row, "isActive") ? ""
+                                        : scope.empty()             ? "inactive"
+                                                                    : ", inactive")));
     }
     return {};
 }

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "cli/admin_calls.h"
 #include "cli/dtr/commands.h"
 
@@ -77,8 +78,8 @@ Status set_admin(UserCommand& command) {
 Status list_users(UserCommand& command) {
     return print_list(command.connection, "/enzi/v0/accounts?filter=users", "accounts", [](const json::object& row) {
         std::string text = text_of(row, "name");
-        if (is_true(row, "isAdmin")) text += "\tadmin";
-        if (!is_true(row, "isActive")) text += "\tinactive";
+        if (flag_field(row, "isAdmin")) text += "\tadmin";
+        if (!flag_field(row, "isActive")) text += "\tinactive";
         return text;
     });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/json_fields.h"
 #include "identity/oidc/documents.h"
 #include "sys/log.h"
 
@@ -25,7 +26,7 @@ std::optional<std::string> claim_value_of(std::string_view sync_json) {
     const auto object = parse_object(sync_json, kSyncBytesMax);
     if (!object) return std::nullopt;
     const json::value* enabled = object->if_contains("enableSync");
-    std::string value = text_of(*object, "claimValue");
+    std::string value = text_field(*object, "claimValue");
     if (enabled == nullptr || !enabled->is_bool() || !enabled->get_bool() || value.empty()) return std::nullopt;
     return value;
 }
@@ -41,7 +42,7 @@ Result<std::string> parse_team_sync(std::string_view text) {
     const json::value* enabled = object->if_contains("enableSync");
     if (enabled == nullptr || !enabled->is_bool())
         return fail(ErrorCode::invalid, "how the team is filled: enableSync must be true or false");
-    const std::string value = text_of(*object, "claimValue");
+    const std::string value = text_field(*object, "claimValue");
     if (!enabled->get_bool()) return std::string();
     if (!is_line(value, kClaimValueBytesMax))
         return fail(ErrorCode::invalid,

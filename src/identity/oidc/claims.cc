@@ -6,6 +6,7 @@
 
 #include "base/digest.h"
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "identity/accounts.h"
 #include "identity/oidc/documents.h"
 
@@ -69,7 +70,7 @@ Status check_times(const json::object& claims, const Expected& expected) {
 Status check_access_token_hash(const json::object& claims, std::string_view access_token) {
     if (!claims.contains("at_hash") || access_token.empty()) return {};
     const auto digest = hex_decode(Digest::of(access_token).hex());
-    if (!digest || text_of(claims, "at_hash") != base64url_encode(digest->substr(0, 16)))
+    if (!digest || text_field(claims, "at_hash") != base64url_encode(digest->substr(0, 16)))
         return refused_claims("does not belong to the access token that came with it");
     return {};
 }
@@ -139,13 +140,13 @@ Result<json::object> check_claims(std::string_view payload, const Expected& expe
     auto parsed = parse_object(payload, kPayloadBytesMax);
     if (!parsed) return refused_claims("has no readable claims");
     const json::object& claims = *parsed;
-    if (text_of(claims, "iss") != expected.issuer) return refused_claims("is of another issuer");
+    if (text_field(claims, "iss") != expected.issuer) return refused_claims("is of another issuer");
     DTR_TRY(check_audience(claims, expected.client_id));
     DTR_TRY(check_times(claims, expected));
-    const std::string nonce = text_of(claims, "nonce");
+    const std::string nonce = text_field(claims, "nonce");
     if (expected.nonce.empty() || !equal_constant_time(nonce, expected.nonce))
         return refused_claims("was made for another sign-in");
-    if (!is_line(text_of(claims, "sub"), kSubjectBytesMax)) return refused_claims("names nobody");
+    if (!is_line(text_field(claims, "sub"), kSubjectBytesMax)) return refused_claims("names nobody");
     DTR_TRY(check_access_token_hash(claims, expected.access_token));
     return std::move(*parsed);
 }
@@ -156,7 +157,7 @@ bool lacks_claims(const json::object& claims, const Settings& settings) {
 }
 
 Status add_userinfo(json::object& claims, const json::object& userinfo) {
-    if (text_of(userinfo, "sub") != text_of(claims, "sub"))
+    if (text_field(userinfo, "sub") != text_field(claims, "sub"))
         return fail(ErrorCode::unauthenticated, "the provider's userinfo is about somebody else");
     for (const auto& member : userinfo)
         if (!claims.contains(member.key())) claims[member.key()] = member.value();
@@ -166,7 +167,7 @@ Status add_userinfo(json::object& claims, const json::object& userinfo) {
 Result<SignedIn> read_identity(const json::object& claims, const Settings& settings) {
     SignedIn out;
     out.issuer = settings.issuer;
-    out.subject = text_of(claims, "sub");
+    out.subject = text_field(claims, "sub");
     DTR_ASSIGN(out.name, username_of(claims, settings));
     const json::value* full_name =
         settings.full_name_claim.empty() ? nullptr : find_claim(claims, settings.full_name_claim);

@@ -57,11 +57,6 @@ Result<json::object> parse_object(std::string_view text, std::size_t bytes_max) 
     return std::move(value.get_object());
 }
 
-std::string text_of(const json::object& object, std::string_view key) {
-    const json::value* value = object.if_contains(key);
-    return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-}
-
 bool is_text(const json::value& value, std::string_view expected) {
     return value.is_string() && std::string_view(value.get_string()) == expected;
 }

@@ -13,8 +13,6 @@ inline constexpr std::size_t kUrlBytesMax = 2048;
 
 // An object of at most `bytes_max` bytes, nested at most 16 deep. invalid; exhausted: over the bounds.
 Result<boost::json::object> parse_object(std::string_view text, std::size_t bytes_max);
-// The text of a member; empty if it is missing or none.
-std::string text_of(const boost::json::object& object, std::string_view key);
 [[nodiscard]] bool is_text(const boost::json::value& value, std::string_view expected);
 
 // RFC 4648 section 5 without padding: accepts exactly what encoding would write. invalid.

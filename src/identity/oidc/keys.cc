@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/json_fields.h"
 #include "identity/oidc/documents.h"
 
 namespace dtr::identity::oidc {
@@ -49,8 +50,8 @@ PkeyPtr build(const char* kind, OSSL_PARAM_BLD& builder) {
 }
 
 PkeyPtr rsa_key(const json::object& jwk) {
-    const auto modulus = base64url_decode(text_of(jwk, "n"));
-    const auto exponent = base64url_decode(text_of(jwk, "e"));
+    const auto modulus = base64url_decode(text_field(jwk, "n"));
+    const auto exponent = base64url_decode(text_field(jwk, "e"));
     if (!modulus || !exponent || modulus->empty() || modulus->size() > kModulusBytesMax || (*modulus)[0] == 0 ||
         exponent->empty() || exponent->size() > kExponentBytesMax)
         return nullptr;
@@ -66,9 +67,9 @@ PkeyPtr rsa_key(const json::object& jwk) {
 }
 
 PkeyPtr p256_key(const json::object& jwk) {
-    const auto x = base64url_decode(text_of(jwk, "x"));
-    const auto y = base64url_decode(text_of(jwk, "y"));
-    if (text_of(jwk, "crv") != "P-256" || !x || !y || x->size() != kCoordinateBytes || y->size() != kCoordinateBytes)
+    const auto x = base64url_decode(text_field(jwk, "x"));
+    const auto y = base64url_decode(text_field(jwk, "y"));
+    if (text_field(jwk, "crv") != "P-256" || !x || !y || x->size() != kCoordinateBytes || y->size() != kCoordinateBytes)
         return nullptr;
     const std::string point = '\x04' + *x + *y;  // OpenSSL refuses one that is not on the curve
     const ParamBuilderPtr builder(OSSL_PARAM_BLD_new());
@@ -79,7 +80,7 @@ PkeyPtr p256_key(const json::object& jwk) {
 }
 
 bool is_for_signatures(const json::object& jwk) {
-    if (jwk.contains("use") && text_of(jwk, "use") != "sig") return false;
+    if (jwk.contains("use") && text_field(jwk, "use") != "sig") return false;
     const json::value* operations = jwk.if_contains("key_ops");
     if (operations == nullptr) return true;
     if (!operations->is_array()) return false;
@@ -90,12 +91,12 @@ bool is_for_signatures(const json::object& jwk) {
 std::optional<ProviderKey> read_key(const json::value& value) {
     if (!value.is_object() || !is_for_signatures(value.get_object())) return std::nullopt;
     const json::object& jwk = value.get_object();
-    const std::string kind = text_of(jwk, "kty");
+    const std::string kind = text_field(jwk, "kty");
     const bool rsa = kind == "RSA";
     if (!rsa && kind != "EC") return std::nullopt;
-    if (jwk.contains("alg") && text_of(jwk, "alg") != (rsa ? "RS256" : "ES256")) return std::nullopt;
+    if (jwk.contains("alg") && text_field(jwk, "alg") != (rsa ? "RS256" : "ES256")) return std::nullopt;
     ProviderKey out;
-    out.kid = text_of(jwk, "kid");
+    out.kid = text_field(jwk, "kid");
     if (out.kid.size() > kKidBytesMax) return std::nullopt;
     out.algorithm = rsa ? Algorithm::rs256 : Algorithm::es256;
     out.key = rsa ? rsa_key(jwk) : p256_key(jwk);
@@ -117,17 +118,17 @@ Status read_header(std::string_view encoded, SignedToken& out) {
     if (!text) return unreadable_token("has no readable header");
     const auto header = parse_object(*text, kHeaderBytesMax);
     if (!header) return unreadable_token("has no readable header");
-    const std::string algorithm = text_of(*header, "alg");
+    const std::string algorithm = text_field(*header, "alg");
     if (algorithm != "RS256" && algorithm != "ES256")
         return unreadable_token(
             fmt::format("is signed by '{}'; only RS256 and ES256 are accepted", quotable(algorithm)));
     out.algorithm = algorithm == "RS256" ? Algorithm::rs256 : Algorithm::es256;
     if (header->contains("crit")) return unreadable_token("asks for extensions that we do not know");
-    if (header->contains("typ") && !same_no_case(text_of(*header, "typ"), "JWT"))
+    if (header->contains("typ") && !same_no_case(text_field(*header, "typ"), "JWT"))
         return unreadable_token("is a token of another type");
     const json::value* kid = header->if_contains("kid");
     if (kid != nullptr && !kid->is_string()) return unreadable_token("names its key by something that is no name");
-    out.kid = text_of(*header, "kid");
+    out.kid = text_field(*header, "kid");
     if (out.kid.size() > kKidBytesMax) return unreadable_token("names its key too long");
     return {};
 }

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "identity/keyed_hash.h"
 #include "identity/oidc/documents.h"
 
@@ -65,8 +66,8 @@ Result<Pending> open_pending(std::string_view cookie, const Secret& key) {
     if (!object) return not_begun_here();
     const json::value* begun = object->if_contains("begun");
     if (begun == nullptr || !begun->is_int64()) return not_begun_here();
-    return Pending{text_of(*object, "state"), text_of(*object, "nonce"), text_of(*object, "verifier"),
-                   text_of(*object, "redirect"), begun->get_int64()};
+    return Pending{text_field(*object, "state"), text_field(*object, "nonce"), text_field(*object, "verifier"),
+                   text_field(*object, "redirect"), begun->get_int64()};
 }
 
 }  // namespace dtr::identity::oidc

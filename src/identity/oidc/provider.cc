@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "identity/oidc/documents.h"
 
 namespace dtr::identity::oidc {
@@ -62,14 +63,14 @@ Result<HttpAnswer> Provider::call(const HttpCall& request, std::string_view what
 
 Result<Metadata> Provider::read_metadata(const json::object& document) const {
     constexpr std::string_view what = "the OIDC provider's discovery document";
-    if (text_of(document, "issuer") != settings_.issuer)
-        return not_a_provider(what, fmt::format("its issuer is '{}', not '{}'", quotable(text_of(document, "issuer")),
-                                                quotable(settings_.issuer)));
+    if (text_field(document, "issuer") != settings_.issuer)
+        return not_a_provider(what, fmt::format("its issuer is '{}', not '{}'",
+                                                quotable(text_field(document, "issuer")), quotable(settings_.issuer)));
     Metadata out;
-    out.authorization_endpoint = text_of(document, "authorization_endpoint");
-    out.token_endpoint = text_of(document, "token_endpoint");
-    out.userinfo_endpoint = text_of(document, "userinfo_endpoint");
-    out.jwks_uri = text_of(document, "jwks_uri");
+    out.authorization_endpoint = text_field(document, "authorization_endpoint");
+    out.token_endpoint = text_field(document, "token_endpoint");
+    out.userinfo_endpoint = text_field(document, "userinfo_endpoint");
+    out.jwks_uri = text_field(document, "jwks_uri");
     // Only a provider that is itself spoken to without encryption may send us to such places.
     const PlainHttp plain = is_plain_http(settings_.issuer) ? PlainHttp::to_this_machine : PlainHttp::refused;
     for (const std::string* url : {&out.authorization_endpoint, &out.token_endpoint, &out.jwks_uri})
@@ -171,14 +172,14 @@ Result<TokenAnswer> Provider::redeem(std::string_view code, std::string_view ver
     const auto document = parse_object(answer->body, kDocumentMax);
     wipe(answer->body);
     if (answer->status != 200) {
-        const std::string reason = document ? text_of(*document, "error") : std::string();
+        const std::string reason = document ? text_field(*document, "error") : std::string();
         if (reason == "invalid_grant")
             return fail(ErrorCode::unauthenticated, "the OIDC provider does not accept this sign-in, or no longer does",
                         "sign in again");
         return not_a_provider(what, fmt::format("it answered {} '{}'", answer->status, quotable(reason)));
     }
     if (!document) return not_a_provider(what, document.error().message);
-    TokenAnswer out{Secret(text_of(*document, "id_token")), Secret(text_of(*document, "access_token"))};
+    TokenAnswer out{Secret(text_field(*document, "id_token")), Secret(text_field(*document, "access_token"))};
     if (out.id_token.empty()) return not_a_provider(what, "it sent no ID token");
     return out;
 }

@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "identity/oidc/documents.h"
 #include "identity/openssl.h"
 
@@ -153,21 +154,21 @@ std::string describe_settings(const Settings& settings) {
 }
 
 Result<std::optional<StoredSettings>> load_settings(config::ConfigStore& config) {
-    const auto entry = config.get(kSettingsKey);
-    if (!entry && entry.error().code == ErrorCode::not_found) return std::optional<StoredSettings>();
+    const auto entry = found_or_none(config.get(kSettingsKey));
     if (!entry) return fail(entry.error().in("reading the OIDC settings"));
-    auto object = parse_object(entry->value.expose(), kBytesMax * 2);
+    if (!*entry) return std::optional<StoredSettings>();
+    auto object = parse_object((*entry)->value.expose(), kBytesMax * 2);
     if (!object) return damaged(object.error().message);
     const json::value* version = object->if_contains("version");
     if (version == nullptr || !version->is_int64() || version->get_int64() != kVersion)
         return damaged("it is of another version");
-    const auto key = base64_decode(text_of(*object, "cookieKey"));
+    const auto key = base64_decode(text_field(*object, "cookieKey"));
     if (!key || key->size() != kKeyBytes) return damaged("its key is missing");
     object->erase("version");
     object->erase("cookieKey");
     auto settings = read(*object, nullptr);
     if (!settings) return damaged(settings.error().message);
-    return StoredSettings{*std::move(settings), Secret(*key), entry->modified};
+    return StoredSettings{*std::move(settings), Secret(*key), (*entry)->modified};
 }
 
 Status save_settings(config::ConfigStore& config, Random& random, const Settings& settings, std::int64_t before) {
