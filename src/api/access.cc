@@ -63,15 +63,14 @@ bool may_there(Asked& asked, Access access, const std::string& name, const meta:
 http::Response refuse_there(const Asked& asked, const std::string& name, identity::Action action) {
     if (!is_registry(asked)) {
         const bool manages = action == identity::Action::admin;
-        return refuse_account(asked.caller, manages ? "who manages the repository may" : "");
+        return refuse_account(asked.caller, manages ? "whoever manages the repository may do it" : "");
     }
     // No token helps whoever may make the repository, but not by pushing.
     if (action == identity::Action::push && !asked.repository) {
         const auto principal = with_rights(asked.services, asked.caller);
         if (principal && asked.services.policy.allows(*principal, name, nullptr, identity::Action::admin))
             return error_response(
-                403, "DENIED",
-                fmt::format("repository {} does not exist, and pushing makes no repositories here", name),
+                403, "DENIED", fmt::format("repository {} does not exist, and a push does not create one here", name),
                 fmt::format("create it first: dtr repo create {}", name));
     }
     return refuse(asked.services, asked.request, asked.caller, {repository_scope(name, action)});
@@ -91,7 +90,7 @@ std::optional<http::Response> check_repository(Asked& asked) {
     if (!may_there(asked, route.access, name, asked.existing()))
         return refuse_there(asked, name, action_of(route.access));
     if (route.access == Access::manage_by_password && asked.caller.principal.by_token)
-        return denied(asked, "an access token does not say who may do what", kUsePassword);
+        return denied(asked, "an access token cannot be used to change permissions", kUsePassword);
     if (!asked.repository && !is_registry(asked) && !route.options.makes_repository)
         return error_response(existing.error(), "NO_SUCH_REPOSITORY");
     return std::nullopt;
@@ -111,7 +110,7 @@ std::optional<http::Response> check_account(const Asked& asked, Rank rank, Proof
     if (rank == Rank::administrator && !principal.is_admin)
         return denied(asked, fmt::format("account '{}' is not an administrator", principal.name), {});
     if (proof == Proof::password && principal.by_token)
-        return denied(asked, "an access token does not open this", kUsePassword);
+        return denied(asked, "an access token cannot be used here", kUsePassword);
     return std::nullopt;
 }
 
@@ -127,11 +126,12 @@ std::optional<http::Response> check_catalog(const Asked& asked) {
 std::optional<http::Response> check_service(const Asked& asked) {
     const std::string& id = asked.request.client_certificate;
     if (id.empty())
-        return error_response({ErrorCode::unauthenticated, "a registered service shows its certificate here", {}});
+        return error_response(
+            {ErrorCode::unauthenticated, "only a registered service may do this, with its certificate", {}});
     const auto service = asked.services.ucp->service(id);
     if (service) return std::nullopt;
     if (service.error().code != ErrorCode::not_found) return error_response(service.error(), "NOT_FOUND", "INVALID");
-    return error_response({ErrorCode::denied, fmt::format("service {} is not registered (any more)", id), {}});
+    return error_response({ErrorCode::denied, fmt::format("service {} is not registered, or no longer is", id), {}});
 }
 
 bool looks_at_credentials(const Asked& asked) {
@@ -157,7 +157,7 @@ std::optional<http::Response> check_column(Asked& asked) {
             // Or else who holds a token for one thing could turn it into one for everything, and renew it for ever.
             if (!caller.claims) return std::nullopt;
             return refuse_credentials(
-                asked, {ErrorCode::unauthenticated, "a token is given for a name and a password only", {}});
+                asked, {ErrorCode::unauthenticated, "a token is issued only for a name and a password", {}});
         case login:
             if (!caller.principal.anonymous || caller.claims) return std::nullopt;
             return refuse(asked.services, asked.request, caller, {});
@@ -189,7 +189,7 @@ std::optional<http::Response> check_column(Asked& asked) {
                        ? check_account(asked, Rank::administrator, Proof::password_or_token)
                        : check_service(asked);
     }
-    return error_response(500, "UNKNOWN", "an internal error; the server's log says more");
+    return error_response(500, "UNKNOWN", "internal error; see the server's log");
 }
 
 }  // namespace
@@ -205,8 +205,8 @@ std::optional<http::Response> identify_caller(Asked& asked) {
 std::optional<http::Response> check_access(Asked& asked) {
     const Route& route = *asked.match.route;
     if (asked.caller.principal.backup_only && !opened_by_backup_token(route.access))
-        return denied(asked, "this access token may read a backup, nothing else",
-                      "use the account's password, or a token without scope");
+        return denied(asked, "this access token may read backups and do nothing else",
+                      "use the account's password, or a token without a scope");
     if (auto refused = check_column(asked)) return refused;
     return route.options.rights == nullptr ? std::nullopt : route.options.rights(asked);
 }

@@ -85,7 +85,7 @@ TEST_F(AccessTest, EveryRouteForEveryRole) {
         {"an anonymous token", token(nobody, "repository:alice/private:pull&scope=repository:alice/public:pull"), "",
          "r", 401},
         {"another user's token", token(bob, "repository:alice/private:pull,push,delete"), "", "r", 401},
-        {"a token without scope", token(alice, ""), "", "r", 401},
+        {"a token without a scope", token(alice, ""), "", "r", 401},
         {"a token for another repository", elsewhere, "", "r", 401},
         {"a token to pull", token(alice, "repository:alice/private:pull"), "r", "r", 401},
         {"a token to pull and push", token(alice, "repository:alice/private:pull,push"), "rw", "r", 401},

@@ -19,7 +19,7 @@ inline constexpr int kDecisionsMax = 4;
 template <class Work>
 auto act(Asked& asked, std::optional<http::Response>& refused, Work&& work) {
     using Done = decltype(work(meta::Actor("")));
-    const Error no_more{ErrorCode::denied, "the caller may not do this any more", {}};
+    const Error no_more{ErrorCode::denied, "the caller may no longer do this", {}};
     // Decided at the head by what was remembered of the caller; their account is looked at once before they act.
     if (!asked.caller.account_version && (refused = check_again(asked))) return Done(fail(no_more));
     for (int decisions = 1;; ++decisions) {

@@ -14,7 +14,7 @@ std::optional<http::Response> refuse_other_cluster(Services& services, const htt
     return error_response(
         412, "NO_SUCH_REPLICA",
         fmt::format("this is cluster {}, not {}", epoch->cluster_id, printable(wanted.substr(0, 64))),
-        "GET /enzi/v0/replicas at UCP says where replicas are; after a restore, choose the restored cluster");
+        "GET /enzi/v0/replicas at UCP lists the replicas; after a restore, choose the restored cluster");
 }
 
 }  // namespace dtr::api

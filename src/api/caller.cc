@@ -100,7 +100,7 @@ Result<Caller> identify(Services& services, const http::Request& request) {
     }
     if (starts_with_scheme(header, "basic")) DTR_TRY(require_accounts(services));
     if (starts_with_scheme(header, "basic")) return identify_basic(services, request, after_scheme(header));
-    return fail(ErrorCode::unauthenticated, "only Bearer and Basic credentials are understood");
+    return fail(ErrorCode::unauthenticated, "only Bearer and Basic credentials are supported");
 }
 
 std::optional<Caller> identify_now(Services& services, const http::Request& request) {
@@ -177,7 +177,7 @@ http::Response refuse(Services& services, const http::Request& request, const Ca
         return error_response(403, "DENIED", fmt::format("account '{}' may not do this here", caller.principal.name),
                               "ask the owner of the namespace or an administrator");
     http::Response response = error_response(401, "UNAUTHORIZED", "authentication is required",
-                                             "log in, or ask for a token with the scope that the challenge names");
+                                             "log in, or request a token with the scope that the challenge names");
     std::string challenge = fmt::format("Bearer realm=\"{}/auth/token\",service=\"{}\"", origin(services, request),
                                         services.tokens.service());
     std::string joined;

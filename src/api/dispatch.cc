@@ -15,8 +15,8 @@ using AskedPtr = std::shared_ptr<Asked>;  // shared: with the sink of its body, 
 
 http::Response nothing_there(const Services& services, const http::Request& request, const Found& found) {
     if (found.is_elsewhere && services.is_ucp)
-        return error_response(404, "UNSUPPORTED", "this is UCP, images are elsewhere",
-                              "ask the registry: GET /enzi/v0/replicas says where its replicas are");
+        return error_response(404, "UNSUPPORTED", "this is UCP, which holds no images",
+                              "ask the registry: GET /enzi/v0/replicas lists its replicas");
     return error_response(404, "NOT_FOUND", fmt::format("nothing is served at {}", request.path.substr(0, 200)));
 }
 
@@ -68,7 +68,7 @@ http::Response too_large(std::size_t bytes_max) {
 // Of a reply to a collected body, which has nothing more to come.
 http::Response response_of(http::Reply reply) {
     if (auto* response = std::get_if<http::Response>(&reply)) return std::move(*response);
-    return error_response(500, "UNKNOWN", "an internal error; the server's log says more");
+    return error_response(500, "UNKNOWN", "internal error; see the server's log");
 }
 
 http::Response handle_fields(Asked& asked, const json::object& fields) {
@@ -155,7 +155,7 @@ http::Reply answer(Services& services, http::Request request) {
     if (request.method == "OPTIONS") return options(found);
     if (found.matches.empty()) return method_not_allowed(services, found);
     if (from_another_site(services, request))
-        return error_response(403, "NOT_AUTHORIZED", "a page of another site asked for this");
+        return error_response(403, "NOT_AUTHORIZED", "the request came from a page of another site");
     const auto asked = std::make_shared<Asked>(Asked{services, std::move(request), std::move(found.matches.front())});
     if (auto refused = identify_caller(*asked)) return std::move(*refused);
     for (std::size_t i = 1; i < found.matches.size(); ++i)

@@ -69,7 +69,7 @@ http::Response error_response(const Error& error, std::string_view not_found_cod
     }
     // It may name files of ours, and the client cannot mend it.
     log::error("{}: {}", to_string(error.code), error.text());
-    return error_response(500, "UNKNOWN", "an internal error; the server's log says more");
+    return error_response(500, "UNKNOWN", "internal error; see the server's log");
 }
 
 http::Response refusal_response(int status, std::string_view detail) {

@@ -67,7 +67,7 @@ Metrics::Metrics(const std::string& version) : instruments_(std::make_unique<Ins
     Instruments& i = *instruments_;
     auto& requests = prometheus::BuildCounter()
                          .Name("dtr_http_requests_total")
-                         .Help("Answers by method and class of status")
+                         .Help("Responses by method and status class")
                          .Register(i.registry);
     for (std::size_t m = 0; m < kMethods.size(); ++m)
         for (std::size_t c = 0; c < kClasses.size(); ++c)
@@ -79,7 +79,7 @@ Metrics::Metrics(const std::string& version) : instruments_(std::make_unique<Ins
                   .Add({});
     i.duration = &prometheus::BuildHistogram()
                       .Name("dtr_http_request_duration_seconds")
-                      .Help("Time from the headers to the end of the answer")
+                      .Help("Time from the request's headers to the end of the response")
                       .Register(i.registry)
                       .Add({}, prometheus::Histogram::BucketBoundaries{0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60});
     i.connections = &prometheus::BuildGauge()
@@ -95,23 +95,23 @@ Metrics::Metrics(const std::string& version) : instruments_(std::make_unique<Ins
     };
     i.store_free = gauges("dtr_store_free_bytes", "Free bytes of the file system of a store");
     i.store_total = gauges("dtr_store_total_bytes", "Size of the file system of a store");
-    i.store_writable = gauges("dtr_store_writable", "1 if a store takes writes; else pushes are refused");
+    i.store_writable = gauges("dtr_store_writable", "1 if the store accepts writes; otherwise pushes are refused");
     i.pool_threads = gauges("dtr_pool_threads", "Threads of a pool");
-    i.pool_running = gauges("dtr_pool_running", "Requests that a pool works on now");
-    i.pool_queued = gauges("dtr_pool_queued", "Requests that wait for a pool now");
+    i.pool_running = gauges("dtr_pool_running", "Requests that a pool is working on");
+    i.pool_queued = gauges("dtr_pool_queued", "Requests that are waiting for a pool");
     i.pool_queue_max = gauges("dtr_pool_queue_max", "Requests that may wait for a pool");
-    i.pool_refused = counters("dtr_pool_refused_total", "Requests refused as the queue of a pool was full");
-    i.pool_abandoned = counters("dtr_pool_abandoned_total", "Requests whose client left before their turn");
+    i.pool_refused = counters("dtr_pool_refused_total", "Requests refused because the queue of a pool was full");
+    i.pool_abandoned = counters("dtr_pool_abandoned_total", "Requests whose client disconnected before their turn");
     i.failed_logins = &counters("dtr_failed_logins_total", "Logins with a wrong name, password or token")->Add({});
     i.refused_logins = &counters("dtr_refused_logins_total", "Logins refused after too many failures")->Add({});
     i.backup_time =
-        &gauges("dtr_last_backup_timestamp_seconds", "When the newest backup sealed by this process began; 0: none was")
+        &gauges("dtr_last_backup_timestamp_seconds", "When the newest backup sealed by this process began; 0: none yet")
              ->Add({});
     i.backup_bytes = &gauges("dtr_last_backup_bytes", "Size of that backup")->Add({});
     i.certificate_expiry =
-        &gauges("dtr_certificate_expiry_timestamp_seconds", "When the certificate that is served expires")->Add({});
+        &gauges("dtr_certificate_expiry_timestamp_seconds", "When the current server certificate expires")->Add({});
     i.secrets_left =
-        &gauges("dtr_secrets_to_carry_away", "Secrets handed to the operator that are still here")->Add({});
+        &gauges("dtr_secrets_to_carry_away", "Secrets for the operator that are still on the machine")->Add({});
     i.resident = &prometheus::BuildGauge()
                       .Name("process_resident_memory_bytes")
                       .Help("Resident memory")

@@ -41,7 +41,7 @@ Result<std::vector<identity::Access>> permitted(Services& services, const identi
 
 http::Response issue(Services& services, identity::Principal principal, const std::string& scopes) {
     if (principal.backup_only)
-        return error_response(403, "DENIED", "this access token may read a backup, nothing else");
+        return error_response(403, "DENIED", "this access token may read backups and do nothing else");
     if (const auto known = services.policy.look_up(principal); !known) return error_response(known.error());
     const auto asked = identity::parse_scopes(scopes);
     if (!asked) return error_response(asked.error());

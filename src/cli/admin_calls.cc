@@ -36,7 +36,7 @@ Result<json::object> call_object(Connection& connection, std::string method, con
     wipe(answer.body);  // it may hold keys
     if (error || !document.is_object())
         return fail(ErrorCode::unavailable, fmt::format("{}: the server's answer cannot be read", doing),
-                    "is the address that of this product's server?");
+                    "check that the address belongs to a server of this product");
     return std::move(document.as_object());
 }
 
@@ -57,7 +57,7 @@ Status print_list(Connection& connection, const std::string& path, std::string_v
         before = start;
         page = path + (path.find('?') == std::string::npos ? "?" : "&") + "pageStart=" + percent_encode(start);
     }
-    return fail(ErrorCode::unavailable, "cannot list: the server's list does not end");
+    return fail(ErrorCode::unavailable, "cannot list: the server's list never ends");
 }
 
 std::string text_of(const json::object& row, std::string_view name) {

@@ -34,12 +34,12 @@ std::string check_cluster_id(const std::string& text) {
 }  // namespace
 
 void Connection::add_options(CLI::App& command) {
-    command.add_option("--ucp-url", url, "Address of UCP, or of the replica with embedded UCP: HOST:PORT")
+    command.add_option("--ucp-url", url, "Address of UCP, or of the replica that embeds it: HOST:PORT")
         ->envname("UCP_URL");
     command.add_option("--ucp-username", username, "Name of an administrator")->envname("UCP_USERNAME");
     command
         .add_option("--ucp-password", password,
-                    "Password; better: --ucp-password-file, UCP_PASSWORD, or type it when asked")
+                    "Password; it is safer to use --ucp-password-file or UCP_PASSWORD, or to type it when asked")
         ->envname("UCP_PASSWORD");
     command.add_option("--ucp-password-file", password_file, "File whose first line is the password");
     command.add_option("--ucp-ca", ca, "PEM text of UCP's CA, as in --ucp-ca \"$(cat ca.pem)\"")->envname("UCP_CA");
@@ -52,12 +52,12 @@ void Connection::add_options(CLI::App& command) {
 }
 
 void Connection::add_choice_of_replica(CLI::App& command) {
-    command.add_option("--existing-replica-id", replica_id, "Id of the replica that is meant")
+    command.add_option("--existing-replica-id", replica_id, "Id of the replica to talk to")
         ->envname("DTR_REPLICA_ID")
         ->check(check_replica_id);
     command
         .add_option("--cluster-id", cluster_id,
-                    "Id of the cluster that is meant, or its first digits, if several are registered with UCP")
+                    "Id of the cluster to talk to, or its first digits, if several are registered with UCP")
         ->envname("DTR_CLUSTER_ID")
         ->check(check_cluster_id);
 }
@@ -79,7 +79,7 @@ Result<Secret> read_password_file(const std::string& path) {
     const std::size_t end = text.find_first_of("\r\n");
     Secret first(text.substr(0, end));
     wipe(text);
-    if (first.empty()) return fail(ErrorCode::invalid, fmt::format("{} holds no password in its first line", path));
+    if (first.empty()) return fail(ErrorCode::invalid, fmt::format("the first line of {} holds no password", path));
     return first;
 }
 
@@ -114,7 +114,7 @@ class Silence {
 
 Result<UniqueFd> open_terminal() {
     UniqueFd terminal(::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
-    if (!terminal.valid()) return fail(ErrorCode::invalid, "there is no terminal to ask on");
+    if (!terminal.valid()) return fail(ErrorCode::invalid, "there is no terminal to ask at");
     return terminal;
 }
 
@@ -135,7 +135,7 @@ Result<std::string> ask_terminal(int terminal, const std::string& question) {
 Result<Secret> prompt_password(const std::string& question) {
     const auto terminal = open_terminal();
     if (!terminal)
-        return fail(ErrorCode::invalid, "no password was given, and there is no terminal to ask on",
+        return fail(ErrorCode::invalid, "no password was given, and there is no terminal to ask at",
                     "use --ucp-password-file FILE or UCP_PASSWORD");
     const Silence silence(terminal->get());
     if (!silence.silent()) return fail(system_error(errno, "cannot use the terminal"));
@@ -167,12 +167,12 @@ Status Connection::ask_for_what_is_missing() {
     };
     ask_for(url, "Address of UCP (HOST:PORT): ");
     DTR_TRY(check_interrupt());
-    if (url.empty()) return fail(ErrorCode::invalid, "no server was named", "use --ucp-url HOST:PORT or UCP_URL");
+    if (url.empty()) return fail(ErrorCode::invalid, "no server was given", "use --ucp-url HOST:PORT or UCP_URL");
     DTR_TRY(check_server_url(url));
     ask_for(username, fmt::format("Name of an administrator at {}: ", url));
     DTR_TRY(check_interrupt());
     if (username.empty())
-        return fail(ErrorCode::invalid, "no user was named", "use --ucp-username NAME or UCP_USERNAME");
+        return fail(ErrorCode::invalid, "no user was given", "use --ucp-username NAME or UCP_USERNAME");
     return {};
 }
 
@@ -193,7 +193,7 @@ Result<HttpCall> Connection::call_ucp(std::string method, const std::string& pat
     call.method = std::move(method);
     DTR_ASSIGN(const std::string base, parse_server_url(url));
     if (base.starts_with("http://") && !is_loopback(base) && !std::exchange(warned_of_plain_, true))
-        say(fmt::format("warning: the password crosses the network in clear: {} is plain http; use https", base));
+        say(fmt::format("warning: the password crosses the network unencrypted: {} is plain http; use https", base));
     call.url = base + path;
     call.basic_username = username;
     DTR_ASSIGN(call.basic_password, find_password());
@@ -257,7 +257,7 @@ Status Connection::find_replica() {
 
 Status Connection::take_replica(const HttpAnswer& answer) {
     const auto answered = object_in(answer);
-    if (!answered) return fail(ErrorCode::unavailable, fmt::format("{}: the answer of UCP cannot be read", url));
+    if (!answered) return fail(ErrorCode::unavailable, fmt::format("{}: UCP's answer cannot be read", url));
     const json::object& fields = *answered;
     cluster_ = text_field(fields, "clusterId");
     if (text_field(fields, "token").empty()) {

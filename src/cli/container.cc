@@ -9,7 +9,8 @@
 namespace dtr::cli {
 
 void VolumeCheck::add_option(CLI::App& app) {
-    app.add_flag("--ephemeral", ephemeral_, "In a container: also where everything is deleted with the container");
+    app.add_flag("--ephemeral", ephemeral_,
+                 "In a container: allow a place that is deleted together with the container");
 }
 
 Status VolumeCheck::require(const std::string& data_dir) const {

@@ -24,7 +24,7 @@ void KeyOptions::add_options(CLI::App& command) {
         ->allow_extra_args(false);
     auto* file = command.add_option("--passphrase-file", passphrase_file,
                                     "File whose first line is the passphrase that the backup was sealed to");
-    command.add_flag("--ask-passphrase", ask_passphrase, "Ask for that passphrase on the terminal")->excludes(file);
+    command.add_flag("--ask-passphrase", ask_passphrase, "Ask for that passphrase at the terminal")->excludes(file);
     command.add_option("--trust", trusted_ids, "Accept a backup signed by this key (16 hex digits)")
         ->allow_extra_args(false)
         ->check(check_key_id);

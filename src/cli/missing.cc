@@ -9,7 +9,7 @@ namespace dtr::cli {
 void print_missing(const std::vector<std::string>& digests, const std::vector<std::string>& sufferers) {
     say(fmt::format("{} blobs are missing:", digests.size()));
     for (const std::string& digest : digests) say(fmt::format("  {}", digest));
-    say(fmt::format("{} tags and repositories are affected, until these blobs are pushed again:", sufferers.size()));
+    say(fmt::format("{} tags and repositories are affected until these blobs are pushed again:", sufferers.size()));
     for (const std::string& name : sufferers) say(fmt::format("  {}", name));
 }
 

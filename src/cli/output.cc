@@ -18,8 +18,7 @@ constexpr int kOutPipeBytes = 1 << 20;
 constexpr Micros kLookForReader = kSecond / 10;
 
 tl::unexpected<Error> is_terminal(std::string_view what) {
-    return fail(ErrorCode::refused,
-                fmt::format("{} is a terminal, and what would be written there is binary and private", what),
+    return fail(ErrorCode::refused, fmt::format("{} is a terminal, and the output is binary and private", what),
                 fmt::format("redirect it: {} ... > FILE, or use --output FILE", program_name()));
 }
 
@@ -91,8 +90,7 @@ Status OutputSink::write_stream(std::string_view bytes) {
         DTR_TRY(wait_writable(fd_));
         const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
         if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-        if (n < 0 && errno == EPIPE)
-            return fail(ErrorCode::cancelled, fmt::format("whoever read what is written to {} is gone", name_));
+        if (n < 0 && errno == EPIPE) return fail(ErrorCode::cancelled, fmt::format("the reader of {} is gone", name_));
         if (n < 0) return fail(system_error(errno, "cannot write to " + name_));
         bytes.remove_prefix(static_cast<std::size_t>(n));
     }

@@ -14,17 +14,17 @@ constexpr bool kSwitch = false;
 constexpr unsigned kSetup = kOfInstall | kOfReconfigure | kOfRestore;
 
 constexpr const char* kNothingPulled = "nothing is pulled from a hub";
-constexpr const char* kOneProgram = "all of a replica is one process";
-constexpr const char* kHere = "a replica is where its command runs";
+constexpr const char* kOneProgram = "a replica is a single process";
+constexpr const char* kHere = "a replica runs where its command runs";
 constexpr const char* kNoCalls = "the registry calls nobody";
 constexpr const char* kLogs = "the log goes to stderr";
-constexpr const char* kDirectory = "images lie under registry/ of --data-dir: mount the storage there";
-constexpr const char* kListen = "`dtr serve --listen` says where";
+constexpr const char* kDirectory = "images are stored in registry/ of --data-dir: mount the storage there";
+constexpr const char* kListen = "use `dtr serve --listen`";
 constexpr const char* kNoScans = "there is no such table";
-constexpr const char* kNoDeadline = "nothing is given up for want of time";
-constexpr const char* kEmbedded = "accounts are asked for at --ucp-url";
+constexpr const char* kNoDeadline = "nothing is abandoned after a timeout";
+constexpr const char* kEmbedded = "accounts come from --ucp-url";
 constexpr const char* kNoTests = "there is no overlay network";
-constexpr const char* kCertificate = "give it to `dtr reconfigure` or `dtr serve`";
+constexpr const char* kCertificate = "use it with `dtr reconfigure` or `dtr serve`";
 
 constexpr PredecessorFlag kFlags[] = {
     // How to reach UCP.
@@ -58,19 +58,19 @@ constexpr PredecessorFlag kFlags[] = {
     {"--ignore-events-table", "", kSwitch, kOfBackup, kNoScans},
     {"--ignore-scan-data", "", kSwitch, kOfBackup, kNoScans},
     // The front end.
-    {"--dtr-external-url", "DTR_EXTERNAL_URL", kValue, kSetup, "give it to `dtr serve`"},
-    {"--replica-http-port", "REPLICA_HTTP_PORT", kValue, kSetup | kOfJoin, "`dtr serve --http-listen` says where"},
+    {"--dtr-external-url", "DTR_EXTERNAL_URL", kValue, kSetup, "use it with `dtr serve`"},
+    {"--replica-http-port", "REPLICA_HTTP_PORT", kValue, kSetup | kOfJoin, "use `dtr serve --http-listen`"},
     {"--replica-https-port", "REPLICA_HTTPS_PORT", kValue, kSetup | kOfJoin, kListen},
     {"--dtr-ca", "DTR_CA", kValue, kSetup, kCertificate},
     {"--dtr-cert", "DTR_CERT", kValue, kSetup, kCertificate},
     {"--dtr-key", "DTR_KEY", kValue, kSetup, kCertificate},
-    {"--client-cert-auth-ca", "CLIENT_CA", kValue, kSetup, "people sign in with names and passwords or tokens"},
+    {"--client-cert-auth-ca", "CLIENT_CA", kValue, kSetup, "people log in with names and passwords or tokens"},
     {"--custom-ca-cert-bundle", "CUSTOM_CA_CERTS_BUNDLE", kValue, kSetup, kNoCalls},
     {"--http-proxy", "DTR_HTTP_PROXY", kValue, kSetup, kNoCalls},
     {"--https-proxy", "DTR_HTTPS_PROXY", kValue, kSetup, kNoCalls},
     {"--no-proxy", "DTR_NO_PROXY", kValue, kSetup, kNoCalls},
     // Logs.
-    {"--log-level", "LOG_LEVEL", kValue, kSetup, "give it to `dtr serve`"},
+    {"--log-level", "LOG_LEVEL", kValue, kSetup, "use it with `dtr serve`"},
     {"--log-protocol", "LOG_PROTOCOL", kValue, kSetup, kLogs},
     {"--log-host", "LOG_HOST", kValue, kSetup, kLogs},
     // Storage.
@@ -79,7 +79,7 @@ constexpr PredecessorFlag kFlags[] = {
     {"--nfs-storage-url", "NFS_STORAGE_URL", kValue, kSetup, kDirectory},
     {"--nfs-options", "NFS_OPTIONS", kValue, kSetup, kDirectory},
     {"--async-nfs", "ASYNC_NFS", kSwitch, kSetup, kDirectory},
-    {"--storage-migrated", "", kSwitch, kOfReconfigure, "tags do not depend on where images lie"},
+    {"--storage-migrated", "", kSwitch, kOfReconfigure, "tags do not depend on where images are stored"},
     // Its databases.
     {"--replica-rethinkdb-cache-mb", "RETHINKDB_CACHE_MB", kValue, kSetup | kOfJoin, kOneProgram},
     {"--etcd-heartbeat-interval", "", kValue, kSetup, kOneProgram},
@@ -127,7 +127,7 @@ std::vector<std::string> given_in_vain(const CLI::App& app) {
             if (option == nullptr || is_ours(*option)) continue;
             if (option->count() == 0 && !is_set(flag.environment)) continue;
             given.push_back(fmt::format("{} ({})", option->count() != 0 ? flag.name : flag.environment,
-                                        flag.ignored == nullptr ? "it is so anyway" : flag.ignored));
+                                        flag.ignored == nullptr ? "this is always so" : flag.ignored));
         }
     return given;
 }

@@ -79,7 +79,7 @@ Status flush_data() {
     if (std::fflush(stdout) != 0) data_error = errno;
     const int error = data_error.exchange(0);
     if (error == 0) return {};
-    if (error == EPIPE) return fail(ErrorCode::cancelled, "whoever read stdout is gone");
+    if (error == EPIPE) return fail(ErrorCode::cancelled, "the reader of stdout is gone");
     return fail(system_error(error, "cannot write to stdout"));
 }
 

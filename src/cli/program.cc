@@ -23,10 +23,10 @@ std::string& running_program() {
 // What is in argv is visible to every user of the machine: say so, and at least end it.
 void hide_passwords(int argc, char** argv) {
     for (const std::string& flag : hide_secrets(argc, argv))
-        say(fmt::format("warning: what {} was given on the command line can be seen by other users; use {}", flag,
-                        flag == "--dtr-key"        ? "--tls-key FILE or DTR_KEY"
-                        : flag == "--hub-password" ? "it no longer: it is ignored"
-                                                   : "--ucp-password-file or UCP_PASSWORD"));
+        say(fmt::format("warning: the value of {} on the command line is visible to other users; {}", flag,
+                        flag == "--dtr-key"        ? "use --tls-key FILE or DTR_KEY"
+                        : flag == "--hub-password" ? "leave it out: it is ignored"
+                                                   : "use --ucp-password-file or UCP_PASSWORD"));
 }
 
 // Connections and files are polled, never selected: as many as the hard limit allows, and a server can use.
@@ -72,7 +72,7 @@ int run_program(const std::string& name, int argc, char** argv, const backup::St
         name);
     app.require_subcommand(1);
     app.set_version_flag("--version", kProductVersion);
-    app.set_help_all_flag("--help-extended", "Help of every command")->envname("DTR_EXTENDED_HELP");
+    app.set_help_all_flag("--help-extended", "Help for all commands")->envname("DTR_EXTENDED_HELP");
     Program program{name, app, openers};
     add_commands(program);
     try {

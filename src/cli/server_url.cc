@@ -34,7 +34,8 @@ bool looks_like_an_address(std::string_view host) {
 
 Result<std::string> parse_server_url(std::string_view text) {
     const auto wrong = [&](std::string_view why) {
-        return fail(ErrorCode::invalid, fmt::format("'{}' is no address of a server: {}", text.substr(0, 200), why),
+        return fail(ErrorCode::invalid,
+                    fmt::format("'{}' is not the address of a server: {}", text.substr(0, 200), why),
                     "HOST, HOST:PORT, or https://HOST:PORT");
     };
     std::string_view rest = text;
@@ -42,10 +43,10 @@ Result<std::string> parse_server_url(std::string_view text) {
     if (const auto end = rest.find("://"); end != std::string_view::npos) {
         scheme = rest.substr(0, end);
         rest.remove_prefix(end + 3);
-        if (scheme != "https" && scheme != "http") return wrong("only https:// and http:// are spoken");
+        if (scheme != "https" && scheme != "http") return wrong("only https:// and http:// are supported");
     }
     while (rest.ends_with('/')) rest.remove_suffix(1);
-    if (rest.find('@') != std::string_view::npos) return wrong("it must not hold a name or a password");
+    if (rest.find('@') != std::string_view::npos) return wrong("it must not contain a name or a password");
     if (rest.find_first_of("/?#") != std::string_view::npos) return wrong("it must end with the host or the port");
     std::string_view host = rest;
     std::string_view port;
@@ -54,20 +55,21 @@ Result<std::string> parse_server_url(std::string_view text) {
         if (end == std::string_view::npos) return wrong("a ']' is missing");
         in6_addr address{};
         if (::inet_pton(AF_INET6, std::string(host.substr(1, end - 1)).c_str(), &address) != 1)
-            return wrong("what is in the brackets is no IPv6 address");
+            return wrong("there is no IPv6 address in the brackets");
         port = host.substr(end + 1);
-        if (!port.empty() && (port.front() != ':' || !is_port(port.substr(1)))) return wrong("a port is 1 to 65535");
+        if (!port.empty() && (port.front() != ':' || !is_port(port.substr(1))))
+            return wrong("a port is a number from 1 to 65535");
     } else {
         if (const auto colon = host.find(':'); colon != std::string_view::npos) {
             port = host.substr(colon);
             host = host.substr(0, colon);
-            if (port.find(':', 1) != std::string_view::npos) return wrong("an IPv6 address stands in brackets");
-            if (!is_port(port.substr(1))) return wrong("a port is 1 to 65535");
+            if (port.find(':', 1) != std::string_view::npos) return wrong("an IPv6 address must be in brackets");
+            if (!is_port(port.substr(1))) return wrong("a port is a number from 1 to 65535");
         }
         in_addr address{};
         if (!is_name(host) ||
             (looks_like_an_address(host) && ::inet_pton(AF_INET, std::string(host).c_str(), &address) != 1))
-            return wrong("it names no host");
+            return wrong("it has no host");
     }
     return fmt::format("{}://{}", scheme, rest);
 }

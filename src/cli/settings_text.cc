@@ -20,7 +20,7 @@ Status flatten(const toml::table& table, const std::string& prefix, cluster::Set
         } else if (const auto* flag = node.as_boolean()) {
             values[name] = flag->get() ? "true" : "false";
         } else {
-            return fail(ErrorCode::invalid, fmt::format("line {}: {} is neither a text, a whole number, true nor false",
+            return fail(ErrorCode::invalid, fmt::format("line {}: {} is not a string, a whole number, true or false",
                                                         node.source().begin.line, name));
         }
     }

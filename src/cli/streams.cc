@@ -111,13 +111,13 @@ Result<std::unique_ptr<InputSource>> InputSource::open(const std::vector<std::st
     for (const std::string& name : names) {
         if (name == "-" && ::isatty(STDIN_FILENO) == 1)
             return fail(ErrorCode::refused, "stdin is a terminal, not an archive",
-                        "use < backup.tar, or name the file");
+                        "use < backup.tar, or give the file name");
         UniqueFd fd(name == "-" ? ::dup(STDIN_FILENO) : ::open(name.c_str(), O_RDONLY | O_CLOEXEC));
         if (!fd.valid()) return fail(system_error(errno, "cannot open " + name));
         struct stat info {};
         const bool is_known = ::fstat(fd.get(), &info) == 0;
         if (is_known && S_ISDIR(info.st_mode))
-            return fail(ErrorCode::invalid, fmt::format("{} is a directory", name), "name the file");
+            return fail(ErrorCode::invalid, fmt::format("{} is a directory", name), "give the file name");
         const bool is_regular = is_known && S_ISREG(info.st_mode);
         const std::uint64_t size = is_regular ? static_cast<std::uint64_t>(info.st_size) : 0;
         source->total_ += size;

@@ -35,7 +35,7 @@ std::string full_name(const CLI::App& app) {
 }
 
 std::string see_help(const CLI::App& app) {
-    return fmt::format("{} --help shows what there is", full_name(app));
+    return fmt::format("see {} --help", full_name(app));
 }
 
 std::string hint(const CLI::App& app, const std::string& meant) {
@@ -65,7 +65,8 @@ const CLI::App& chosen(const CLI::App& app, int argc, const char* const* argv, s
 
 Error unexpected(const CLI::App& app, const std::string& word) {
     if (!word.starts_with('-'))
-        return {ErrorCode::invalid, fmt::format("{} takes no such argument: {}", full_name(app), word), see_help(app)};
+        return {ErrorCode::invalid, fmt::format("{} does not take the argument {}", full_name(app), word),
+                see_help(app)};
     const std::string flag = word.substr(0, word.find('='));
     return {ErrorCode::invalid, fmt::format("{} has no option {}", full_name(app), flag),
             hint(app, nearest(flag, flags_of(app)))};
@@ -80,7 +81,7 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& error, int argc, c
         return {ErrorCode::invalid, fmt::format("{} has no command {}", full_name(at), unknown),
                 hint(at, nearest(unknown, commands_of(at)))};
     if (!commands_of(at).empty())
-        return {ErrorCode::invalid, fmt::format("{} needs a command after it", full_name(at)), see_help(at)};
+        return {ErrorCode::invalid, fmt::format("{} needs a command", full_name(at)), see_help(at)};
     const std::vector<std::string> rest = app.remaining(true);
     if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr && !rest.empty()) {
         // What follows an option that is not known may be its value.

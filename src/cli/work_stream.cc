@@ -40,8 +40,8 @@ Result<json::object> follow_work(Connection& connection, const std::string& path
                     fmt::format("{}: {}", doing, text_field(*last, "message")), text_field(*last, "hint"));
     const auto* done = last ? last->if_contains("done") : nullptr;
     if (done == nullptr || !done->is_bool() || !done->as_bool())
-        return fail(ErrorCode::unavailable, fmt::format("{}: the server did not say how it ended", doing),
-                    "look into its log, then run it again");
+        return fail(ErrorCode::unavailable, fmt::format("{}: the server did not report the outcome", doing),
+                    "check its log, then run the command again");
     return std::move(*last);
 }
 

@@ -263,7 +263,7 @@ std::optional<Next> Exchange::receive() {
         }
         if (!memory_.keep(sink_->held())) {
             sink_.reset();
-            refuse(503, "too many bytes are being received and sent at this moment");
+            refuse(503, "the server is receiving and sending too much at the moment");
             return {};
         }
         if (piece.malformed) {
@@ -316,7 +316,7 @@ bool Exchange::fits(const Response& response) {
 void Exchange::answer(Response response) {
     sink_.reset();
     memory_.release();
-    if (!fits(response)) response = make_refusal(503, "too many bytes are being received and sent at this moment");
+    if (!fits(response)) response = make_refusal(503, "the server is receiving and sending too much at the moment");
     framing_ = frame_source(response);
     if (request_.method == "HEAD" || framing_.kind == Framing::Kind::bodiless) {
         response.body.clear();

@@ -116,7 +116,7 @@ Result<Address> parse_address(std::string_view text) {
     }
     for (const char c : host)
         if (static_cast<unsigned char>(c) <= ' ' || c == '[' || c == ']' || c == '/')
-            return bad("the host has a character that no name or address has");
+            return bad("the host has a character that is not allowed in a name or address");
     if (digits.empty() || digits.size() > 5) return bad("the port is not a number up to 65535");
     unsigned port = 0;
     for (const char c : digits) {

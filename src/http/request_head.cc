@@ -37,9 +37,9 @@ const char* detail_of(const error_code& ec) {
     if (ec == BeastError::bad_target) return "the request target is malformed";
     if (ec == BeastError::bad_version) return "this server speaks HTTP/1.0 and HTTP/1.1";
     if (ec == BeastError::bad_content_length || ec == BeastError::multiple_content_length)
-        return "Content-Length is malformed, repeated, or beside Transfer-Encoding";
+        return "Content-Length is malformed, repeated, or combined with Transfer-Encoding";
     if (ec == BeastError::bad_transfer_encoding)
-        return "Transfer-Encoding is not \"chunked\", repeated, or beside Content-Length";
+        return "Transfer-Encoding is not \"chunked\", is repeated, or is combined with Content-Length";
     return "a header field is malformed";
 }
 
@@ -134,7 +134,7 @@ const char* set_target(std::string_view target, Request& request) {
     target = origin_form(target, authority);
     if (authority) {
         if (authority->empty() || authority->find('@') != std::string_view::npos)
-            return "the request target names no host, or a user";
+            return "the request target has no host, or has a user";
         set_host(request, *authority);  // whatever Host says (RFC 9112 section 3.2.2)
     }
     if (target.find('#') != std::string_view::npos) return "the request target has a fragment";
@@ -155,7 +155,7 @@ const char* set_target(std::string_view target, Request& request) {
     }
     if (request.path.find('\0') != std::string::npos || !is_valid_utf8(request.path)) {
         request.path.clear();
-        return "the path is not UTF-8 without NUL";
+        return "the path is not UTF-8, or contains NUL";
     }
     return nullptr;
 }
@@ -191,13 +191,14 @@ Result<Head> parse_head(std::string_view bytes, Request& request) {
     const char* complaint = parser.complaint;
     const bool folded = bytes.find("\r\n ") != std::string_view::npos || bytes.find("\r\n\t") != std::string_view::npos;
     if (folded) {
-        complaint = "a header field is folded over lines";
+        complaint = "a header field is folded over several lines";
         parser.complaint_code = ErrorCode::invalid;
     } else if (complaint == nullptr && (ec || !parser.is_header_done())) {
         complaint = detail_of(ec);
     } else if (complaint == nullptr) {
         complaint = set_target(parser.target, request);
-        if (parser.hosts > 1 || (parser.hosts == 0 && !parser.http10)) complaint = "exactly one Host is needed";
+        if (parser.hosts > 1 || (parser.hosts == 0 && !parser.http10))
+            complaint = "exactly one Host header is required";
     }
     if (complaint != nullptr) return fail(parser.complaint_code, complaint);
 

@@ -60,7 +60,7 @@ std::string text_of(const Address& address) {
 
 tl::unexpected<Error> cannot_listen(const Address& address, const error_code& ec) {
     return fail(ErrorCode::unavailable, fmt::format("cannot listen on {}: {}", text_of(address), ec.message()),
-                "is another process there, or the address not this machine's?");
+                "check whether another process uses the port, and whether the address belongs to this machine");
 }
 
 Result<std::vector<tcp::endpoint>> resolve(const Address& address, Loop& loop) {
@@ -224,7 +224,7 @@ void AsioServer::stop() {
         });
         for (Loop& loop : loops_) asio::post(loop.context, [&loop] { loop.stop_idle(); });
         if (!wait_for_connections(shared_.options.drain_timeout))
-            log::warn("{} connections did not end in time and are cut", shared_.connections.load());
+            log::warn("{} connections did not end in time and were cut", shared_.connections.load());
         shared_.aborting = true;
         for (Loop& loop : loops_) asio::post(loop.context, [&loop] { loop.abort_all(); });
     }
@@ -248,7 +248,7 @@ std::size_t connections_for(std::size_t wanted) {
     }
     if (limit.rlim_cur >= needed) return wanted;
     const auto possible = static_cast<std::size_t>(limit.rlim_cur - limit.rlim_cur / 4);
-    log::warn("at most {} connections instead of {}: the limit of open files (ulimit -n) is {}", possible, wanted,
+    log::warn("at most {} connections instead of {}: the limit on open files (ulimit -n) is {}", possible, wanted,
               limit.rlim_cur);
     return possible;
 }

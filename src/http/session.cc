@@ -274,9 +274,9 @@ Task<bool> Session::handshake() {
         }
         if (r.state == Io::closed) {
             if (const std::string why = transport_.certificate_refusal(); !why.empty())
-                log::info("{} showed a client certificate that is not accepted: {}", peer_text_, why);
+                log::info("{} presented a client certificate that is not accepted: {}", peer_text_, why);
             if (transport_.fall_back_to_plain()) {
-                const HeadEnd head_end{0, 400, "this port speaks TLS: use https"};
+                const HeadEnd head_end{0, 400, "this port uses TLS: use https"};
                 fate_ = co_await refuse(head_end);
             }
             co_return false;
@@ -483,8 +483,8 @@ Task<bool> Session::advance_on_pool(Exchange& exchange, Next& next) {
         if (!exchange.begun()) {
             const bool password = exchange.pool() == Pool::password;
             ++shared_.pool(exchange.pool()).refused;
-            exchange.refuse(password ? 429 : 503, password ? "enough logins wait for their turn: try again in a moment"
-                                                           : "all workers are busy, and enough requests wait for them");
+            exchange.refuse(password ? 429 : 503, password ? "too many logins are waiting: try again in a moment"
+                                                           : "all workers are busy, and too many requests are waiting");
             next = Next::again;
             co_return true;
         }
@@ -523,9 +523,9 @@ void Session::report(const Exchange& exchange, Micros since) {
         shared_.handler.answered(exchange.request(), exchange.status(), exchange.body_bytes_sent(),
                                  monotonic_now() - since);
     } catch (const std::exception& e) {
-        log::error("the handler's report of an answer failed: {}", e.what());
+        log::error("the handler failed to report an answer: {}", e.what());
     } catch (...) {
-        log::error("the handler's report of an answer failed");
+        log::error("the handler failed to report an answer");
     }
 }
 

@@ -116,12 +116,12 @@ Status load_authorities(SSL_CTX* context, const std::string& pem) {
     while (const Owned<X509> authority{PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr)}) {
         if (X509_STORE_add_cert(store.get(), authority.get()) != 1 ||
             SSL_CTX_add_client_CA(context, authority.get()) != 1)
-            return bad("an authority of clients is refused");
+            return bad("a client authority is not accepted");
         any = true;
     }
     const unsigned long code = ERR_peek_last_error();
     if (!any || ERR_GET_LIB(code) != ERR_LIB_PEM || ERR_GET_REASON(code) != PEM_R_NO_START_LINE)
-        return bad("the authority of clients cannot be read");
+        return bad("the client authority cannot be read");
     ERR_clear_error();
     SSL_CTX_set1_verify_cert_store(context, store.get());
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, check_client);
@@ -132,10 +132,10 @@ Status load_authorities(SSL_CTX* context, const std::string& pem) {
 Status load_certificates(SSL_CTX* context, const std::string& pem) {
     const Owned<BIO> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
     const Owned<X509> leaf(PEM_read_bio_X509_AUX(bio.get(), nullptr, no_passphrase, nullptr));
-    if (!leaf) return bad("no certificate in it");
-    if (SSL_CTX_use_certificate(context, leaf.get()) != 1) return bad("the leaf is refused");
+    if (!leaf) return bad("it has no certificate");
+    if (SSL_CTX_use_certificate(context, leaf.get()) != 1) return bad("the leaf is not accepted");
     while (Owned<X509> issuer{PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr)}) {
-        if (SSL_CTX_add0_chain_cert(context, issuer.get()) != 1) return bad("the chain is refused");
+        if (SSL_CTX_add0_chain_cert(context, issuer.get()) != 1) return bad("the chain is not accepted");
         static_cast<void>(issuer.release());
     }
     const unsigned long code = ERR_peek_last_error();
@@ -224,7 +224,7 @@ ClientCertificate client_certificate(ssl_st* ssl) {
 std::string client_refusal(ssl_st* ssl) {
     const long result = SSL_get_verify_result(ssl);
     if (result == X509_V_OK) return {};
-    if (result == X509_V_ERR_APPLICATION_VERIFICATION) return "it has no common name, or several";
+    if (result == X509_V_ERR_APPLICATION_VERIFICATION) return "it has no common name, or more than one";
     return X509_verify_cert_error_string(result);
 }
 

@@ -45,14 +45,14 @@ Result<NewAccessToken> AccessTokens::create(std::string_view account, std::strin
     DTR_TRY(check_label(label));
     if (!scope.empty() && scope != "backup")
         return fail(ErrorCode::invalid, fmt::format("there is no scope '{}'", scope.substr(0, 64)),
-                    "use 'backup', or none");
+                    "use 'backup', or no scope");
     DTR_ASSIGN(const meta::Account owner, accounts_.find(account));
     if (!scope.empty() && !owner.is_admin)
         return fail(ErrorCode::invalid, fmt::format("{} is not an administrator and cannot read backups", owner.name));
     DTR_ASSIGN(const auto existing, store_.list(owner.id));
     if (existing.size() >= kTokensMax)
         return fail(ErrorCode::conflict, fmt::format("{} has {} access tokens", owner.name, existing.size()),
-                    "revoke those that are not used any more");
+                    "revoke those that are no longer used");
     NewAccessToken made{{random_uuid(random_), owner.id, std::string(label), 0, std::string(scope)},
                         random_token(random_)};
     made.row.made_by = actor.name;

@@ -62,7 +62,7 @@ Result<meta::Account> Accounts::create_user(const NewUser& user, meta::Actor act
     // Before the costly hash; the store decides.
     DTR_ASSIGN(const auto existing, found_or_none(store_.find(user.name)));
     if (existing)
-        return fail(ErrorCode::already_exists, fmt::format("account '{}' exists already", user.name),
+        return fail(ErrorCode::already_exists, fmt::format("account '{}' already exists", user.name),
                     "choose another name, or set its password instead");
     DTR_ASSIGN(const std::string hash, passwords_.hash(user.password));
     meta::Account account;
@@ -115,7 +115,8 @@ Status Accounts::set_password(std::string_view name, const Secret& password, met
         return fail(ErrorCode::invalid, fmt::format("'{}' is an organization and has no password", account.name));
     DTR_ASSIGN(const meta::AccountOrigin origin, store_.origin(account.id));
     if (origin == meta::AccountOrigin::directory)
-        return fail(ErrorCode::invalid, fmt::format("the password of '{}' is the directory's (LDAP)", account.name),
+        return fail(ErrorCode::invalid,
+                    fmt::format("the password of '{}' is kept in the directory (LDAP)", account.name),
                     "change it there");
     DTR_TRY(check_password(account.name, password));
     DTR_ASSIGN(const std::string hash, passwords_.hash(password));

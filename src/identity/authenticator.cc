@@ -26,7 +26,7 @@ bool acceptable(std::string_view username, const Secret& password) {
 
 // The caller saw another cost before: the credential was remembered then, or a directory has been set up since.
 tl::unexpected<Error> too_much() {
-    return fail_for(1, ErrorCode::exhausted, "login: this takes longer than it seemed");
+    return fail_for(1, ErrorCode::exhausted, "login: this takes longer than expected");
 }
 
 Result<Principal> admitted(const CheckedAccount& checked) {
@@ -265,13 +265,13 @@ Result<Standing> Authenticator::still(const Principal& principal) {
     if (principal.anonymous) return now;
     DTR_ASSIGN(const auto account, found(store_.find_by_id(principal.account_id)));
     if (!account || !account->is_active || account->kind != meta::AccountKind::user)
-        return fail(ErrorCode::unauthenticated, "the account was removed or deactivated meanwhile");
+        return fail(ErrorCode::unauthenticated, "the account has been removed or deactivated");
     now.principal.name = account->name;
     now.principal.is_admin = account->is_admin;
     if (!principal.token_id.empty() && tokens_ != nullptr) {
         DTR_ASSIGN(const auto token, found(tokens_->find_by_id(principal.token_id)));
         if (!token || !token->is_active || token->account_id != principal.account_id)
-            return fail(ErrorCode::unauthenticated, "the access token was revoked meanwhile");
+            return fail(ErrorCode::unauthenticated, "the access token has been revoked");
     }
     if (principal.backup_only && !account->is_admin)
         return fail(ErrorCode::unauthenticated, "the access token's account is no longer an administrator");
@@ -279,7 +279,7 @@ Result<Standing> Authenticator::still(const Principal& principal) {
         DTR_ASSIGN(auto hash, found(store_.password_hash(principal.account_id)));
         const bool same = hash && password_mark(*hash) == principal.password_mark;
         if (hash) wipe(*hash);
-        if (!same) return fail(ErrorCode::unauthenticated, "the password was changed meanwhile", "log in again");
+        if (!same) return fail(ErrorCode::unauthenticated, "the password has been changed", "log in again");
     }
     return now;
 }

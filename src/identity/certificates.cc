@@ -183,7 +183,7 @@ Result<KeyAndCertificate> issue(const KeyAndCertificate& authority, const Leaf& 
     if (issuer_end <= now)
         return fail(ErrorCode::refused,
                     fmt::format("the certificate authority expired at {}", format_rfc3339(issuer_end)),
-                    "make a new authority, then issue certificates again");
+                    "create a new authority, then issue certificates again");
     if (leaf.validity <= 0) return fail(ErrorCode::invalid, "a certificate must be valid for some time");
     const Micros validity = std::min(leaf.validity, kServerValidityMax - kCertificateBackdate);
 

@@ -21,13 +21,13 @@ tl::unexpected<Error> nobody() {
 
 tl::unexpected<Error> none() {
     return fail(ErrorCode::invalid, "there is no directory: it is not set up",
-                "PUT /enzi/v0/config/auth/ldap, or dtr ldap set");
+                "use PUT /enzi/v0/config/auth/ldap, or dtr ldap set");
 }
 
 // What a user is told: that it is not their fault. The log says the rest.
 tl::unexpected<Error> away() {
-    return fail(ErrorCode::unavailable, "login: the directory (LDAP) cannot be asked whose password this is",
-                "try again in 5 s; accounts of the registry itself and access tokens work meanwhile");
+    return fail(ErrorCode::unavailable, "login: the directory (LDAP) cannot be reached to check the password",
+                "try again in 5 s; the registry's own accounts and access tokens still work");
 }
 
 }  // namespace
@@ -102,7 +102,7 @@ Result<DirectoryService::Loaded> DirectoryService::load() {
 
 Result<std::unique_ptr<UserDirectory>> DirectoryService::open(const DirectorySettings& settings) const {
     if (open_) return open_(settings);
-    return fail(ErrorCode::unsupported, "this program asks no directory");
+    return fail(ErrorCode::unsupported, "this program does not use a directory");
 }
 
 Result<DirectorySettings> DirectoryService::settings() {
@@ -222,7 +222,7 @@ Result<meta::Account> DirectoryService::account_of(const meta::Account* known, c
         DTR_ASSIGN(const meta::AccountOrigin origin, store_.accounts().origin(other->id));
         if (origin == meta::AccountOrigin::directory && other->is_active) return other;
     }
-    log::warn("{} cannot log in: account {} is not the directory's, or its owner left", entry.dn, *name);
+    log::warn("{} cannot log in: account {} does not come from the directory, or its owner has left", entry.dn, *name);
     return nobody();
 }
 
@@ -239,7 +239,7 @@ Result<meta::Account> DirectoryService::create(const DirectoryEntry& entry) {
     if (!put && put.error().code == ErrorCode::already_exists)
         return store_.accounts().find_external(meta::AccountOrigin::directory, entry.dn);
     if (!put) return fail(put.error());
-    log::info("account {} is made for {}", fresh.account.name, entry.dn);
+    log::info("account {} was created for {}", fresh.account.name, entry.dn);
     // Its teams come with the next synchronisation, which need not wait for its hour.
     const MutexLock lock(mutex_);
     if (clock_.now() - state_.ended_at > kBetweenFirstLogins) requested_ = true;

@@ -27,7 +27,7 @@ tl::unexpected<Error> wrong_field(std::string_view field, std::string_view why, 
 Result<json::value> parse_json(std::string_view text) {
     if (text.size() > kDirectorySettingsBytesMax)
         return fail(ErrorCode::invalid,
-                    fmt::format("directory settings: over {} KiB of JSON", kDirectorySettingsBytesMax / 1024));
+                    fmt::format("directory settings: more than {} KiB of JSON", kDirectorySettingsBytesMax / 1024));
     boost::system::error_code error;
     json::value value = json::parse(text, error);
     if (error) return fail(ErrorCode::invalid, fmt::format("directory settings: not JSON: {}", error.message()));
@@ -53,7 +53,7 @@ class Fields {
                              std::size_t bytes_max = kFieldBytesMax) {
         const json::value* value = take(name);
         if (value == nullptr) return std::string(otherwise);
-        if (!value->is_string()) return wrong_field(named(name), "is not a text");
+        if (!value->is_string()) return wrong_field(named(name), "is not a string");
         const std::string_view found = value->get_string();
         if (found.size() > bytes_max)
             return wrong_field(named(name), fmt::format("is longer than {} bytes", bytes_max));
@@ -61,7 +61,7 @@ class Fields {
         if (!is_valid_utf8(found) || std::any_of(found.begin(), found.end(), [&](unsigned char c) {
                 return (c < 0x20 && !(lines && (c == '\n' || c == '\r' || c == '\t'))) || c == 0x7f;
             }))
-            return wrong_field(named(name), "holds characters that are no text");
+            return wrong_field(named(name), "holds characters that are not text");
         return std::string(found);
     }
 
@@ -101,7 +101,7 @@ Status check_filter(const std::string& field, std::string_view filter) {
         if (depth < 0) break;
     }
     if (filter.front() != '(' || filter.back() != ')' || depth != 0)
-        return wrong_field(field, "is not one filter in parentheses", "as in (objectClass=inetOrgPerson)");
+        return wrong_field(field, "is not a single filter in parentheses", "as in (objectClass=inetOrgPerson)");
     return {};
 }
 
@@ -162,7 +162,7 @@ Status check_servers(const DirectorySettings& settings) {
         const std::string_view url = rest.substr(0, space);
         DTR_TRY(check_server(url));
         if (settings.start_tls && url.starts_with("ldaps://"))
-            return wrong_field("startTLS", "with ldaps:// would begin TLS twice", "say one of the two");
+            return wrong_field("startTLS", "with ldaps:// would start TLS twice", "use only one of the two");
         if (++count > kServersMax)
             return wrong_field("serverURL", fmt::format("has more than {} servers", kServersMax));
         rest.remove_prefix(std::min(space + 1, rest.size()));
@@ -223,7 +223,7 @@ Result<MemberSelection> parse_selection(const json::value& value, std::string pa
 Result<Secret> reader_password(Fields& fields, const DirectorySettings& now, const DirectorySettings* before) {
     const json::value* given = fields.take("readerPassword");
     if (given != nullptr) {
-        if (!given->is_string()) return wrong_field("readerPassword", "is not a text");
+        if (!given->is_string()) return wrong_field("readerPassword", "is not a string");
         if (given->get_string().size() > kFieldBytesMax) return wrong_field("readerPassword", "is too long");
         return Secret(std::string(given->get_string()));
     }
@@ -231,8 +231,7 @@ Result<Secret> reader_password(Fields& fields, const DirectorySettings& now, con
     if (now.server_url != before->server_url || now.reader_dn != before->reader_dn ||
         now.skip_verify != before->skip_verify || now.start_tls != before->start_tls ||
         now.root_certificates != before->root_certificates)
-        return wrong_field("readerPassword",
-                           "is missing, and the one that is kept was given for another server or account",
+        return wrong_field("readerPassword", "is missing, and the stored one belongs to another server or account",
                            "give it together with the change");
     return before->reader_password;
 }
@@ -281,8 +280,8 @@ Result<DirectorySettings> parse_directory_settings(std::string_view text, const 
     if (!out.reader_dn.empty() && out.reader_password.empty())
         return wrong_field(
             "readerPassword", "is empty",
-            "directories take a name without a password for anonymous; leave out readerDN to search as nobody");
-    if (out.searches.empty()) return wrong_field("userSearchConfigs", "is empty: nobody could be found");
+            "directories treat a name without a password as anonymous; omit readerDN to search anonymously");
+    if (out.searches.empty()) return wrong_field("userSearchConfigs", "is empty: it would find nobody");
     return out;
 }
 

@@ -105,7 +105,7 @@ TEST(DirectorySettings, WhatCannotWorkIsNamed) {
     EXPECT_THAT(parsed(with(url + R"("readerDN":"cn=a\nb")")), HasSubstr("readerDN holds"));
     EXPECT_THAT(parsed(with(url + R"("readerDN":"cn=a,dc=b")")), HasSubstr("readerPassword is empty"));
     EXPECT_THAT(parsed(with(url + R"("rootCerts":"no certificate")")), HasSubstr("rootCerts holds no certificate"));
-    EXPECT_THAT(parsed(R"({"serverURL":"ldap://a"})"), HasSubstr("nobody could be found"));
+    EXPECT_THAT(parsed(R"({"serverURL":"ldap://a"})"), HasSubstr("it would find nobody"));
     EXPECT_THAT(parsed(R"({"serverURL":"ldap://a","userSearchConfigs":{}})"), HasSubstr("is not a list"));
     EXPECT_THAT(parsed(with(url + R"("adminSyncOpts":{"enableSync":true})")), HasSubstr("adminSyncOpts.groupDN"));
     EXPECT_THAT(parsed(with(url + R"("adminSyncOpts":{"enableSync":true,"selectGroupMembers":false})")),

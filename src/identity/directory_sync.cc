@@ -107,14 +107,14 @@ Status DirectorySync::read(UserDirectory& directory, const DirectorySettings& se
     }));
     plan.report.people = plan.entries.size();
     if (plan.entries.empty())
-        return fail(ErrorCode::refused, "the directory answered, but the searches find nobody; nothing was changed",
-                    "look at baseDN and filter of userSearchConfigs");
+        return fail(ErrorCode::refused, "the directory answered, but the searches found nobody; nothing was changed",
+                    "check baseDN and filter in userSearchConfigs");
     if (settings.administrators.enabled) {
         auto admins = directory.members(settings.administrators);
         if (admins)
             plan.admins.emplace(admins->begin(), admins->end());
         else if (admins.error().code == ErrorCode::not_found)
-            plan.report.note("administrators are left as they are: " + admins.error().message);
+            plan.report.note("administrators are left unchanged: " + admins.error().message);
         else
             return fail(admins.error());
     }
@@ -134,7 +134,7 @@ Status DirectorySync::read_teams(UserDirectory& directory, Plan& plan) {
             if (keys)
                 plan.teams.emplace_back(team, *std::move(keys));
             else if (keys.error().code == ErrorCode::not_found || keys.error().code == ErrorCode::invalid)
-                plan.report.note(fmt::format("team {} is left as it is: {}", team.name, keys.error().message));
+                plan.report.note(fmt::format("team {} is left unchanged: {}", team.name, keys.error().message));
             else
                 return fail(keys.error());
         }
@@ -166,7 +166,7 @@ Status DirectorySync::plan_person(Plan& plan, const DirectoryEntry& entry) {
     const auto name = account_name_of(entry.name);
     if (!name) {
         plan.report.note(
-            fmt::format("{} has no name that an account can have: '{}'", shown(entry.dn), shown(entry.name)));
+            fmt::format("{} has a name that an account cannot have: '{}'", shown(entry.dn), shown(entry.name)));
         return {};
     }
     if (plan.names[*name] > 1) {
@@ -182,8 +182,8 @@ Status DirectorySync::plan_person(Plan& plan, const DirectoryEntry& entry) {
             const ExternalAccount& before = plan.known[same_name->second];
             if (plan.stays[same_name->second] || (is_gone(before) && !before.account.is_active)) {
                 plan.report.note(
-                    fmt::format("{} would be account {}, which is {}; remove that account, or make it active "
-                                "if it is the same person",
+                    fmt::format("{} would be account {}, which is {}; remove that account, or activate it if it "
+                                "belongs to the same person",
                                 shown(entry.dn), *name, shown(dn_of(before))));
                 return {};
             }
@@ -197,7 +197,7 @@ Status DirectorySync::plan_person(Plan& plan, const DirectoryEntry& entry) {
         DTR_ASSIGN(const auto other, found_or_none(store_.accounts().find(*name)));
         if (other) {
             plan.report.note(
-                fmt::format("{} would be account {}, which is not the directory's", shown(entry.dn), *name));
+                fmt::format("{} would be account {}, which does not come from the directory", shown(entry.dn), *name));
             return {};
         }
         ExternalAccount fresh;
@@ -212,7 +212,7 @@ Status DirectorySync::plan_person(Plan& plan, const DirectoryEntry& entry) {
     }
     ExternalAccount& account = plan.wanted[found->second];
     if (account.account.name != *name)
-        plan.report.note(fmt::format("{} is named {} there now; account {} keeps its name", shown(entry.dn), *name,
+        plan.report.note(fmt::format("{} is now named {} there; account {} keeps its name", shown(entry.dn), *name,
                                      account.account.name));
     account.account.full_name = entry.full_name;
     account.account.is_admin = plan.may_admin(entry, account.account.is_admin);
@@ -255,8 +255,8 @@ Status DirectorySync::require_an_administrator(const Plan& plan) {
         }
         if (page.size() < kBatch) break;
     }
-    return fail(ErrorCode::refused, "after this synchronisation nobody would be an administrator; nothing was changed",
-                "make a local account an administrator, or look at adminSyncOpts");
+    return fail(ErrorCode::refused, "this synchronisation would leave no administrator; nothing was changed",
+                "make a local account an administrator, or check adminSyncOpts");
 }
 
 Status DirectorySync::write_accounts(Plan& plan) {
@@ -332,7 +332,7 @@ Status DirectorySync::write_team(Plan& plan, const meta::Team& team, const std::
         const Status changed = store_.external_accounts().change_team(team.id, joining, leaving, kDirectoryActor);
         version_.invalidate();
         if (!changed && changed.error().code == ErrorCode::not_found) {
-            plan.report.note(fmt::format("team {} is left as it is: {}", team.name, changed.error().message));
+            plan.report.note(fmt::format("team {} is left unchanged: {}", team.name, changed.error().message));
             return {};
         }
         DTR_TRY(changed);

@@ -51,7 +51,7 @@ Result<PkeyPtr> parse_private_key(std::string_view pem) {
     PkeyPtr key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr));
     if (!key) {
         ERR_clear_error();
-        return fail(ErrorCode::invalid, "the text is not a private key in PEM", "give it without a passphrase");
+        return fail(ErrorCode::invalid, "the text is not a PEM private key", "give a key without a passphrase");
     }
     return key;
 }
@@ -61,7 +61,7 @@ Result<X509Ptr> parse_certificate(std::string_view pem) {
     X509Ptr certificate(PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr));
     if (!certificate) {
         ERR_clear_error();
-        return fail(ErrorCode::invalid, "the text holds no certificate in PEM");
+        return fail(ErrorCode::invalid, "the text holds no PEM certificate");
     }
     return certificate;
 }
@@ -75,7 +75,7 @@ Result<std::vector<X509Ptr>> parse_certificates(std::string_view pem) {
     const bool at_end = ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
     ERR_clear_error();
     if (out.empty() || !at_end)
-        return fail(ErrorCode::invalid, "the text holds a certificate in PEM that cannot be read, or none");
+        return fail(ErrorCode::invalid, "the text holds a PEM certificate that cannot be read, or no certificate");
     return out;
 }
 

@@ -61,7 +61,8 @@ Result<std::string> Passwords::hash(const Secret& password) {
     const std::string_view text = password.expose();
     if (crypto_pwhash_str_alg(out.data(), text.data(), text.size(), kPasses, kMemoryBytes,
                               crypto_pwhash_ALG_ARGON2ID13) != 0)
-        return fail_for(5, ErrorCode::exhausted, "hashing a password: 19 MiB of memory are needed, and not there");
+        return fail_for(5, ErrorCode::exhausted,
+                        "hashing a password: it needs 19 MiB of memory, which are not available");
     return std::string(out.data());
 }
 

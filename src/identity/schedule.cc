@@ -80,7 +80,7 @@ Result<Schedule> Schedule::parse(std::string_view text) {
     if (text.starts_with(every)) {
         const auto interval = parse_duration(text.substr(every.size()));
         if (!interval) return wrong_schedule(text, "has no duration");
-        if (*interval < kEveryMin) return wrong_schedule(text, "is more often than every 10 s");
+        if (*interval < kEveryMin) return wrong_schedule(text, "runs more often than every 10 s");
         out.every_ = *interval;
         return out;
     }
@@ -89,11 +89,11 @@ Result<Schedule> Schedule::parse(std::string_view text) {
     if (text == "@daily" || text == "@midnight") fields = "0 0 0 * * *";
     if (text == "@weekly") fields = "0 0 0 * * 0";
     const auto parts = split(fields, ' ');
-    if (parts.size() != 6) return wrong_schedule(text, "has not six fields");
+    if (parts.size() != 6) return wrong_schedule(text, "does not have six fields");
     if (!read_field(parts[0], 0, 59, out.seconds_) || !read_field(parts[1], 0, 59, out.minutes_) ||
         !read_field(parts[2], 0, 23, out.hours_) || !read_field(parts[3], 1, 31, out.days_) ||
         !read_field(parts[4], 1, 12, out.months_) || !read_field(parts[5], 0, 7, out.weekdays_))
-        return wrong_schedule(text, "has a field that is none");
+        return wrong_schedule(text, "has a malformed field");
     if (out.weekdays_.test(7)) out.weekdays_.set(0);
     out.any_day_ = parts[3] == "*";
     out.any_weekday_ = parts[5] == "*";

@@ -78,7 +78,7 @@ Result<std::vector<Access>> parse_scopes(std::string_view text) {
         const std::size_t end = std::min(text.find(' '), text.size());
         if (++count > kScopesMax)
             return fail(ErrorCode::invalid, fmt::format("more than {} scopes for one token", kScopesMax),
-                        "ask for several tokens");
+                        "request several tokens");
         DTR_ASSIGN(Access access, parse_scope(text.substr(0, end)));
         text.remove_prefix(end);
         const auto same = std::find_if(out.begin(), out.end(), [&](const Access& other) {

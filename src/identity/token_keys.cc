@@ -52,7 +52,7 @@ KeyList parse_list(std::string_view text) {
     boost::system::error_code error;
     const json::value value = json::parse(text, error);
     if (error || !value.is_object()) {
-        log::warn("{} is damaged; a new token signing key is made", kListKey);
+        log::warn("{} is damaged; creating a new token signing key", kListKey);
         return out;
     }
     const json::object& object = value.get_object();
@@ -105,7 +105,7 @@ Result<JwkPtr> to_jwk(const EVP_PKEY& key, const std::string& kid) {
     Coordinate y{};
     if (!is_p256 || !read_number(key, OSSL_PKEY_PARAM_PRIV_KEY, d) || !read_number(key, OSSL_PKEY_PARAM_EC_PUB_X, x) ||
         !read_number(key, OSSL_PKEY_PARAM_EC_PUB_Y, y))
-        return fail(ErrorCode::invalid, "not a private key on P-256");
+        return fail(ErrorCode::invalid, "it is not a P-256 private key");
     cjose_jwk_ec_keyspec spec{CJOSE_JWK_EC_P_256, d.data(), d.size(), x.data(), x.size(), y.data(), y.size()};
     cjose_err error{};
     JwkPtr jwk(cjose_jwk_create_EC_spec(&spec, &error));
@@ -118,7 +118,7 @@ Result<JwkPtr> to_jwk(const EVP_PKEY& key, const std::string& kid) {
 Result<TokenKey> parse_key(const config::Entry& entry, const std::string& kid) {
     DTR_ASSIGN(const PkeyPtr key, parse_private_key(entry.value.expose()));
     DTR_ASSIGN(const std::string real_kid, kid_of(*key));
-    if (real_kid != kid) return fail(ErrorCode::invalid, "its name is not that of the key in it");
+    if (real_kid != kid) return fail(ErrorCode::invalid, "its name does not match the key in it");
     TokenKey out;
     out.kid = kid;
     DTR_ASSIGN(out.jwk, to_jwk(*key, kid));
@@ -151,7 +151,7 @@ Result<Loaded> load(config::ConfigStore& config) {
         if (kid != out.list.current && retired == out.list.retired.end()) continue;
         auto key = parse_key(entry, kid);
         if (!key) {
-            log::warn("token signing key {} is passed over: {}", entry.key, key.error().message);
+            log::warn("token signing key {} is skipped: {}", entry.key, key.error().message);
             continue;
         }
         if (kid == out.list.current)
@@ -181,7 +181,7 @@ Status make_current(config::ConfigStore& config, Clock& clock, const Loaded& bef
     changes.push_back({config_key(list.current), std::move(pem), true, 0});
     changes.push_back({std::string(kListKey), Secret(write_list(list)), false, before.list_modified});
     DTR_TRY(config.apply(changes));
-    log::info("tokens are signed by key {} from now on", list.current);
+    log::info("tokens are signed with key {} from now on", list.current);
     return {};
 }
 
@@ -264,7 +264,7 @@ Result<std::shared_ptr<const TokenKeyRing>> load_token_keys(config::ConfigStore&
         if (!made && made.error().code != ErrorCode::conflict)
             return fail(made.error().in("making a token signing key"));
     }
-    return fail(ErrorCode::unavailable, "making a token signing key: other replicas are making one as well");
+    return fail(ErrorCode::unavailable, "making a token signing key: another replica is making one as well");
 }
 
 Status rotate_token_keys(config::ConfigStore& config, Clock& clock, Micros keep) {

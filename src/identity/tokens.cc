@@ -150,11 +150,11 @@ struct Times {
 
 // Of a payload whose signature is good: everything that must hold besides.
 Result<Times> check_claims(const json::object& body, const TokenService::Options& options, Micros now) {
-    if (!has_string(body, "iss", options.issuer)) return refused("is of another issuer");
+    if (!has_string(body, "iss", options.issuer)) return refused("comes from another issuer");
     if (!has_string(body, "aud", options.service)) return refused("is for another service");
     const json::value* own = body.if_contains("dtr");
     if (own == nullptr || !own->is_object() || !has_string(own->get_object(), "epoch", options.epoch_id))
-        return refused("is from before a restore of this registry");
+        return refused("was issued before this registry was restored");
     const auto issued = read_time(body, "iat");
     const auto begins = read_time(body, "nbf");
     const auto expires = read_time(body, "exp");
@@ -173,7 +173,7 @@ Result<Claims> read_claims(const json::object& body, const Times& times) {
     if (read_string(body, "sub", claims.principal.name) == nullptr ||
         read_string(own, "id", claims.principal.account_id) == nullptr || admin == nullptr || !admin->is_bool() ||
         !read_access(body, claims.access))
-        return refused("lacks what we put into ours");
+        return refused("lacks claims that this registry always sets");
     claims.principal.anonymous = claims.principal.account_id.empty();
     claims.principal.is_admin = !claims.principal.anonymous && admin->get_bool();
     claims.principal.by_token = read_string(own, "token", claims.principal.token_id) != nullptr;
@@ -252,7 +252,7 @@ Result<IssuedToken> JwtTokenService::issue(const Principal& principal, const std
                                            Micros lifetime) {
     const auto keys = ring_younger_than(kReloadAge);
     const TokenKey* key = keys->find(keys->current);
-    if (key == nullptr) return fail(ErrorCode::internal, "signing a token: no key");
+    if (key == nullptr) return fail(ErrorCode::internal, "signing a token: there is no key");
     const Micros now = clock_.now();
     const std::int64_t issued_s = now / kSecond;
     const std::int64_t lifetime_s = std::clamp(lifetime, kSecond, kTokenLifetimeMax) / kSecond;
@@ -261,7 +261,7 @@ Result<IssuedToken> JwtTokenService::issue(const Principal& principal, const std
     IssuedToken out;
     DTR_ASSIGN(out.token, sign_token(*key, text));
     if (out.token.expose().size() > kTokenBytesMax)
-        return fail(ErrorCode::invalid, "signing a token: it would be too large for a header", "ask for fewer scopes");
+        return fail(ErrorCode::invalid, "signing a token: it would be too large for a header", "request fewer scopes");
     out.expires_in_s = lifetime_s;
     out.issued_at = format_rfc3339(issued_s * kSecond);
     return out;
@@ -285,14 +285,14 @@ Status JwtTokenService::check_account(Principal& principal) {
     if (accounts_ == nullptr || principal.anonymous) return {};
     auto account = accounts_->find_by_id(principal.account_id);
     if (!account && account.error().code != ErrorCode::not_found) return fail(account.error().in("checking a token"));
-    if (!account || !account->is_active) return refused("is of an account that is gone");
+    if (!account || !account->is_active) return refused("belongs to an account that no longer exists");
     principal.name = account->name;
     principal.is_admin = account->is_admin;
     if (access_tokens_ == nullptr || principal.token_id.empty()) return {};
     const auto shown = access_tokens_->find_by_id(principal.token_id);
     if (!shown && shown.error().code != ErrorCode::not_found) return fail(shown.error().in("checking a token"));
     if (!shown || !shown->is_active || shown->account_id != principal.account_id)
-        return refused("was given for an access token that is revoked");
+        return refused("was issued for an access token that has been revoked");
     return {};
 }
 

@@ -92,8 +92,8 @@ Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_vie
     DTR_TRY(admit_bytes(context_, bytes.size()));
     const Digest digest = Digest::of(bytes, push.digest ? push.digest->algorithm() : DigestAlgorithm::sha256);
     if (push.digest && digest != *push.digest)
-        return fail(ErrorCode::wrong_digest,
-                    fmt::format("the manifest's bytes are {}, not {}", digest.to_string(), push.digest->to_string()));
+        return fail(ErrorCode::wrong_digest, fmt::format("the manifest's bytes hash to {}, not {}", digest.to_string(),
+                                                         push.digest->to_string()));
     DTR_ASSIGN(oci::ParsedManifest parsed, oci::parse_manifest(bytes, push.content_type));
 
     meta::ManifestPut put;
@@ -119,14 +119,15 @@ Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_vie
              need.may_be_absent, need.size});
     DTR_ASSIGN(const meta::ManifestPutOutcome outcome, store(put, bytes, {push.actor, push.account_version}));
     if (!outcome.wrong_size.empty())
-        return fail(ErrorCode::invalid, fmt::format("the manifest gives {} a size that it does not have",
-                                                    outcome.wrong_size.front().to_string()));
+        return fail(ErrorCode::invalid,
+                    fmt::format("the manifest gives the wrong size for {}", outcome.wrong_size.front().to_string()));
     if (!outcome.missing.empty()) {
         std::string names;
         for (const Digest& missing : outcome.missing) names += (names.empty() ? "" : ", ") + missing.to_string();
-        return fail(ErrorCode::not_found,
-                    fmt::format("the manifest needs what {} does not have: {}", push.repository, names.substr(0, 2000)),
-                    "push those blobs and manifests first");
+        return fail(
+            ErrorCode::not_found,
+            fmt::format("the manifest needs content that {} does not have: {}", push.repository, names.substr(0, 2000)),
+            "push those blobs and manifests first");
     }
     cache_.add(digest, std::make_shared<const std::string>(bytes));
     return PushedManifest{digest, put.manifest.subject};
@@ -155,7 +156,7 @@ Result<ManifestBytes> Manifests::bytes_of(const meta::Manifest& row) {
     if (ManifestBytes cached = cache_.find(row.digest)) return cached;
     DTR_ASSIGN(const auto reader, context_.blobs.open({row.digest, row.generation}));
     if (row.size > oci::kManifestBytesMax || reader->size() != row.size)
-        return fail(ErrorCode::corrupt, fmt::format("manifest {} has {} bytes where {} were stored",
+        return fail(ErrorCode::corrupt, fmt::format("manifest {} has {} bytes, but {} were stored",
                                                     row.digest.to_string(), reader->size(), row.size));
     std::string bytes(row.size, '\0');
     DTR_ASSIGN(const std::size_t got, reader->read(bytes.data(), bytes.size(), 0));

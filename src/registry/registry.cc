@@ -62,7 +62,7 @@ Result<Registry::OpenBlob> Registry::open_blob(std::string_view repository, cons
     if (reader->size() != object.size)
         return fail(
             ErrorCode::corrupt,
-            fmt::format("blob {} has {} bytes where {} were stored", digest.to_string(), reader->size(), object.size),
+            fmt::format("blob {} has {} bytes, but {} were stored", digest.to_string(), reader->size(), object.size),
             "push the image again, or restore it from a backup");
     return OpenBlob{std::move(object), std::move(reader)};
 }

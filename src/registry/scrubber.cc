@@ -78,7 +78,7 @@ Status Scrub::start_object() {
     auto reader = context_.blobs.open({object.digest, object.generation});
     if (!reader) return settle(reader.error().message);
     if ((*reader)->size() != object.size)
-        return settle(fmt::format("it has {} bytes where {} were stored", (*reader)->size(), object.size));
+        return settle(fmt::format("it has {} bytes, but {} were stored", (*reader)->size(), object.size));
     reader_ = std::move(*reader);
     hasher_.emplace(object.digest.algorithm());
     offset_ = 0;
@@ -113,15 +113,15 @@ Status Scrub::settle(const std::string& why) {
         suspects_.emplace_back(found, why);
         if (suspects_.size() < kSuspectsMax) return {};
         return fail(ErrorCode::refused,
-                    fmt::format("{} objects one after another are bad, the last because {}", suspects_.size(), why),
-                    "look whether the image store is mounted and readable; nothing was quarantined");
+                    fmt::format("{} objects in a row are bad, the last because {}", suspects_.size(), why),
+                    "check whether the image store is mounted and readable; nothing was quarantined");
     }
     DTR_TRY(release_suspects());
     if (found.state != meta::ObjectState::quarantined) return {};
     DTR_ASSIGN(const bool released, context_.meta.scrub().release(found.object));
     if (released) {
         ++report_.released;
-        log::info("{} is whole again and served", found.object.digest.to_string());
+        log::info("{} is intact again and served", found.object.digest.to_string());
     }
     return {};
 }
@@ -140,7 +140,7 @@ Status Scrub::judge(const meta::ScrubObject& found, const std::string& why) {
     }
     ++report_.bad_objects;
     DTR_ASSIGN(auto uses, context_.meta.scrub().uses(found.object.digest, kUsesMax));
-    log::error("{} is quarantined: {}; needed by {}; pushing it again heals it", found.object.digest.to_string(), why,
+    log::error("{} is quarantined: {}; needed by {}; pushing it again repairs it", found.object.digest.to_string(), why,
                names_of(uses));
     if (report_.bad.size() < kBadMax) report_.bad.push_back({found.object, why, std::move(uses)});
     return {};

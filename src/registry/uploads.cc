@@ -32,7 +32,7 @@ Status admit_rows(const Context& context) {
     DTR_ASSIGN(const auto free, context.meta.free_bytes());
     if (!free || *free >= std::min(context.settings.free_bytes_reserve.get(), kMetadataReserveMax)) return {};
     return fail(ErrorCode::no_space, fmt::format("only {} bytes are free in the metadata store", *free),
-                "free space or enlarge the volume of metadata/; pulls and deletes go on");
+                "free space or enlarge the volume of metadata/; pulls and deletes continue");
 }
 
 Status admit_bytes(const Context& context, std::uint64_t bytes) {
@@ -40,7 +40,7 @@ Status admit_bytes(const Context& context, std::uint64_t bytes) {
     DTR_ASSIGN(const auto free, context.blobs.free_bytes());
     if (!free || (*free >= bytes && *free - bytes >= context.settings.free_bytes_reserve)) return {};
     return fail(ErrorCode::no_space, fmt::format("only {} bytes are free in the image store", *free),
-                "free space or enlarge the volume; pulls go on");
+                "free space or enlarge the volume; pulls continue");
 }
 
 UploadSession::UploadSession(Uploads& owner, meta::Upload row, Record record)
@@ -74,7 +74,7 @@ void UploadSession::keep() {
 
 Status UploadSession::append(std::string_view bytes) {
     if (row_.offset + bytes.size() > owner_.context_.settings.blob_bytes_max)
-        return fail(ErrorCode::invalid, fmt::format("the blob is over the limit of {} bytes",
+        return fail(ErrorCode::invalid, fmt::format("the blob exceeds the limit of {} bytes",
                                                     owner_.context_.settings.blob_bytes_max.get()));
     // One upload must not fill the disk past the reserve that its beginning was held to.
     if (!bytes.empty() && (!writer_ || row_.offset - room_checked_at_ >= kRoomCheckBytes)) {
@@ -134,7 +134,7 @@ Status UploadSession::verify(const Digest& digest) {
         for (std::uint64_t at = 0; at < row_.offset;) {
             const std::size_t want = static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), row_.offset - at));
             DTR_ASSIGN(const std::size_t got, reader->read(buffer.data(), want, at));
-            if (got == 0) return fail(ErrorCode::corrupt, fmt::format("upload {} lost bytes", row_.id));
+            if (got == 0) return fail(ErrorCode::corrupt, fmt::format("upload {} has lost bytes", row_.id));
             again.update(std::string_view(buffer.data(), got));
             at += got;
         }
@@ -143,8 +143,9 @@ Status UploadSession::verify(const Digest& digest) {
     if (actual != digest)
         return fail(
             ErrorCode::invalid,
-            fmt::format("the {} bytes received are {}, not {}", row_.offset, actual.to_string(), digest.to_string()),
-            reread_ ? "this upload is over, begin a new one; POST ?digest-algorithm= names its algorithm" : "");
+            fmt::format("the {} bytes received hash to {}, not {}", row_.offset, actual.to_string(),
+                        digest.to_string()),
+            reread_ ? "this upload has ended; start a new one, and give its algorithm in POST ?digest-algorithm=" : "");
     return {};
 }
 
@@ -206,7 +207,7 @@ Status UploadSession::heal(const meta::Object& object) {
     const blob::ObjectId id{object.digest, object.generation};
     DTR_ASSIGN(const auto there, found_or_none(blobs.stat(id)));
     if (there && there->size == object.size) return {};
-    log::warn("the bytes of {} were lost or cut short; this push brings them back", object.digest.to_string());
+    log::warn("the bytes of {} were lost or cut short; this push restores them", object.digest.to_string());
     if (there) DTR_TRY(blobs.remove(id));
     auto placed = writer_->commit(id);
     if (!placed && placed.error().code == ErrorCode::already_exists) return {};  // another push was faster
@@ -269,7 +270,7 @@ Result<std::unique_ptr<UploadSession>> Uploads::begin_single(const UploadStart& 
 Result<Uploads::Known> Uploads::find(std::string_view repository, std::string_view id) {
     const auto unknown = [&] {
         return fail(ErrorCode::not_found, fmt::format("no upload {} in {}", id.substr(0, 128), repository),
-                    "begin a new upload with POST");
+                    "start a new upload with POST");
     };
     const std::string row_id(id.substr(0, UploadSeal::kRowDigits));
     if (row_id.size() < UploadSeal::kRowDigits || !is_lower_hex(row_id)) return unknown();

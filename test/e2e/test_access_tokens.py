@@ -124,5 +124,5 @@ def test_a_token_revoked_since_is_named_when_a_rewind_makes_it_valid_again(serve
     server.stop()
     key = os.path.join(server.data_dir, "recovery-key")
     done = dtr("restore", "--rewind", "--data-dir", server.data_dir, "--identity", key, space.file("b.tar"), check=0)
-    assert f"revoked later ({gone}) was revoked after the backup, and is valid again" in done.err
+    assert f"revoked later ({gone}) was revoked after the backup was made, and is valid again" in done.err
     assert "kept" not in done.err.replace("is kept", "")

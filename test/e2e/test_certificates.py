@@ -84,7 +84,7 @@ def test_dumpcerts_online_and_offline(space):
     dtr("dumpcerts", "--offline", "--data-dir", server.data_dir, check=10)  # somebody is at it
     server.stop()
     offline = dtr("dumpcerts", "--offline", "--data-dir", server.data_dir, "--output", space.file("o.tar"), check=0)
-    assert "in clear" in offline.err
+    assert "unencrypted" in offline.err
     with open(space.file("o.tar"), "rb") as file:
         assert set(names_in(file.read())) >= {"dtr-certs/root.key", "dtr-certs/root.crt"}
     assert os.stat(space.file("o.tar")).st_mode & 0o777 == 0o600
@@ -136,7 +136,7 @@ def test_files_are_read_again_at_sighup(space):
     with open(space.file("tls.pem"), "w", encoding="ascii") as file:
         file.write(two[0])
     server.process.send_signal(signal.SIGHUP)  # half of it: what was in force stays
-    assert eventually(lambda: "going on with the certificate in force" in server.log())
+    assert eventually(lambda: "still using the current certificate" in server.log())
     assert served(server) == one[0].strip()
     with open(space.file("tls.key"), "w", encoding="ascii") as file:
         file.write(two[1])

@@ -140,7 +140,7 @@ def test_a_name_that_is_ours_stays_ours(site):
         file.write("our own bob has a password\n")
     dtr("user", "create", "bob", "--password-file", site.space.file("password"), *site.server.cli_auth(), check=0)
     site.set_up()
-    assert "bob, which is not the directory's" in site.sync().err
+    assert "bob, which does not come from the directory" in site.sync().err
     assert site.log_in("bob") == (401, 401)
     assert site.log_in("bob", "our own bob has a password") == (200, 200)
 

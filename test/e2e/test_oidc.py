@@ -147,7 +147,7 @@ def test_replays_and_strangers_are_refused(server, provider):
     assert browser.get(callback).status_code == 400
     put_back(kept)
     answer = browser.get(callback)
-    assert answer.status_code == 400 and "finished already" in answer.text
+    assert answer.status_code == 400 and "already been completed" in answer.text
     # Nor does a restarted replica, which forgot the state, get anything for that code.
     server.restart()
     put_back(kept)
@@ -328,7 +328,7 @@ def test_the_secret_is_not_given_to_another_provider(server, provider):
     provider.set("alice", preferred_username="alice")
     signed_in(server, provider, "alice")
     moved = dtr("oidc", "set", "--issuer", "https://elsewhere.example", *server.cli_auth(), check=0)
-    assert "secret was given for another" in moved.err
+    assert "secret belongs to another" in moved.err
     assert not ask(server, "GET", "/enzi/v0/config/auth/oidc")["hasClientSecret"]
 
 

@@ -228,7 +228,7 @@ def test_interrupted_while_an_archive_stalls(source, space, command):
         wait_for(lambda: is_waiting(child), "it has nothing to wait for")
         err = end(child, signal.SIGINT)
         if command == "restore":
-            assert "nothing live was changed" in err and is_untouched(space.file("b"))
+            assert "no live data was changed" in err and is_untouched(space.file("b"))
     if command == "restore":
         dtr("restore", *target, "--identity", key_of(source), source.archive, check=0)
 

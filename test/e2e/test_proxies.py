@@ -67,7 +67,7 @@ def test_loopback_and_exceptions_go_through_no_proxy(space):
         every = {name: url for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")}
         dtr("status", *server.cli_auth(), env=every, check=0)
         plain = dtr("status", "--ucp-url", server.url, *server.cli_auth()[4:], env=every, check=0)
-        assert "in clear" not in plain.err, "it does not leave the machine"
+        assert "unencrypted" not in plain.err, "it does not leave the machine"
         for excepted in ("*", NO_NAME, ".example", f"other, {NO_NAME}:443"):
             done = dtr("status", "--ucp-url", NO_NAME, *GIVEN, env={**every, "NO_PROXY": excepted})
             assert done.code == 3, done
@@ -78,5 +78,5 @@ def test_loopback_and_exceptions_go_through_no_proxy(space):
 
 def test_a_password_over_plain_http_is_warned_about():
     done = dtr("status", "--ucp-url", f"http://{NO_NAME}:1", *GIVEN)
-    assert done.code == 3 and done.err.count("in clear") == 1, done
+    assert done.code == 3 and done.err.count("unencrypted") == 1, done
     assert "s3cret" not in done.err

@@ -77,7 +77,7 @@ def test_rekey_offline(space):
     assert "using" in done.err  # a replica runs on it
     server.stop()
     done = dtr("rekey", "--offline", "--data-dir", server.data_dir, check=10)
-    assert "carry it away" in done.err
+    assert "move it to a safe place" in done.err
     old = space.file("old")
     shutil.move(os.path.join(server.data_dir, "recovery-key"), old)
     dtr("rekey", "--offline", "--data-dir", server.data_dir, check=0)

@@ -44,7 +44,7 @@ def test_commands_end_with_no_space(space):
         assert code == 8 and "limit on file sizes" in err and "no backup was made" in err, err
         assert not [name for name in os.listdir(space.path) if name.startswith((".dtr-", "out"))]
     code, err = limited("restore", "--data-dir", space.file("b"), "--identity", key_of(server), space.file("whole.tar"))
-    assert code == 8 and "limit on file sizes" in err and "nothing live was changed" in err, err
+    assert code == 8 and "limit on file sizes" in err and "no live data was changed" in err, err
     assert is_untouched(space.file("b"))
     dtr("restore", "--data-dir", space.file("b"), "--identity", key_of(server), space.file("whole.tar"), check=0)
 

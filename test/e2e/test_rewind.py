@@ -45,7 +45,7 @@ def test_case_31_rewind_and_back(rewindable, space):
     refused = restore(server.data_dir, archive, "--identity", server.key, check=10)
     assert "--rewind" in refused.err
     done = restore(server.data_dir, archive, "--identity", server.key, "--rewind")
-    assert "dtr restore --undo" in done.err and "must be pushed again" in done.err
+    assert "dtr restore --undo" in done.err and "push again what was pushed" in done.err
     server.start()
     Registry(server, "admin/kept").pull("1")
     assert not has(server, "admin/later")

@@ -61,7 +61,7 @@ def test_what_is_no_backup_is_named(two, space):
     tool("zstd", "-q", whole, "-o", space.file("b.tar.zst"))
     tool("xz", "-k", "-c", "-0", whole, stdout=open(space.file("b.tar.xz"), "wb"))
     with open(space.file("error.txt"), "w", encoding="ascii") as file:
-        file.write("dtr: no backup was made; whatever was written has no seal\n" * 20)
+        file.write("dtr: no backup was made; what was written has no seal\n" * 20)
     with open(space.file("empty.tar"), "wb"):
         pass
     tool("tar", "-cf", space.file("other.tar"), "-C", space.path, "error.txt")
@@ -93,7 +93,7 @@ def test_key_ids_are_looked_at_first(two, space):
 def test_nobody_asks_for_the_password_of_a_lost_server(two, space):
     lost = {"UCP_URL": f"127.0.0.1:{free_port()}"}
     done = restore(space.file("b"), two.archives[0], "--identity", two.key, env=lost)
-    assert "UCP_URL is not used" in done.err
+    assert "UCP_URL is ignored" in done.err
     done = restore(space.file("c"), two.archives[0], env=lost, check=3)
     assert "--identity" in done.err and "no password" not in done.err
     # Named on the command line it is meant; it is still not asked about.

@@ -70,7 +70,7 @@ http::Reply change_access_token(Asked& asked) {
         } else {
             return error_response(400, "INVALID",
                                   fmt::format("{} cannot be changed this way", std::string_view(key).substr(0, 64)),
-                                  "tokenLabel (a string) and isActive (true or false) can");
+                                  "only tokenLabel (a string) and isActive (true or false) can be changed");
         }
     }
     const std::string account = account_of(asked);
@@ -103,8 +103,8 @@ http::Reply revoke_access_token(Asked& asked) {
 http::Reply revoke_unused_access_tokens(Asked& asked) {
     const auto since = parse_rfc3339(asked.request.query_value("unusedSince").value_or(""));
     if (!since)
-        return error_response(400, "INVALID", "which access tokens?",
-                              "name one by its id, or those with ?unusedSince=2026-01-31T00:00:00Z");
+        return error_response(400, "INVALID", "the request does not say which access tokens",
+                              "give the id of one, or select them with ?unusedSince=2026-01-31T00:00:00Z");
     const std::string account = account_of(asked);
     const auto tokens = asked.services.access_tokens.list(account);
     if (!tokens) return error_response(tokens.error(), "NO_SUCH_ACCOUNT");

@@ -36,7 +36,7 @@ Result<Page> page_of(const http::Request& request) {
     if (error == std::errc::result_out_of_range)
         page.limit = kPageMax;
     else if (error != std::errc() || end != size->data() + size->size() || page.limit == 0)
-        return fail(ErrorCode::invalid, "the size of a page is not a number above 0");
+        return fail(ErrorCode::invalid, "the page size is not a number greater than 0");
     page.limit = std::min(page.limit, kPageMax);
     return page;
 }

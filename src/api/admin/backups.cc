@@ -31,7 +31,7 @@ Result<backup::BackupOptions> read_options(const http::Request& request) {
     DTR_ASSIGN(options.encryption, backup::parse_encryption_choice(request.query_value("encrypt").value_or("none")));
     options.allow_missing = request.query_value("allow-missing").value_or("") == "true";
     if (request.query_value("passphrase"))
-        return fail(ErrorCode::invalid, "a passphrase does not belong in a URL, where logs see it",
+        return fail(ErrorCode::invalid, "a passphrase does not belong in a URL, which ends up in logs",
                     "send it in the body: {\"passphrase\": \"...\"}");
     for (const std::string& text : request.query_values("recipient")) {
         DTR_ASSIGN(archive::AgeRecipient recipient, archive::AgeRecipient::parse(text));
@@ -88,9 +88,9 @@ std::optional<http::Response> may_choose_backup(Asked& asked) {
     const std::string secrets = request.query_value("secrets").value_or("sealed");
     const bool closed = secrets == "sealed" || secrets == "omit";
     if (closed && request.query_values("recipient").empty() && !request.has_body) return std::nullopt;
-    return error_response(
-        403, "NOT_AUTHORIZED", "an access token gets secrets sealed to the cluster's recovery key only",
-        "leave out --recipient, --passphrase-file and --secrets plaintext, or log in with a password");
+    return error_response(403, "NOT_AUTHORIZED",
+                          "an access token can only get secrets that are sealed to the cluster's recovery key",
+                          "omit --recipient, --passphrase-file and --secrets plaintext, or log in with a password");
 }
 
 http::Reply start_backup(Asked& asked) {

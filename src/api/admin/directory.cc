@@ -124,7 +124,7 @@ http::Reply list_jobs(Asked& asked) {
 
 http::Reply begin_job(Asked& asked) {
     if (text_field(*asked.fields, "action") != kJobAction)
-        return error_response(400, "INVALID", "the one action of this kind is ldap-sync");
+        return error_response(400, "INVALID", "the only action here is ldap-sync");
     return begin_directory_sync(asked);
 }
 

@@ -41,7 +41,7 @@ std::string place_of_login(const meta::FailedLogin& row) {
 }
 
 Result<meta::FailedLogin> parse_place_of_login(std::string_view text) {
-    const auto wrong = [] { return fail(ErrorCode::invalid, "after is not what an answer had as its next"); };
+    const auto wrong = [] { return fail(ErrorCode::invalid, "after is not the next of an earlier answer"); };
     const auto decoded = hex_decode(text);
     if (!decoded) return wrong();
     const std::size_t first = decoded->find(' ');

@@ -47,7 +47,7 @@ std::optional<http::Response> may_manage_namespace(Asked& asked) {
     if (may && *may) return std::nullopt;
     const bool none = !may && (may.error().code == ErrorCode::not_found || may.error().code == ErrorCode::invalid);
     if (!may && !none) return error_response(may.error(), "NO_SUCH_REPOSITORY", "INVALID");
-    return refuse_account(asked.caller, "who manages the place manages access to it");
+    return refuse_account(asked.caller, "ask somebody who manages it");
 }
 
 http::Reply list_access(Asked& asked) {
@@ -90,7 +90,7 @@ http::Reply set_access(Asked& asked) {
     if (!team) return error_response(team.error(), "NO_SUCH_TEAM", "INVALID");
     const auto level = identity::parse_access_level(text_field(*asked.fields, "accessLevel"));
     if (!level)
-        return error_response(400, "INVALID", "say {\"accessLevel\": \"read-only\"}, \"read-write\" or \"admin\"");
+        return error_response(400, "INVALID", "send {\"accessLevel\": \"read-only\"}, \"read-write\" or \"admin\"");
     const auto done =
         act(asked,
             {"grant.set", place.name, fmt::format("{}/{} {}", place.owner(), team->name, identity::to_string(*level))},
@@ -142,7 +142,7 @@ http::Reply show_access_of_account(Asked& asked) {
     if (!account) return error_response(account.error(), "NO_SUCH_ACCOUNT");
     if (account->kind != meta::AccountKind::user)
         return error_response(400, "INVALID", fmt::format("{} is an organization, not a user", account->name),
-                              "its teams have access, see /api/v0/accounts/ORG/teams/TEAM/repositoryAccess");
+                              "access belongs to its teams: see /api/v0/accounts/ORG/teams/TEAM/repositoryAccess");
     const auto repository = services.registry.meta().repositories().find(repository_name);
     if (!repository) return error_response(repository.error(), "NO_SUCH_REPOSITORY");
     identity::Principal principal{account->id, account->name, account->is_admin, false};

@@ -63,8 +63,7 @@ int status_of(const Error& error) {
 http::Response error_page(const Error& error) {
     const int status = status_of(error);
     if (status >= 500) log::warn("OIDC sign-in: {}", error.text());
-    if (status == 500)
-        return page(500, "Not signed in", {{Kind::paragraph, "An internal error; the server's log says more."}});
+    if (status == 500) return page(500, "Not signed in", {{Kind::paragraph, "Internal error; see the server's log."}});
     std::vector<PagePart> parts{{Kind::paragraph, error.message + "."}};
     if (!error.hint.empty()) parts.push_back({Kind::paragraph, "What to do: " + error.hint + "."});
     http::Response response = page(status, "Not signed in", parts);
@@ -80,7 +79,7 @@ http::Response welcome(const Services& services, const http::Request& request, c
     const std::string host = origin(services, request).substr(std::string_view("https://").size());
     std::vector<PagePart> parts{
         {Kind::paragraph, fmt::format("You are {}. Docker asks for a name and a password; this access token is the "
-                                      "password. It is shown only now.",
+                                      "password. It is shown only once.",
                                       admitted.account.name)},
         {Kind::code, std::string(admitted.token.expose())},
         {Kind::paragraph, "Give it to this command when it asks for the password:"},
@@ -88,9 +87,9 @@ http::Response welcome(const Services& services, const http::Request& request, c
     if (!admitted.teams.empty()) {
         std::string list;
         for (const std::string& team : admitted.teams) list += (list.empty() ? "" : ", ") + team;
-        parts.push_back({Kind::paragraph, "By your groups you are in: " + list + "."});
+        parts.push_back({Kind::paragraph, "Your groups make you a member of: " + list + "."});
     }
-    parts.push_back({Kind::paragraph, "The token holds until it is revoked. Sign in again for another one."});
+    parts.push_back({Kind::paragraph, "The token is valid until it is revoked. Sign in again to get another one."});
     return page(200, "Signed in", parts);
 }
 
@@ -112,10 +111,11 @@ http::Reply begin_sign_in(Asked& asked) {
     const std::string here = origin(services, asked.request);
     if (!here.starts_with("https://"))
         return error_page(
-            {ErrorCode::invalid, "Sign-in needs an encrypted connection", "open this page under https://"});
+            {ErrorCode::invalid, "Sign-in needs an encrypted connection", "open this page with https://"});
     const auto begun = services.sign_in.begin(here + std::string(kCallbackPath));
     if (!begun) return error_page(begun.error());
-    http::Response response = page(303, "Signing in", {{Kind::paragraph, "The browser is sent to the sign-in page."}});
+    http::Response response =
+        page(303, "Signing in", {{Kind::paragraph, "The browser is redirected to the sign-in page."}});
     response.set("Location", begun->url);
     response.set("Set-Cookie", cookie_header(begun->cookie.expose(), oidc::kSignInLifetime / kSecond));
     return response;
@@ -162,7 +162,7 @@ http::Reply set_oidc(Asked& asked) {
         return error_response(saved.error(), "INVALID", "INVALID");
     audit(asked, "oidc.settings", settings->issuer, settings->enabled ? "" : "off");
     if (settings->insecure_tls)
-        log::warn("the OIDC provider's certificate is not checked: anybody on the way can be it");
+        log::warn("the OIDC provider's certificate is not checked: anybody on the network path can impersonate it");
     return show_oidc(services);
 }
 

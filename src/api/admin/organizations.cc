@@ -215,7 +215,7 @@ http::Reply set_team_sync(Asked& asked) {
         const auto selection = identity::parse_member_selection(text);
         if (!selection) return unknown(selection.error());
         if (selection->enabled && !asked.caller.principal.is_admin)
-            return refuse_account(asked.caller, "ask a system administrator: the directory is searched for it");
+            return refuse_account(asked.caller, "ask a system administrator: this searches the directory");
         team->sync_json = selection->enabled ? identity::format_member_selection(*selection) : "";
     }
     const auto updated = act(asked, {"team.sync", subject_of(asked, *team), team->sync_json},

@@ -13,7 +13,7 @@ namespace json = boost::json;
 Result<archive::AgeRecipient> recipient_of(const json::object& fields, std::string_view name) {
     const auto* text = fields.if_contains(name);
     if (text == nullptr || !text->is_string())
-        return fail(ErrorCode::invalid, fmt::format("the body lacks \"{}\"", name),
+        return fail(ErrorCode::invalid, fmt::format("the body has no \"{}\"", name),
                     "it is {\"from\":\"age1...\",\"to\":\"age1...\"}");
     return archive::AgeRecipient::parse(std::string_view(text->as_string()));
 }

@@ -104,7 +104,7 @@ Result<Wanted> wanted(const json::object& fields) {
         const auto* value = fields.if_contains(name);
         if (value == nullptr) return {};
         if (!value->is_string() || value->as_string().size() > most)
-            return fail(ErrorCode::invalid, fmt::format("{} is not a text of at most {} bytes", name, most));
+            return fail(ErrorCode::invalid, fmt::format("{} is not a string of at most {} bytes", name, most));
         to = std::string(value->as_string());
         return {};
     };
@@ -144,7 +144,7 @@ http::Response save_repository(Asked& asked, const std::string& name, Existing a
     if (!all) return error_response(all.error(), "", "INVALID");
     const bool must_be_new = allowed == Existing::refused;
     if (!must_be_new && !all->is_public && !all->of_settings())
-        return error_response(400, "INVALID", "say {\"visibility\": \"public\"} or \"private\"");
+        return error_response(400, "INVALID", "send {\"visibility\": \"public\"} or \"private\"");
     auto& repositories = services.registry.meta().repositories();
     auto row = repositories.find(name);
     const bool made = !row && row.error().code == ErrorCode::not_found;
@@ -246,8 +246,8 @@ http::Reply remove_namespace(Asked& asked) {
     if (found || removed != 0) return no_content();
     return error_response(404, "NO_SUCH_ACCOUNT",
                           services.link == nullptr
-                              ? fmt::format("there is no account {}, and no repository of it", space.substr(0, 64))
-                              : fmt::format("{} has no repositories; accounts are removed at UCP, {}",
+                              ? fmt::format("there is no account {}, and it has no repositories", space.substr(0, 64))
+                              : fmt::format("{} has no repositories; to remove the account, go to UCP, {}",
                                             space.substr(0, 64), services.link->url()));
 }
 

@@ -51,7 +51,7 @@ http::Response list_meta(Services& services) {
 Status check_host(std::string_view host) {
     constexpr std::string_view good = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]";
     if (!host.empty() && host.size() <= 255 && host.find_first_not_of(good) == std::string_view::npos) return {};
-    return fail(ErrorCode::invalid, "dtrHost is not a host with or without a port", "as in registry.example:443");
+    return fail(ErrorCode::invalid, "dtrHost is not a host, with or without a port", "as in registry.example:443");
 }
 
 }  // namespace
@@ -96,7 +96,7 @@ http::Reply change_meta_settings(Asked& asked) {
         } else {
             return error_response(
                 400, "INVALID", fmt::format("{} cannot be set here", name.substr(0, 64)),
-                "dtrHost, readOnlyRegistry and createRepositoryOnPush can; for others see dtr reconfigure");
+                "only dtrHost, readOnlyRegistry and createRepositoryOnPush can; for others, see dtr reconfigure");
         }
     }
     if (auto done = services.settings.change(changes); !done) return error_response(done.error(), "INVALID", "INVALID");

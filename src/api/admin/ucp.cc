@@ -66,7 +66,7 @@ http::Response ask_to_choose(UcpAuthority& ucp, const std::vector<cluster::Repli
     }
     const json::object why{{"code", "CHOOSE_CLUSTER"},
                            {"message", "replicas of several clusters are registered here"},
-                           {"detail", "name the one that is meant: --cluster-id ID, or --existing-replica-id ID"}};
+                           {"detail", "choose one with --cluster-id ID or --existing-replica-id ID"}};
     return json_response(412, json::object{{"errors", json::array{why}}, {"replicas", std::move(replicas)}});
 }
 

@@ -35,11 +35,11 @@ Result<EntityTag> take_tag(std::string_view& list) {
     }
     if (list.starts_with('"')) {
         const std::size_t end = list.find('"', 1);
-        if (end == std::string_view::npos) return fail(ErrorCode::invalid, "an entity tag does not end");
+        if (end == std::string_view::npos) return fail(ErrorCode::invalid, "an entity tag has no closing quote");
         tag.opaque = list.substr(1, end - 1);
         list = without_blanks(list.substr(end + 1));
         if (!list.empty() && list.front() != ',')
-            return fail(ErrorCode::invalid, "something other than a comma stands between entity tags");
+            return fail(ErrorCode::invalid, "entity tags are not separated by a comma");
     } else {
         tag.opaque = without_blanks(list.substr(0, list.find(',')));
         list.remove_prefix(std::min(list.size(), list.find(',')));
@@ -81,8 +81,8 @@ std::string entity_tag(const Digest& digest) {
 
 http::Response condition_failed(const Digest& digest) {
     http::Response response =
-        error_response(412, "PRECONDITION_FAILED", "what is there is not what the request expects",
-                       fmt::format("there is {}", digest.to_string()));
+        error_response(412, "PRECONDITION_FAILED", "the current state is not what the request expects",
+                       fmt::format("the current one is {}", digest.to_string()));
     response.set("ETag", entity_tag(digest));
     return response;
 }

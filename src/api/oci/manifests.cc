@@ -156,7 +156,7 @@ Status remove_named(meta::ContentStore& content, const std::string& repository, 
                     const meta::Expected& expected, meta::Actor actor) {
     if (!expected.holds(digest)) {
         DTR_TRY(content.find_manifest(repository, digest));
-        return fail(ErrorCode::precondition_failed, fmt::format("there is {}", digest.to_string()));
+        return fail(ErrorCode::precondition_failed, fmt::format("the current one is {}", digest.to_string()));
     }
     return content.remove_manifest(repository, digest, actor);
 }

@@ -44,7 +44,7 @@ http::Response upload_error(const Error& error) {
         case ErrorCode::conflict:
             return error_response(409, "BLOB_UPLOAD_INVALID", error.message, error.hint);
         case ErrorCode::corrupt:
-            return error_response(404, "BLOB_UPLOAD_UNKNOWN", error.message, "begin a new upload with POST");
+            return error_response(404, "BLOB_UPLOAD_UNKNOWN", error.message, "start a new upload with POST");
         default:
             return error_response(error);
     }
@@ -85,7 +85,7 @@ class UploadSink final : public http::BodySink {
         }
         if (expected_ && received_ != *expected_) {
             session_->rewind();
-            return out_of_order(repository_, *session_, "the chunk's length is not what Content-Range says");
+            return out_of_order(repository_, *session_, "the chunk's length does not match Content-Range");
         }
         if (!digest_) {
             if (auto kept = session_->suspend(); !kept) return upload_error(kept.error());
@@ -198,7 +198,7 @@ std::optional<http::Response> check_chunk(const Exchange& exchange, Piece piece,
         return out_of_order(exchange.route.repository, session,
                             fmt::format("the chunk begins at {}, but {} was expected", range->first, session.offset()));
     if (length && *length != range->length())
-        return out_of_order(exchange.route.repository, session, "Content-Length is not what Content-Range says");
+        return out_of_order(exchange.route.repository, session, "Content-Length does not match Content-Range");
     sink.expect(range->length());
     return std::nullopt;
 }
@@ -216,8 +216,7 @@ http::Reply proceed(const Exchange& exchange, std::optional<Digest> closing) {
 
 http::Reply close(const Exchange& exchange) {
     const auto text = exchange.request.query_value("digest");
-    if (!text)
-        return error_response(400, "DIGEST_INVALID", "the closing PUT names no digest", "add ?digest=sha256:...");
+    if (!text) return error_response(400, "DIGEST_INVALID", "the closing PUT has no digest", "add ?digest=sha256:...");
     auto digest = Digest::parse(*text);
     if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
     return proceed(exchange, std::move(*digest));

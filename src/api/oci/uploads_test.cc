@@ -343,7 +343,7 @@ TEST_F(LimitedApiTest, NoRoom) {
         EXPECT_EQ(answer.status, 507) << answer.body;
         EXPECT_EQ(answer.error(), "NO_SPACE");
     }
-    EXPECT_EQ(limited("GET", "/v2/alice/full/manifests/v1").status, 200) << "pulls go on";
+    EXPECT_EQ(limited("GET", "/v2/alice/full/manifests/v1").status, 200) << "pulls continue";
     EXPECT_EQ(limited("DELETE", "/v2/alice/full/manifests/v1").status, 202) << "and deletes, which free room";
 }
 

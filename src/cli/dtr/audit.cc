@@ -87,11 +87,12 @@ Status print_audit(AuditCommand& command) {
 void add_audit(Program& program) {
     auto added = add_action<AuditCommand>(
         program, program.app, "audit",
-        "Who did what, newest first: when, who, from where, what, to what, how, with TABs between", print_audit);
-    added.app->add_option("--limit", added.command->limit, "How many at most (100)");
-    added.app->add_flag("--json", added.command->json_output, "One JSON object each line");
-    added.app->add_flag("--logins", added.command->logins,
-                        "Failed logins instead: the last one, name, address, how many were wrong, how many refused");
+        "Who did what, newest first: when, who, from where, what, to what, how, separated by TABs", print_audit);
+    added.app->add_option("--limit", added.command->limit, "At most this many (100)");
+    added.app->add_flag("--json", added.command->json_output, "One JSON object per line");
+    added.app->add_flag(
+        "--logins", added.command->logins,
+        "Failed logins instead: time of the last one, name, address, how many were wrong, how many were refused");
 }
 
 }  // namespace dtr::cli

@@ -82,9 +82,9 @@ Result<backup::BackupOptions> read_options(const BackupCommand& command) {
     DTR_TRY(check(options));
     const bool stream = options.encryption == backup::EncryptionChoice::stream;
     if (options.secrets == archive::SecretPolicy::plaintext && !stream)
-        say("warning: this backup holds private keys and password hashes in clear");
+        say("warning: this backup holds private keys and password hashes unencrypted");
     if (stream && options.passphrase)
-        say("warning: a stream with a passphrase opens with that passphrase alone, not with the recovery key");
+        say("warning: a stream sealed to a passphrase opens only with that passphrase, not with the recovery key");
     return options;
 }
 
@@ -226,7 +226,9 @@ class Passage {
               seen_ = Proof::see(source);
               if (!seen_) channel_.abandon();
           }) {}
-    ~Passage() { channel_.close(Error{ErrorCode::cancelled, "the backup was given up", {}}); }  // then the thread joins
+    ~Passage() {
+        channel_.close(Error{ErrorCode::cancelled, "the backup was abandoned", {}});
+    }  // then the thread joins
     Passage(const Passage&) = delete;
     Passage& operator=(const Passage&) = delete;
 
@@ -275,8 +277,8 @@ Result<Outcome> backup_online(BackupCommand& command, const backup::BackupOption
     DTR_ASSIGN(Outcome outcome, passage.finish());
     DTR_ASSIGN(outcome, Proof::judge(command, id, std::move(outcome)));
     if (const std::string& meant = command.connection.cluster(); !meant.empty() && outcome.cluster_id != meant)
-        return fail(ErrorCode::refused, fmt::format("this is a backup of cluster {}, not of {}, which was asked for",
-                                                    outcome.cluster_id, meant));
+        return fail(ErrorCode::refused,
+                    fmt::format("this is a backup of cluster {}, but {} was asked for", outcome.cluster_id, meant));
     DTR_TRY(finish(*sink, command));
     return outcome;
 }
@@ -331,7 +333,7 @@ int run_backup(BackupCommand& command, const backup::StoreOpeners& openers) {
     if (command.debug) log::set_level(log::Level::debug);
     const auto options = read_options(command);
     if (!options) return report(options.error());
-    constexpr const char* kNone = "no backup was made; whatever was written has no seal";
+    constexpr const char* kNone = "no backup was made; what was written has no seal";
     const Micros started = system_clock().monotonic();
     const OnForcedEnd at_forced_end([] { say(kNone); });
     const auto outcome = make_backup(command, *options, openers);
@@ -359,31 +361,32 @@ int run_backup(BackupCommand& command, const backup::StoreOpeners& openers) {
 }  // namespace
 
 void add_backup(Program& program) {
-    auto* app = program.app.add_subcommand("backup", "Stream one consistent, sealed backup of everything to stdout");
+    auto* app = program.app.add_subcommand("backup", "Stream a consistent, sealed backup of everything to stdout");
     auto command = std::make_shared<BackupCommand>();
     command->connection.add_options(*app);
     command->connection.add_choice_of_replica(*app);
     command->connection.purpose = "backup";
     app->add_option("--output,-o", command->output,
-                    "Write to FILE instead of stdout; it appears only when it is sealed")
+                    "Write to FILE instead of stdout; it appears only once it is sealed")
         ->check(check_file_name);
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_option("--images", command->images, "auto, include or inventory")->capture_default_str();
     if (program.name == "dtr")
         app->add_option("--accounts", command->accounts,
-                        "include, or exclude where accounts belong to a UCP with a backup of its own")
+                        "include, or exclude if accounts belong to a UCP with a backup of its own")
             ->capture_default_str();
     app->add_option("--secrets", command->secrets, "sealed, plaintext or omit")->capture_default_str();
-    app->add_option("--encrypt", command->encrypt, "none, entries (all but seal and sums) or stream (one age file)")
+    app->add_option("--encrypt", command->encrypt,
+                    "none, entries (everything but the seal and sums) or stream (one age file)")
         ->capture_default_str();
     auto* file = app->add_option("--passphrase-file", command->passphrase_file,
-                                 "Also seal to the passphrase in the first line of FILE (a stream: to it alone)");
-    app->add_flag("--ask-passphrase", command->ask_passphrase, "Ask for that passphrase on the terminal")
+                                 "Also seal to the passphrase in the first line of FILE (a stream: only to it)");
+    app->add_flag("--ask-passphrase", command->ask_passphrase, "Ask for that passphrase at the terminal")
         ->excludes(file);
-    app->add_option("--recipient", command->recipients, "A further age public key that opens what is sealed")
+    app->add_option("--recipient", command->recipients, "Another age public key that opens what is sealed")
         ->allow_extra_args(false);
     app->add_flag("--allow-missing", command->allow_missing,
-                  "Leave out blobs that are gone or damaged, and list them; exit code 4");
+                  "Leave out blobs that are missing or damaged, and list them; exit code 4");
     app->add_flag("--offline,--offline-backup", command->offline,
                   "Read the data directory; no replica may be running on it")
         ->envname("DTR_OFFLINE_BACKUP");

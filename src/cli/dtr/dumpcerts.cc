@@ -36,13 +36,13 @@ using Files = std::vector<std::pair<std::string, Secret>>;
 Status check_name(const std::string& name) {
     DTR_TRY(config::check_key(name));
     if (!name.starts_with(kPrefix) || name.size() > kNameMax)
-        return fail(ErrorCode::corrupt, fmt::format("the server sent a file of the name '{}'", name.substr(0, 100)));
+        return fail(ErrorCode::corrupt, fmt::format("the server sent a file named '{}'", name.substr(0, 100)));
     return {};
 }
 
 Result<Files> ask_for_files(DumpCommand& command) {
-    DTR_ASSIGN(const json::object answer,
-               call_object(command.connection, "POST", "/api/v0/certificates/dump", {}, "the server refused the keys"));
+    DTR_ASSIGN(const json::object answer, call_object(command.connection, "POST", "/api/v0/certificates/dump", {},
+                                                      "the server refused to send the keys"));
     const auto* list = answer.if_contains("files");
     if (list == nullptr || !list->is_array())
         return fail(ErrorCode::unavailable, "the server's answer is not a list of files");
@@ -83,7 +83,7 @@ Status dump(DumpCommand& command, const backup::StoreOpeners& openers) {
     }
     DTR_TRY(sink->write(std::string(archive::kTarEndBytes, '\0')));
     DTR_TRY(sink->finish());
-    say(fmt::format("{} certificates and keys, in clear: keep them where nobody else can read them", files.size()));
+    say(fmt::format("{} certificates and keys, unencrypted: keep them where nobody else can read them", files.size()));
     return {};
 }
 
@@ -115,7 +115,7 @@ void add_dumpcerts(Program& program) {
 }
 
 void add_images(Program& program) {
-    program.app.add_subcommand("images", "Print the container images that a release consists of")->callback([&program] {
+    program.app.add_subcommand("images", "Print the container images that make up a release")->callback([&program] {
         program.run = [] {
             print_line(fmt::format("dtr:{}", kProductVersion));
             return static_cast<int>(kGood);

@@ -31,12 +31,12 @@ void describe_run(const boost::json::object& line, bool dry_run) {
                         number_in(line, "removed"), number_in(line, "orphans"), number_in(line, "uploads"), freed));
     }
     if (const std::uint64_t condemned = number_in(line, "condemned"); condemned > 0 && !dry_run)
-        say(fmt::format("found {} objects that nothing needs; each is removed when its grace period is over",
+        say(fmt::format("found {} objects that nothing needs; each is removed once its grace period is over",
                         condemned));
     if (const std::uint64_t stuck = number_in(line, "stuck"); stuck > 0)
         say(fmt::format("warning: {} objects could not be removed; the server's log says why", stuck));
     if (const std::string when = text_field(line, "waitsUntil"); !when.empty())
-        say(fmt::format("nothing is condemned before {}, one lease (gc.lease) after the server's start", when));
+        say(fmt::format("nothing is condemned before {}, one lease (gc.lease) after the server started", when));
 }
 
 int run_gc(GcCommand& command) {
@@ -60,21 +60,22 @@ int run_gc(GcCommand& command) {
         say(fmt::format("{}; the next collection removes the rest", held));
         return kGood;
     }
-    return report({ErrorCode::refused, "collection is held: " + held,
+    return report({ErrorCode::refused, "collection is on hold: " + held,
                    "if the restored state is what you want, run dtr gc --confirm"});
 }
 
 }  // namespace
 
 void add_gc(Program& program) {
-    auto* app = program.app.add_subcommand("gc", "Collect what nothing needs any more, now; pushes go on");
+    auto* app = program.app.add_subcommand("gc", "Collect now what nothing needs any more; pushes continue");
     auto command = std::make_shared<GcCommand>();
     command->connection.add_options(*app);
     command->connection.add_choice_of_replica(*app);
-    app->add_flag("--dry-run", command->dry_run, "Only say what would go");
-    app->add_option("--grace", command->grace, "Instead of the setting gc.grace, for example 0s");
-    app->add_flag("--orphans", command->orphans, "Look through the whole image store for what nothing records");
-    app->add_flag("--confirm", command->confirm, "After a restore: it is what was wanted, collect again");
+    app->add_flag("--dry-run", command->dry_run, "Only report what would be removed");
+    app->add_option("--grace", command->grace, "Use this instead of the setting gc.grace, for example 0s");
+    app->add_flag("--orphans", command->orphans, "Search the whole image store for bytes that nothing records");
+    app->add_flag("--confirm", command->confirm,
+                  "After a restore: confirm that this is the wanted state, and collect again");
     app->add_flag("--json", command->json_output, "Report as JSON on stdout");
     app->callback([&program, command] { program.run = [command] { return run_gc(*command); }; });
     app->footer(

@@ -22,7 +22,7 @@ struct GrantCommand {
 Status check_place(const GrantCommand& command) {
     if (command.repository.empty() == command.name_space.empty())
         return fail(ErrorCode::invalid, "say where",
-                    "--repository ORG/NAME for one repository, --namespace ORG for all of an organization");
+                    "--repository ORG/NAME for one repository, --namespace ORG for all of an organization's");
     return oci::check_repository_name(command.repository.empty() ? command.name_space : command.repository);
 }
 
@@ -43,7 +43,7 @@ Result<TeamName> own_team(const GrantCommand& command) {
     const std::string& place = command.repository.empty() ? command.name_space : command.repository;
     if (place.substr(0, place.find('/')) != team.organization)
         return fail(ErrorCode::invalid,
-                    fmt::format("{} is not of organization {}", place_name(command), team.organization),
+                    fmt::format("{} does not belong to organization {}", place_name(command), team.organization),
                     "only teams of the organization that owns a namespace can be given access to it");
     return team;
 }
@@ -60,7 +60,7 @@ Status remove_grant(GrantCommand& command) {
     DTR_ASSIGN(const TeamName team, own_team(command));
     DTR_TRY(send(command.connection, "DELETE", place_path(command) + "/" + percent_encode(team.team), {},
                  "cannot remove the grant"));
-    say(fmt::format("team {} no longer has access of its own to {}", command.team, place_name(command)));
+    say(fmt::format("team {} no longer has its own access to {}", command.team, place_name(command)));
     return {};
 }
 
@@ -86,7 +86,7 @@ Status list_team(GrantCommand& command) {
 Status list_grants(GrantCommand& command) {
     if (!command.team.empty()) {
         if (!command.repository.empty() || !command.name_space.empty())
-            return fail(ErrorCode::invalid, "give a team or a place, not both");
+            return fail(ErrorCode::invalid, "give a team or a place, but not both");
         return list_team(command);
     }
     DTR_TRY(check_place(command));
@@ -108,7 +108,7 @@ void add_grant(Program& program) {
             ->required(std::string_view(name) != "list");
         added.app->add_option("--repository", added.command->repository, "One repository: acme/app");
         added.app->add_option("--namespace", added.command->name_space,
-                              "All repositories of an organization, also later ones: acme");
+                              "All repositories of an organization, including future ones: acme");
         return added;
     };
     const auto setting = add("set", "Give a team access to a repository or a namespace", set_grant);
@@ -118,9 +118,9 @@ void add_grant(Program& program) {
     setting.app->footer(
         "Examples:\n  dtr grant set acme/builders read-write --repository acme/app\n"
         "  dtr grant set acme/auditors read-only --namespace acme");
-    add("remove", "Take a team's access to a repository or a namespace away", remove_grant);
+    add("remove", "Take away a team's access to a repository or a namespace", remove_grant);
     add("list",
-        "List what a team was given (what, TAB, name, TAB, level), or who has access to a place (team, TAB, level)",
+        "List what a team was granted (what, TAB, name, TAB, level), or who has access to a place (team, TAB, level)",
         list_grants);
 }
 

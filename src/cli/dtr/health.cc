@@ -33,7 +33,7 @@ std::vector<std::string> directories(const HealthCommand& command) {
 // "https://0.0.0.0:8443" -> "https://127.0.0.1:8443".
 Result<std::string> on_this_machine(const std::string& url) {
     const std::size_t at = url.find("://");
-    if (at == std::string::npos) return fail(ErrorCode::corrupt, "the lock file names no address");
+    if (at == std::string::npos) return fail(ErrorCode::corrupt, "the lock file holds no address");
     DTR_ASSIGN(http::Address address, http::parse_address(url.substr(at + 3)));
     if (address.host.empty() || address.host == "0.0.0.0") address.host = "127.0.0.1";
     if (address.host == "::") address.host = "::1";
@@ -71,18 +71,19 @@ Status check(const HealthCommand& command) {
     return fail(ErrorCode::unavailable,
                 fmt::format("no server is running on {}{}", candidates.front(),
                             candidates.size() > 1 ? " or " + candidates.back() : ""),
-                "name its --data-dir");
+                "give its --data-dir");
 }
 
 }  // namespace
 
 void add_health(Program& program) {
-    auto* app = program.app.add_subcommand("health", "Is the server on this machine well? Without credentials");
+    auto* app = program.app.add_subcommand("health",
+                                           "Check whether the server on this machine is healthy; needs no credentials");
     auto command = std::make_shared<HealthCommand>();
     app->add_option(
         "--data-dir", command->data_dir,
         fmt::format("Data directory of the server; otherwise {} and {}", kDefaultDataDir, kDefaultUcpDataDir));
-    app->add_flag("--write", command->write, "Well means: takes pushes, too");
+    app->add_flag("--write", command->write, "Healthy must include accepting pushes");
     app->callback([&program, command] {
         program.run = [command] {
             const auto checked = check(*command);

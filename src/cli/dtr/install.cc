@@ -67,7 +67,8 @@ Status install(InstallCommand& command, const backup::StoreOpeners& openers) {
 }  // namespace
 
 void add_install(Program& program) {
-    auto* app = program.app.add_subcommand("install", "Make a registry in an empty data directory; then dtr serve");
+    auto* app =
+        program.app.add_subcommand("install", "Create a registry in an empty data directory; then run dtr serve");
     auto command = std::make_shared<InstallCommand>();
     command->connection.add_options(*app);
     app->add_option("--data-dir", command->data_dir, "Data directory")->envname("DTR_DATA_DIR")->capture_default_str();
@@ -77,11 +78,11 @@ void add_install(Program& program) {
     app->add_option("--dtr-external-url,--external-url", command->external_url,
                     "Address under which clients reach the registry")
         ->envname("DTR_EXTERNAL_URL");
-    app->add_option("--replica-https-port", command->https_port, "Where dtr serve listens if it is not told")
+    app->add_option("--replica-https-port", command->https_port, "Where dtr serve listens by default")
         ->envname("REPLICA_HTTPS_PORT")
         ->check(CLI::Range(0, 65535));
     app->add_option("--admin-password-file", command->admin_password_file,
-                    "Password of the new administrator, without --ucp-url");
+                    "Password of the new administrator; only without --ucp-url");
     command->volumes.add_option(*app);
     app->add_option("--name", command->name, "What UCP calls this registry");
     accept_predecessor_flags(*app, kOfInstall);

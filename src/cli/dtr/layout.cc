@@ -6,15 +6,15 @@
 namespace dtr::cli {
 
 void add_layout(Program& program) {
-    auto* app = program.app.add_subcommand(
-        "layout", "In the directory of an extracted backup: show one repository as an OCI layout of its own");
+    auto* app =
+        program.app.add_subcommand("layout", "Show one repository of an extracted backup as an OCI layout of its own");
     struct Arguments {
         std::string directory;
         std::string repository;
     };
     auto arguments = std::make_shared<Arguments>();
-    app->add_option("DIR", arguments->directory, "Directory dtr-backup-... that tar -x made")->required();
-    app->add_option("REPOSITORY", arguments->repository, "Its name, as in the registry")->required();
+    app->add_option("DIR", arguments->directory, "Directory dtr-backup-... that tar -x created")->required();
+    app->add_option("REPOSITORY", arguments->repository, "The repository's name, as in the registry")->required();
     app->callback([&program, arguments] {
         program.run = [arguments] {
             const auto view = backup::write_layout_view(real_disk(), arguments->directory, arguments->repository);
@@ -22,7 +22,7 @@ void add_layout(Program& program) {
             print_line(view->path);
             say(fmt::format("{} tags; use them as oci:{}:TAG", view->tags, view->path));
             for (const std::string& tag : view->unnamed)
-                say(fmt::format("{} cannot be spelled as an OCI reference; it is there as dtr.ref", tag));
+                say(fmt::format("{} cannot be written as an OCI reference; it is there as dtr.ref", tag));
             return static_cast<int>(kGood);
         };
     });

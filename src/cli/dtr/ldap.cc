@@ -58,7 +58,7 @@ Status set_ldap(LdapCommand& command) {
         DTR_TRY(call_object(command.connection, "POST", kTry, trial, "these settings do not work"));
     }
     DTR_TRY(call_object(command.connection, "PUT", kSettings, settings, "cannot save the settings"));
-    say("the directory is set up; a synchronisation begins");
+    say("the directory is set up; a synchronisation is starting");
     return {};
 }
 
@@ -70,7 +70,7 @@ Status show_ldap(LdapCommand& command) {
 
 Status turn_off(LdapCommand& command) {
     DTR_TRY(call_object(command.connection, "DELETE", kSettings, {}, "cannot remove the settings"));
-    say("no directory is asked any more; its accounts stay, and cannot log in");
+    say("the directory is no longer used; its accounts stay, but cannot log in");
     return {};
 }
 
@@ -111,7 +111,7 @@ Status sync(LdapCommand& command) {
     if (const std::string error = text_field(state, "error"); !error.empty())
         return fail(ErrorCode::unavailable, "synchronising: " + error);
     const auto* result = state.if_contains("result");
-    if (result == nullptr || !result->is_object()) return fail(ErrorCode::unavailable, "the server tells no result");
+    if (result == nullptr || !result->is_object()) return fail(ErrorCode::unavailable, "the server reports no result");
     const json::object& report = result->get_object();
     for (const char* name : {"people", "created", "updated", "reactivated", "deactivated", "teams", "joined", "left"})
         print_line(fmt::format("{}\t{}", name, number_in(report, name)));
@@ -138,32 +138,32 @@ Status fill_team(LdapCommand& command) {
 }  // namespace
 
 void add_ldap(Program& program) {
-    auto* group = program.app.add_subcommand("ldap", "The directory of people: set, show, test, sync, team, off");
+    auto* group = program.app.add_subcommand("ldap", "The LDAP directory of people: set, show, test, sync, team, off");
     group->require_subcommand(1);
     auto [set_app, set_command] = add_action<LdapCommand>(
-        program, *group, "set", "Take settings from a JSON file; they are tried before they are kept", set_ldap);
+        program, *group, "set", "Take settings from a JSON file; they are tested before they are saved", set_ldap);
     set_app->add_option("FILE", set_command->file, "docs/operating/identity.md lists the fields")->required();
     set_app->add_option("--reader-password-file", set_command->reader_password_file,
-                        "File with the search account's password; else readerPassword, or the one that is kept");
+                        "File with the search account's password; otherwise readerPassword, or the stored one");
     set_app->add_option("--root-certs-file", set_command->roots_file, "PEM file of the directory's CA");
-    set_app->add_flag("--no-test", set_command->no_test, "Keep them untried");
+    set_app->add_flag("--no-test", set_command->no_test, "Save them without a test");
     add_action<LdapCommand>(program, *group, "show", "Print the settings, without the password", show_ldap);
-    add_action<LdapCommand>(program, *group, "off", "Stop asking the directory", turn_off);
+    add_action<LdapCommand>(program, *group, "off", "Stop using the directory", turn_off);
     auto [test_app, test_command] = add_action<LdapCommand>(
-        program, *group, "test", "Test whether it answers, and whether somebody may log in", test);
+        program, *group, "test", "Test whether the directory answers, and whether somebody may log in", test);
     test_app->add_option("--login", test_command->login, "Name to log in with");
     test_app->add_option("--login-password-file", test_command->login_password_file, "File with its password");
     auto [sync_app, sync_command] =
-        add_action<LdapCommand>(program, *group, "sync", "Bring accounts and teams in line with it", sync);
+        add_action<LdapCommand>(program, *group, "sync", "Bring accounts and teams in line with the directory", sync);
     sync_app->add_flag("--no-wait", sync_command->no_wait, "Only begin");
     auto [team_app, team_command] = add_action<LdapCommand>(
-        program, *group, "team", "Have a group or a search fill a team; without either, nothing does", fill_team);
+        program, *group, "team", "Fill a team from a group or a search; without either, stop filling it", fill_team);
     team_app->add_option("TEAM", team_command->team, "ORGANIZATION/TEAM")->required();
     auto* by_group = team_app->add_option("--group", team_command->group, "DN of the group");
-    team_app->add_option("--member-attr", team_command->member_attribute, "Its attribute of members' DNs")
+    team_app->add_option("--member-attr", team_command->member_attribute, "Its attribute that holds the members' DNs")
         ->needs(by_group);
     auto* by_search = team_app->add_option("--search", team_command->base, "DN below which to search");
-    team_app->add_option("--filter", team_command->filter, "Whom to find there")->needs(by_search);
+    team_app->add_option("--filter", team_command->filter, "Filter for the people to find there")->needs(by_search);
     by_group->excludes(by_search);
 }
 

@@ -95,7 +95,7 @@ void drop_secret_of_another(const json::object& before, json::object& settings) 
     if (had == nullptr || *had != true || settings.contains("clientSecret")) return;
     if (!differs("issuer") && !differs("clientID") && !unchecked) return;
     settings["clientSecret"] = nullptr;
-    say("warning: the client's secret was given for another provider or client, and is removed: give "
+    say("warning: the stored client secret belongs to another provider or client, and is removed: use "
         "--client-secret-file");
 }
 
@@ -111,7 +111,8 @@ Status set_oidc(OidcCommand& command) {
     DTR_ASSIGN(const json::object now,
                call_object(command.connection, "PUT", kPath, settings, "cannot change the OIDC settings"));
     print_oidc(now);
-    if (command.insecure) say("warning: the provider's certificate is not checked: anybody on the way can pose as it");
+    if (command.insecure)
+        say("warning: the provider's certificate is not checked: anybody on the network path can impersonate it");
     return {};
 }
 
@@ -132,7 +133,7 @@ void add_oidc(Program& program) {
         });
         return std::pair(sub, command);
     };
-    add("show", "Show the settings: name, TAB, value; the client's secret is not among them", show_oidc);
+    add("show", "Show the settings: name, TAB, value; the client secret is not shown", show_oidc);
     auto added = add("set", "Change the settings that are given; the others stay", set_oidc);
     CLI::App* change = added.first;  // no structured binding: clang 14 lets no lambda name one
     const auto changing = added.second;
@@ -140,22 +141,22 @@ void add_oidc(Program& program) {
         change->add_option(flag, command->texts[member], about);
     };
     text("--issuer", "issuer", "The provider's URL, exactly as it states it");
-    text("--client-id", "clientID", "Name of this registry at the provider");
+    text("--client-id", "clientID", "Client ID of this registry at the provider");
     change->add_option("--client-secret-file", changing->client_secret_file,
-                       "File whose first line is the client's secret");
-    change->add_flag("--no-client-secret", changing->no_client_secret, "There is no secret: a public client");
-    text("--scopes", "scopes", "With spaces between; \"openid profile\" if never set");
-    text("--username-claim", "usernameClaim", "Claim that names the account; preferred_username if never set");
-    text("--username-domain", "usernameDomain", "Cut off \"@DOMAIN\" from that claim");
-    text("--full-name-claim", "fullNameClaim", "Claim with the person's name; name if never set");
+                       "File whose first line is the client secret");
+    change->add_flag("--no-client-secret", changing->no_client_secret, "Use no secret: a public client");
+    text("--scopes", "scopes", "Separated by spaces; default \"openid profile\"");
+    text("--username-claim", "usernameClaim", "Claim that names the account; default preferred_username");
+    text("--username-domain", "usernameDomain", "Remove \"@DOMAIN\" from that claim");
+    text("--full-name-claim", "fullNameClaim", "Claim with the person's name; default name");
     text("--groups-claim", "groupsClaim", "Claim with the groups that fill teams; empty: none");
     text("--admin-group", "adminGroup",
-         "Its members are administrators, and nobody else who signs in here is; empty: left alone");
+         "Group whose members, among those who sign in here, are the only administrators; empty: leave that alone");
     change->add_option("--ca-file", changing->ca_file, "PEM file: trust exactly these roots for the provider");
     change->add_flag("--insecure-tls", changing->insecure, "Accept any certificate (for trials)");
     change->add_flag("--verify-tls", changing->verify, "Check the certificate again");
     change->add_flag("--enable", changing->enable, "Let people sign in");
-    change->add_flag("--disable", changing->disable, "Let nobody sign in; the settings stay")->excludes("--enable");
+    change->add_flag("--disable", changing->disable, "Let nobody sign in; the settings are kept")->excludes("--enable");
 }
 
 }  // namespace dtr::cli

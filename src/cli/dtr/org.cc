@@ -70,7 +70,7 @@ Status add_org_member(OrgCommand& command) {
 
 Status remove_org_member(OrgCommand& command) {
     DTR_TRY(send(command.connection, "DELETE", member_path(command), {}, "cannot remove the member"));
-    say(fmt::format("{} is no member of {} and its teams any more", command.user, command.name));
+    say(fmt::format("{} is no longer a member of {} and its teams", command.user, command.name));
     return {};
 }
 
@@ -90,16 +90,16 @@ void add_org(Program& program) {
     made.app->add_option("--full-name", made.command->full_name, "What people call it");
     made.app->add_option("--owner", made.command->user, "A user who owns it from the start");
     add("list", "List organizations: name, TAB, full name", list_orgs);
-    const auto removed = add("remove", "Remove an organization with its teams; repositories stay", remove_org);
+    const auto removed = add("remove", "Remove an organization with its teams; its repositories stay", remove_org);
     if (program.name == "dtr")  // UCP has none
         removed.app->add_flag("--with-repositories", removed.command->with_repositories,
-                              "All repositories of its namespace go, too");
-    add("members", "List members: name, TAB owner", list_org_members);
-    const auto adding = add("add-member", "Add a member, or change whether one is an owner", add_org_member);
+                              "Also remove all repositories of its namespace");
+    add("members", "List members: name, TAB, owner", list_org_members);
+    const auto adding = add("add-member", "Add a member, or change whether a member is an owner", add_org_member);
     adding.app->add_option("USER", adding.command->user, "The user's name")->required();
     adding.app->add_flag("--owner", adding.command->owner, "May do everything in the organization and its namespace");
-    adding.app->add_flag("--public", adding.command->is_public, "Seen by people outside");
-    const auto leaving = add("remove-member", "Remove a member, from its teams too", remove_org_member);
+    adding.app->add_flag("--public", adding.command->is_public, "Visible to people outside");
+    const auto leaving = add("remove-member", "Remove a member, also from the teams", remove_org_member);
     leaving.app->add_option("USER", leaving.command->user, "The user's name")->required();
 }
 

@@ -51,7 +51,7 @@ void print_certificates(const ReconfigureCommand& command, const json::object& s
 Status give_certificate(ReconfigureCommand& command) {
     const bool back = command.no_certificate;
     if (!back && (command.certificate.empty() || command.key.empty()))
-        return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key need each other");
+        return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key must be given together");
     DTR_ASSIGN(
         const json::object state,
         call_object(command.connection, back ? "DELETE" : "PUT", "/api/v0/certificates/server",
@@ -61,7 +61,7 @@ Status give_certificate(ReconfigureCommand& command) {
     print_certificates(command, state);
     const auto* server = state.if_contains("server");
     if (server != nullptr && server->is_object() && text_field(server->as_object(), "source") == "replica")
-        say("warning: this replica goes on using the certificate of its own command line");
+        say("warning: this replica keeps using the certificate from its own command line");
     return {};
 }
 
@@ -94,9 +94,9 @@ Status rotate(ReconfigureCommand& command) {
     const std::string phase = text_field(state, "phase");
     const char* next = "the rotation is over";
     if (phase == "begun")
-        next = "next: give every client what /ca answers now (both authorities), then --rotate-ca --switch";
+        next = "next: give every client what /ca returns now (both authorities), then run --rotate-ca --switch";
     if (phase == "switched")
-        next = "next: when every client has connected again, --rotate-ca --finish; until then --cancel goes back";
+        next = "next: once every client has connected again, run --rotate-ca --finish; until then --cancel goes back";
     say(next);
     return {};
 }
@@ -131,8 +131,7 @@ Status reconfigure(ReconfigureCommand& command) {
         };
         print_line(fmt::format("{} = {}", key, text_field(one, "value")));
         if (!changes.contains(key)) continue;
-        if (flag("fixedByReplica"))
-            say(fmt::format("warning: {} is fixed by this replica's command line or file", key));
+        if (flag("fixedByReplica")) say(fmt::format("warning: {} is set by this replica's command line or file", key));
         if (!flag("live")) say(fmt::format("{} takes effect at the next start", key));
     }
     return {};
@@ -151,13 +150,13 @@ void add_reconfigure(Program& program) {
         app->add_option("--dtr-cert", command->certificate, "Certificate chain of your own (PEM text) for all replicas")
             ->envname("DTR_CERT");
     app->add_option("--dtr-key", command->key, "Its private key (PEM text)")->envname("DTR_KEY");
-    app->add_flag("--no-dtr-cert", command->no_certificate, "Back to certificates of the cluster's own authority")
+    app->add_flag("--no-dtr-cert", command->no_certificate, "Go back to certificates of the cluster's own authority")
         ->excludes(certificate);
-    app->add_option("--dtr-ca", command->ca, "Its authority (PEM text), shown at /ca")->envname("DTR_CA");
+    app->add_option("--dtr-ca", command->ca, "Its authority (PEM text), served at /ca")->envname("DTR_CA");
     auto* rotate = app->add_flag("--rotate-ca", command->rotate, "Begin to change the certificate authority");
-    auto* change = app->add_flag("--switch", command->change, "The next authority takes over");
+    auto* change = app->add_flag("--switch", command->change, "Let the next authority take over");
     auto* finish = app->add_flag("--finish", command->finish, "Forget the old authority");
-    auto* cancel = app->add_flag("--cancel", command->cancel, "Back to the authority before");
+    auto* cancel = app->add_flag("--cancel", command->cancel, "Go back to the previous authority");
     for (CLI::Option* step : {change, finish, cancel}) step->needs(rotate);
     change->excludes(finish)->excludes(cancel);
     finish->excludes(cancel);

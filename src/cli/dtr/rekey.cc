@@ -23,7 +23,7 @@ struct RekeyCommand {
 
 Result<backup::RecoveryState> recovery_state(Connection& connection) {
     DTR_ASSIGN(const json::object fields,
-               get_object(connection, "/api/v0/recovery-key", "cannot read which key backups are sealed to"));
+               get_object(connection, "/api/v0/recovery-key", "cannot find out which key backups are sealed to"));
     backup::RecoveryState state;
     state.cluster_id = text_of(fields, "clusterId");
     DTR_ASSIGN(state.recipient, archive::AgeRecipient::parse(text_of(fields, "recipient")));
@@ -42,7 +42,7 @@ Status tell(Connection& connection, const archive::AgeRecipient& from, const arc
 
 Result<archive::AgeRecipient> rekey_online(RekeyCommand& command) {
     if (command.output.empty())
-        return fail(ErrorCode::invalid, "no file was named for the new key", "use --output FILE");
+        return fail(ErrorCode::invalid, "no file was given for the new key", "use --output FILE");
     DTR_ASSIGN(const backup::KeyPlace place, backup::file_place(real_disk(), command.output));
     DTR_ASSIGN(const backup::RecoveryState state, recovery_state(command.connection));
     return backup::rekey(
@@ -65,20 +65,21 @@ int run_rekey(RekeyCommand& command, const backup::StoreOpeners& openers) {
     const auto key = command.offline ? rekey_offline(command, openers) : rekey_online(command);
     if (!key) return report(key.error());
     say(fmt::format("backups are sealed to {} from now on", key->text()));
-    say(fmt::format("its key is {}: carry it away", command.output));
-    say("backups made so far still need the old key: keep it for as long as you keep them");
+    say(fmt::format("its key is in {}: move it to a safe place", command.output));
+    say("backups made so far still need the old key: keep it as long as you keep them");
     return kGood;
 }
 
 }  // namespace
 
 void add_rekey(Program& program) {
-    auto* app = program.app.add_subcommand("rekey", "Make a new recovery key, to which backups are sealed from now on");
+    auto* app =
+        program.app.add_subcommand("rekey", "Create a new recovery key, to which backups are sealed from now on");
     auto command = std::make_shared<RekeyCommand>();
     command->connection.add_options(*app);
     command->connection.add_choice_of_replica(*app);
     app->add_option("--output,-o", command->output,
-                    "File for the new key, 0600; never overwritten. With --offline: DIR/recovery-key by default")
+                    "File for the new key, mode 0600; never overwritten. With --offline: DIR/recovery-key by default")
         ->check(check_file_name);
     app->add_flag("--offline", command->offline, "Change the data directory; no replica may be running on it");
     app->add_option("--data-dir", command->data_dir, "Data directory for --offline")

@@ -76,14 +76,14 @@ Status describe_repo(RepoCommand& command) {
     if (body.empty())
         return fail(ErrorCode::invalid, "there is nothing to change", "give --short TEXT, --long TEXT or both");
     DTR_TRY(change(command, body));
-    say(fmt::format("repository {} is described", command.name));
+    say(fmt::format("the description of repository {} was changed", command.name));
     return {};
 }
 
 Status set_immutable(RepoCommand& command) {
     DTR_ASSIGN(const bool immutable, parse_switch(command.on_off));
     DTR_TRY(change(command, {{"immutableTags", immutable}}));
-    say(fmt::format("tags of {} {}", command.name, immutable ? "are neither moved nor deleted" : "can be moved"));
+    say(fmt::format("tags of {} {}", command.name, immutable ? "cannot be moved or deleted" : "can be moved"));
     return {};
 }
 
@@ -115,18 +115,18 @@ void add_repo(Program& program) {
         return added;
     };
     add("list", "List repositories and their visibility", list_repos);
-    const auto made = add("create", "Create a repository, private unless said otherwise", create_repo);
+    const auto made = add("create", "Create a repository; private by default", create_repo);
     made.app->add_flag("--public", made.command->is_public, "Anybody may pull");
-    made.app->add_option("--short", made.command->short_description, "What it is, in at most 256 bytes");
-    add("show", "Show one: a name and a value each line, with a TAB between", show_repo);
-    const auto about = add("describe", "Say what it is", describe_repo);
-    about.app->add_option("--short", about.command->short_description, "At most 256 bytes; '' takes it away");
-    about.app->add_option("--long", about.command->long_description, "At most 32 KiB; '' takes it away");
-    add("publish", "Let anybody pull; makes the repository if need be",
+    made.app->add_option("--short", made.command->short_description, "Short description, at most 256 bytes");
+    add("show", "Show one: a name, a TAB and a value per line", show_repo);
+    const auto about = add("describe", "Describe it", describe_repo);
+    about.app->add_option("--short", about.command->short_description, "At most 256 bytes; '' removes it");
+    about.app->add_option("--long", about.command->long_description, "At most 32 KiB; '' removes it");
+    add("publish", "Let anybody pull; creates the repository if necessary",
         [](RepoCommand& command) { return set_visibility(command, "public"); });
-    add("hide", "Only those with rights of their own may pull",
+    add("hide", "Let only those pull who have been granted access",
         [](RepoCommand& command) { return set_visibility(command, "private"); });
-    const auto fixed = add("immutable", "Whether tags that exist may be moved or deleted", set_immutable);
+    const auto fixed = add("immutable", "Whether existing tags may be moved or deleted", set_immutable);
     fixed.app->add_option("ON_OFF", fixed.command->on_off, "on or off")->required();
     add("remove", "Remove a repository with all its tags", remove_repo);
 }

@@ -107,7 +107,8 @@ Result<std::map<std::string, std::string>> read_map(const std::string& path) {
         std::string more;
         if (!(words >> from)) continue;
         if (!(words >> to) || (words >> more) || !names.emplace(from, to).second)
-            return fail(ErrorCode::invalid, fmt::format("{}: '{}' is not a line of OLD NEW", path, line.substr(0, 80)));
+            return fail(ErrorCode::invalid,
+                        fmt::format("{}: '{}' is not a line of the form OLD NEW", path, line.substr(0, 80)));
     }
     return names;
 }
@@ -126,7 +127,7 @@ Status fetch_key(Given& given, ArchiveKeys& keys) {
     }
     // When it may be had again comes from UCP.
     last.hint += std::string(last.hint.empty() ? "" : "; or ") +
-                 "give the recovery key itself: --identity FILE; or restore --without-secrets --trust KEYID";
+                 "give the recovery key itself with --identity FILE, or restore with --without-secrets --trust KEYID";
     if (last.code == ErrorCode::not_found) last.code = ErrorCode::untrusted;
     return fail(std::move(last));
 }
@@ -141,7 +142,8 @@ Status reach_ucp(RestoreCommand& command, Given& given, bool key_needed) {
     };
     const char* variable = std::getenv("UCP_URL");
     if (!key_needed && connection.would_ask() && variable != nullptr && connection.url == variable)
-        return go_on_without("UCP_URL is not used, as no password came with it (--ucp-username, --ucp-password-file)");
+        return go_on_without(
+            "UCP_URL is ignored because no password was given with it (--ucp-username, --ucp-password-file)");
     // The lost server may be the one that is named: nobody is asked for its password.
     Status reached = connection.would_ask() ? connection.probe() : Status{};
     if (reached) {
@@ -154,7 +156,7 @@ Status reach_ucp(RestoreCommand& command, Given& given, bool key_needed) {
     Error error = reached.error();
     if (!key_needed && error.code == ErrorCode::unavailable) return go_on_without(error.message);
     if (key_needed && error.code == ErrorCode::unavailable && error.hint.empty())
-        error.hint = "UCP keeps the recovery key; without UCP give the key itself: --identity FILE";
+        error.hint = "UCP keeps the recovery key; without UCP, give the key itself with --identity FILE";
     return fail(std::move(error));
 }
 
@@ -188,12 +190,12 @@ Result<Given> read_what_is_given(RestoreCommand& command, config::DataDirectory*
 }
 
 void print_report(const cluster::UcpRestoreReport& accounts) {
-    if (accounts.ignored) say("--ucp-url is ignored: the backup brings accounts of its own");
+    if (accounts.ignored) say("--ucp-url is ignored: the backup has its own accounts");
     if (accounts.ucp_url.empty()) return;
-    say(fmt::format("accounts are those of UCP at {}; {} of them have another id there", accounts.ucp_url,
+    say(fmt::format("the accounts are those of UCP at {}; {} of them have a different id there", accounts.ucp_url,
                     accounts.mapped));
     for (const std::string& orphan : accounts.orphans)
-        say(fmt::format("warning: UCP does not know {}: what it owned now belongs to administrators", orphan));
+        say(fmt::format("warning: UCP does not know {}: what it owned now belongs to the administrators", orphan));
 }
 
 Result<backup::RestoreReport> run_restore(RestoreCommand& command, const backup::StoreOpeners& openers) {
@@ -217,7 +219,7 @@ Result<backup::RestoreReport> run_restore(RestoreCommand& command, const backup:
     return restored;
 }
 
-constexpr const char* kNothingChanged = "nothing live was changed";
+constexpr const char* kNothingChanged = "no live data was changed";
 
 int failed(const Error& error) {
     const int code = report(error);
@@ -237,12 +239,12 @@ void say_next(const RestoreCommand& command) {
 }
 
 void print_what_is_kept(const RestoreCommand& command, const backup::RestoreReport& report) {
-    say(fmt::format("what was live is kept: {} restore --undo --data-dir {} goes back to it", program_name(),
+    say(fmt::format("the previous live data is kept: {} restore --undo --data-dir {} goes back to it", program_name(),
                     command.data_dir));
     if (report.left_behind != 0)
         say(
-            fmt::format("{} of its objects ({}) are not in the backup: what was pushed after it was taken "
-                        "must be pushed again, or undo",
+            fmt::format("{} of its objects ({}) are not in the backup: push again what was pushed after the backup, or "
+                        "undo the restore",
                         report.left_behind, human_bytes(report.left_behind_bytes)));
 }
 
@@ -271,16 +273,17 @@ void print_report(const RestoreCommand& command, const backup::RestoreReport& re
                     format_rfc3339(report.cut_at), command.data_dir, report.rows, report.blobs,
                     human_bytes(report.blob_bytes)));
     if (report.blobs_reused != 0)
-        say(fmt::format("{} blobs had already arrived with an interrupted restore", report.blobs_reused));
+        say(fmt::format("{} blobs had already been restored before the interruption", report.blobs_reused));
     if (!report.password_file.empty())
         say(fmt::format("the new password of {} is in {}", report.administrator, report.password_file));
-    if (command.without_secrets) say(fmt::format("new keys were made; carry {} away", report.recovery_key_file));
+    if (command.without_secrets)
+        say(fmt::format("new keys were made; move {} to a safe place", report.recovery_key_file));
     if (report.revoked_tokens != 0) say(fmt::format("{} access tokens are revoked", report.revoked_tokens));
     for (const std::string& token : report.revived_tokens)
-        say(fmt::format("warning: access token {} was revoked after the backup, and is valid again", token));
+        say(fmt::format("warning: access token {} was revoked after the backup was made, and is valid again", token));
     if (report.undo_kept) print_what_is_kept(command, report);
     say_next(command);
-    if (program_name() == "dtr") say("garbage is collected again after dtr gc --confirm");
+    if (program_name() == "dtr") say("garbage collection stays off until dtr gc --confirm");
     say(fmt::format("epoch {}, replica {}, cluster {}, restored from cluster {}", report.epoch, report.replica_id,
                     report.cluster_id, report.backed_up_cluster_id));
 }
@@ -327,9 +330,9 @@ void print_report(const RestoreCommand& command, const backup::DryRunReport& rep
     if (command.json_output) return print_json(report);
     print_line(fmt::format("backup {} of {} is good: {} rows, {} blobs", report.verified.backup_id,
                            format_rfc3339(report.verified.cut_at), report.verified.rows, report.verified.blobs));
-    print_line(report.over_live ? fmt::format("over the live state of replica {}, under epoch {}:", report.live_replica,
-                                              report.epoch)
-                                : fmt::format("into an empty directory, under epoch {}:", report.epoch));
+    print_line(report.over_live
+                   ? fmt::format("over the live data of replica {}, with epoch {}:", report.live_replica, report.epoch)
+                   : fmt::format("into an empty directory, with epoch {}:", report.epoch));
     for (const auto& [name, member] : kCompared) {
         const backup::Changes& changes = report.*member;
         print_line(fmt::format("{}: {} same, {} added, {} removed, {} changed", name, changes.same, changes.added,
@@ -354,9 +357,9 @@ int undo(const RestoreCommand& command, const backup::StoreOpeners& openers) {
                                                 {"epoch", undone->epoch},
                                                 {"replica", undone->replica_id},
                                                 {"cluster", undone->cluster_id}}));
-    say(fmt::format("{} is live again as before the restore{}{}", command.data_dir,
+    say(fmt::format("{} is live again, as before the restore{}{}", command.data_dir,
                     undone->undone.empty() ? "" : " of backup ", undone->undone));
-    say("what was live until now is kept: the same command goes back to it");
+    say("the data that was live until now is kept: the same command goes back to it");
     say_next(command);
     say(fmt::format("epoch {}, replica {}, cluster {}", undone->epoch, undone->replica_id, undone->cluster_id));
     if (undone->unconfirmed) return report(*undone->unconfirmed);
@@ -372,53 +375,52 @@ int tidy(const RestoreCommand& command, const backup::StoreOpeners& openers) {
     if (!tidied) return failed(tidied.error());
     const char* what = command.forget_undo ? "the state kept for undo" : "the staged restore";
     say(*tidied ? fmt::format("{} was removed from {}", what, command.data_dir)
-                : fmt::format("{}: there is nothing of the kind in {}", what, command.data_dir));
+                : fmt::format("{}: there is no such thing in {}", what, command.data_dir));
     return kGood;
 }
 
 }  // namespace
 
 void add_restore(Program& program) {
-    auto* app = program.app.add_subcommand("restore", "Bring everything back from a backup on stdin or in FILE");
+    auto* app = program.app.add_subcommand("restore", "Restore everything from a backup on stdin or in FILE");
     auto command = std::make_shared<RestoreCommand>();
     command->connection.add_options(*app);
     command->keys.add_options(*app);
     auto* files = app->add_option("FILE", command->files, "Archive; - or nothing: stdin");
-    app->add_option("--data-dir", command->data_dir, "Data directory: empty, or with --rewind")
+    app->add_option("--data-dir", command->data_dir, "Data directory; empty, unless --rewind is given")
         ->envname("DTR_DATA_DIR")
         ->capture_default_str();
     app->add_option("--replica-id", command->replica_id, "Id of the restored replica: 12 hex digits")
         ->envname("DTR_INSTALL_REPLICA_ID")
         ->check(check_replica_id);
-    app->add_option("--dtr-external-url", command->external_url, "Address under which clients reach us")
+    app->add_option("--dtr-external-url", command->external_url, "Address under which clients reach the registry")
         ->envname("DTR_EXTERNAL_URL");
     command->volumes.add_option(*app);
     app->add_flag("--config-only", command->config_only, "Settings and keys only");
     app->add_flag("--without-secrets", command->without_secrets,
-                  "All data, but new keys and a new administrator's password");
+                  "Restore all data, with new keys and a new administrator's password");
     auto* rehearsal = app->add_flag("--dry-run", command->dry_run, "Verify, and show what would change; write nothing");
-    auto* rewind = app->add_flag("--rewind", command->rewind, "Over live data, which is kept for --undo");
+    auto* rewind = app->add_flag("--rewind", command->rewind, "Restore over live data, which is kept for --undo");
     auto* undo_flag =
-        app->add_flag("--undo", command->undo, "Back to what was live before the last --rewind or --undo");
-    auto* discard = app->add_flag("--discard-staged", command->discard_staged, "Give up an interrupted restore");
+        app->add_flag("--undo", command->undo, "Go back to what was live before the last --rewind or --undo");
+    auto* discard = app->add_flag("--discard-staged", command->discard_staged, "Abandon an interrupted restore");
     auto* forget = app->add_flag("--forget-undo", command->forget_undo, "Remove what is kept for --undo");
     for (CLI::Option* other : {discard, forget})
         other->excludes(files)->excludes(rewind)->excludes(undo_flag)->excludes(rehearsal);
     discard->excludes(forget);
     undo_flag->excludes(files)->excludes(rehearsal);
-    app->add_flag("--revoke-access-tokens", command->revoke_access_tokens,
-                  "None of the backup's access tokens is valid");
+    app->add_flag("--revoke-access-tokens", command->revoke_access_tokens, "Revoke all access tokens of the backup");
     app->add_flag("--allow-missing", command->allow_missing,
-                  "Also a backup that lacks blobs; lists the tags that suffer, exit code 4");
+                  "Accept a backup that lacks blobs; lists the affected tags, exit code 4");
     app->add_option("--map-users", command->map_users,
-                    "File of OLD NEW lines: accounts that have another name at the UCP of --ucp-url");
+                    "File of OLD NEW lines: accounts with a different name at the UCP of --ucp-url");
     app->add_flag("--allow-orphans", command->allow_orphans,
-                  "Go on although UCP does not know all accounts of the backup");
+                  "Continue even if UCP does not know all accounts of the backup");
     app->add_flag("--json", command->json_output, "Report as JSON on stdout");
     app->add_flag("--debug", command->debug, "Verbose log on stderr")->envname("DEBUG");
     app->add_option("--log-level", command->log_level, "debug, info, warn, error")->envname("LOG_LEVEL");
     app->add_flag("--dtr-use-default-storage", command->default_storage,
-                  "Images go into the data directory, as they always do")
+                  "Images go into the data directory; this is always so")
         ->envname("DTR_DEFAULT_STORAGE");
     accept_predecessor_flags(*app, kOfRestore);
     app->callback([&program, command] {

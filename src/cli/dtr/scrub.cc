@@ -60,7 +60,7 @@ int run_scrub(ScrubCommand& command) {
     say(fmt::format("read {} objects, {}: {} bad, {} good again", number_in(*last, "objects"),
                     human_bytes(number_in(*last, "bytes")), bad, number_in(*last, "released")));
     if (bad == 0) return kGood;
-    return report({ErrorCode::corrupt, fmt::format("{} blobs are quarantined: they are served to nobody", bad),
+    return report({ErrorCode::corrupt, fmt::format("{} blobs are quarantined: they are not served to anybody", bad),
                    "push the images that need them again, or restore them from a backup"});
 }
 
@@ -71,7 +71,7 @@ void add_scrub(Program& program) {
     auto command = std::make_shared<ScrubCommand>();
     command->connection.add_options(*app);
     command->connection.add_choice_of_replica(*app);
-    app->add_option("--rate", command->rate, "Bytes a second instead of the setting scrub.rate; 0: no limit");
+    app->add_option("--rate", command->rate, "Bytes per second, instead of the setting scrub.rate; 0: no limit");
     app->add_flag("--json", command->json_output, "Report as JSON on stdout");
     app->callback([&program, command] { program.run = [command] { return run_scrub(*command); }; });
     app->footer(

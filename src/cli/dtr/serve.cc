@@ -76,7 +76,7 @@ Status install_if_empty(cluster::Environment& environment, const ServeOptions& o
     if (options.no_install)
         return fail(ErrorCode::refused,
                     fmt::format("{} is empty, and --no-install was given", environment.directory.path()),
-                    "mount the data directory, or leave out --no-install to make a new registry");
+                    "mount the data directory, or omit --no-install to create a new registry");
     cluster::InstallOptions install;
     if (!options.admin_password_file.empty()) {
         DTR_ASSIGN(install.admin_password, read_password_file(options.admin_password_file));
@@ -134,7 +134,7 @@ void wait_for_the_end(cluster::Certificates& certificates) {
     int received = 0;
     while (sigwait(&set, &received) != 0 || received == SIGHUP) {
         if (const Status read = certificates.refresh(); !read)
-            log::error("going on with the certificate in force: {}", read.error().text());
+            log::error("still using the current certificate: {}", read.error().text());
     }
 }
 
@@ -144,7 +144,7 @@ bool wait_until_usable(cluster::Replica& replica) {
     const Status settled = replica.link()->settle(kPatienceWithUcp);
     if (settled) return true;
     if (settled.error().code == ErrorCode::cancelled) return false;
-    say(fmt::format("warning: {}; what is public can be pulled, logins wait for UCP", settled.error().message));
+    say(fmt::format("warning: {}; public repositories can be pulled, logins wait for UCP", settled.error().message));
     return true;
 }
 
@@ -160,7 +160,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     registry::Settings scratch;
     for (const auto& [key, value] : replica_options.settings) DTR_TRY(cluster::set(scratch, key, value));
     if (options.certificate_pem.empty() != options.key_pem.empty())
-        return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key need each other");
+        return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key must be given together");
     http::ServerOptions server_options;
     DTR_ASSIGN(server_options.trusted_proxies, IpRanges::parse(options.trusted_proxies));
     server_options.proxy_protocol = options.proxy_protocol;
@@ -172,10 +172,10 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     DTR_ASSIGN(server_options.plain_addresses, addresses(options.http_listen));
     for (const std::string& address : options.http_listen)
         if (!is_loopback(address))
-            say(fmt::format(
-                "warning: passwords that come to http://{} have crossed the network in clear, unless a balancer "
-                "before it ends TLS",
-                address));
+            say(
+                fmt::format("warning: passwords sent to http://{} cross the network unencrypted, unless a load "
+                            "balancer in front of it terminates TLS",
+                            address));
     std::vector<std::string> more;
     for (const http::Address& address : server_options.tls_addresses) more.push_back(address.host);
     if (!options.external_url.empty()) more.push_back(host_of(options.external_url));
@@ -276,8 +276,8 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
 void add_serve(Program& program) {
     const bool is_ucp = program.name == "ucp";
     auto* command = program.app.add_subcommand(
-        "serve", is_ucp ? "Run UCP; an empty data directory gets new accounts and a new authority first"
-                        : "Run a replica; an empty data directory gets a new registry first");
+        "serve", is_ucp ? "Run UCP; in an empty data directory, new accounts and a new authority are created first"
+                        : "Run a replica; in an empty data directory, a new registry is created first");
     auto options = std::make_shared<ServeOptions>();
     if (is_ucp) options->role = cluster::Role::ucp;
     if (is_ucp) options->data_dir = kDefaultUcpDataDir;
@@ -289,20 +289,21 @@ void add_serve(Program& program) {
     command->add_option("--http-listen", options->http_listen, "Plain HTTP address, for a load balancer or loopback")
         ->allow_extra_args(false);
     command->add_option("--admin-password-file", options->admin_password_file, "Password of the new administrator");
-    auto* cert = command->add_option("--tls-cert", options->tls_cert, "Own certificate chain (PEM file)");
+    auto* cert = command->add_option("--tls-cert", options->tls_cert, "Your own certificate chain (PEM file)");
     auto* key = command->add_option("--tls-key", options->tls_key, "Its private key (PEM file)");
     cert->needs(key);
     key->needs(cert);
-    command->add_option("--dtr-cert", options->certificate_pem, "Own certificate chain (PEM text)")
+    command->add_option("--dtr-cert", options->certificate_pem, "Your own certificate chain (PEM text)")
         ->envname("DTR_CERT");
     command->add_option("--dtr-key", options->key_pem, "Its private key (PEM text)")->envname("DTR_KEY");
     command->add_option("--dtr-ca", options->ca_pem, "Its authority (PEM text), sent along and served at /ca")
         ->envname("DTR_CA");
-    command->add_option("--replica-https-port", options->https_port, "The same as --listen :PORT")
+    command->add_option("--replica-https-port", options->https_port, "Same as --listen :PORT")
         ->envname("REPLICA_HTTPS_PORT")
         ->check(CLI::Range(0, 65535));
     command
-        ->add_option("--dtr-external-url,--external-url", options->external_url, "Address under which clients reach us")
+        ->add_option("--dtr-external-url,--external-url", options->external_url,
+                     "Address under which clients reach this server")
         ->envname("DTR_EXTERNAL_URL");
     command->add_option("--replica-id", options->replica_id, "Id of a new replica: 12 hex digits")
         ->envname("DTR_INSTALL_REPLICA_ID")
@@ -314,16 +315,16 @@ void add_serve(Program& program) {
             ->allow_extra_args(false);
     command
         ->add_flag("--proxy-protocol", options->proxy_protocol,
-                   "Connections of trusted proxies begin with a PROXY header, version 1 or 2")
+                   "Connections from trusted proxies begin with a PROXY header, version 1 or 2")
         ->needs(proxies);
     options->volumes.add_option(*command);
-    command->add_flag("--no-install", options->no_install, "Never make a new registry");
+    command->add_flag("--no-install", options->no_install, "Never create a new registry");
     command->add_flag("--read-only", options->read_only, "Refuse pushes and deletes");
-    command->add_option("--set", options->settings, "Setting KEY=VALUE of this replica; may be repeated")
+    command->add_option("--set", options->settings, "Setting KEY=VALUE for this replica; may be repeated")
         ->allow_extra_args(false);
     command->add_option("--config", options->settings_file, "File of settings (TOML)")->envname("DTR_CONFIG");
     command->add_option("--log-level", options->log_level, "debug, info, warn, error")->envname("LOG_LEVEL");
-    command->add_option("--log-format", options->log_format, "text, or json: an object a line")
+    command->add_option("--log-format", options->log_format, "text, or json: one object per line")
         ->check(CLI::IsMember({"text", "json"}));
     command->add_flag("--debug", options->debug, "Log everything")->envname("DEBUG");
     if (!is_ucp) accept_predecessor_flags(*command, kOfInstall);

@@ -38,7 +38,7 @@ Status list_teams(TeamCommand& command) {
 Status remove_team(TeamCommand& command) {
     DTR_ASSIGN(const TeamName team, parse_team(command.name));
     DTR_TRY(send(command.connection, "DELETE", team.path(), {}, "cannot remove the team"));
-    say(fmt::format("team {} removed, with what it was granted", command.name));
+    say(fmt::format("team {} removed, with its grants", command.name));
     return {};
 }
 
@@ -61,7 +61,7 @@ Status remove_team_member(TeamCommand& command) {
     DTR_ASSIGN(const TeamName team, parse_team(command.name));
     DTR_TRY(send(command.connection, "DELETE", team.path() + "/members/" + percent_encode(command.user), {},
                  "cannot remove the member"));
-    say(fmt::format("{} is no member of team {} any more", command.user, command.name));
+    say(fmt::format("{} is no longer a member of team {}", command.user, command.name));
     return {};
 }
 
@@ -82,15 +82,15 @@ void add_team(Program& program) {
     const auto made = add("create", "Create a team in an organization", create_team);
     made.app->add_option("--description", made.command->description, "What it is for");
     add("list", "List an organization's teams: name, TAB, description", list_teams);
-    add("remove", "Remove a team with what it was granted", remove_team);
-    add("members", "List members of a team: name, TAB admin", list_team_members);
+    add("remove", "Remove a team with its grants", remove_team);
+    add("members", "List members of a team: name, TAB, admin", list_team_members);
     const auto adding =
-        add("add-member", "Add a member, who joins the organization too, or change whether one is an admin",
+        add("add-member", "Add a member, who also joins the organization, or change whether a member is an admin",
             add_team_member);
     adding.app->add_option("USER", adding.command->user, "The user's name")->required();
     adding.app->add_flag("--admin", adding.command->admin, "May add and remove members of the team");
-    adding.app->add_flag("--public", adding.command->is_public, "Seen by people outside");
-    const auto leaving = add("remove-member", "Remove a member; stays in the organization", remove_team_member);
+    adding.app->add_flag("--public", adding.command->is_public, "Visible to people outside");
+    const auto leaving = add("remove-member", "Remove a member, who stays in the organization", remove_team_member);
     leaving.app->add_option("USER", leaving.command->user, "The user's name")->required();
 }
 

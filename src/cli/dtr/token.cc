@@ -28,9 +28,9 @@ Status create_token(TokenCommand& command) {
     json::object body{{"tokenLabel", command.label}};
     if (!command.scope.empty()) body["scope"] = command.scope;
     DTR_ASSIGN(const json::object answer,
-               call_object(command.connection, "POST", token_path(command), body, "cannot make the access token"));
+               call_object(command.connection, "POST", token_path(command), body, "cannot create the access token"));
     print_line(text_of(answer, "token"));
-    say(fmt::format("access token {}; it is shown only now, and used as a password{}", text_of(answer, "id"),
+    say(fmt::format("access token {}; it is shown only once, and is used as a password{}", text_of(answer, "id"),
                     command.scope == "backup" ? ", for reading backups and nothing else" : ""));
     return {};
 }
@@ -40,7 +40,7 @@ Status list_tokens(TokenCommand& command) {
                send(command.connection, "GET", token_path(command), {}, "cannot list the access tokens"));
     boost::system::error_code error;
     const json::value answer = json::parse(listed.body, error);
-    if (error || !answer.is_array()) return fail(ErrorCode::unavailable, "the server's answer is no list");
+    if (error || !answer.is_array()) return fail(ErrorCode::unavailable, "the server's answer is not a list");
     for (const json::value& one : answer.as_array()) {
         if (!one.is_object()) continue;
         const json::object& row = one.as_object();
@@ -72,26 +72,28 @@ Status set_token_active(TokenCommand& command, bool active) {
 }  // namespace
 
 void add_token(Program& program) {
-    auto* group =
-        program.app.add_subcommand("token", "Make, list, stop and revoke access tokens: passwords for machines");
+    auto* group = program.app.add_subcommand(
+        "token", "Create, list, deactivate and revoke access tokens: passwords for machines");
     group->require_subcommand(1);
     const auto add = [&](const char* name, const char* help, std::function<Status(TokenCommand&)> action) {
         auto added = add_action<TokenCommand>(program, *group, name, help, std::move(action));
-        added.app->add_option("--account", added.command->account, "Account instead of one's own (administrators)");
+        added.app->add_option("--account", added.command->account, "Account other than your own (administrators)");
         return added;
     };
-    const auto made = add("create", "Make one; it is printed once", create_token);
+    const auto made = add("create", "Create one; it is printed once", create_token);
     made.app->add_option("--label", made.command->label, "What it is for")->required();
-    made.app->add_option("--scope", made.command->scope, "backup: to read backups, nothing else (of administrators)")
+    made.app
+        ->add_option("--scope", made.command->scope, "backup: may read backups and do nothing else (administrators)")
         ->check(CLI::IsMember({"backup"}));
-    add("list", "List them: id, when made, when used last, label, scope and whether it is inactive, with TABs between",
+    add("list",
+        "List them: id, when created, when last used, label, scope and whether it is inactive, separated by TABs",
         list_tokens);
     const auto add_for_one = [&](const char* name, const char* help, std::function<Status(TokenCommand&)> action) {
         const auto added = add(name, help, std::move(action));
         added.app->add_option("ID", added.command->id, "Its id, as listed")->required();
     };
-    add_for_one("revoke", "Revoke one; it opens nothing from then on", revoke);
-    add_for_one("deactivate", "It opens nothing until it is activated again",
+    add_for_one("revoke", "Revoke one; it is invalid from then on", revoke);
+    add_for_one("deactivate", "Deactivate one; it is invalid until it is activated again",
                 [](TokenCommand& command) { return set_token_active(command, false); });
     add_for_one("activate", "Undo a deactivate", [](TokenCommand& command) { return set_token_active(command, true); });
 }

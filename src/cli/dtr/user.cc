@@ -63,7 +63,7 @@ Status remove_user(UserCommand& command) {
 Status set_user_active(UserCommand& command, bool is_active) {
     DTR_TRY(send(command.connection, "PATCH", account_path(command.name), {{"isActive", is_active}},
                  "cannot change the user"));
-    say(fmt::format("user {} is {}", command.name, is_active ? "active" : "inactive: it can no longer open anything"));
+    say(fmt::format("user {} is {}", command.name, is_active ? "active" : "inactive: it can no longer log in"));
     return {};
 }
 
@@ -98,23 +98,23 @@ void add_user(Program& program) {
     };
     const auto add_password = [](const Added<UserCommand>& added) {
         added.app->add_option("--password-file", added.command->password_file,
-                              "File with the new password; else you are asked");
+                              "File with the new password; otherwise you are asked");
     };
     const auto made = add("create", "Create a user", create_user);
-    made.app->add_option("--full-name", made.command->full_name, "What people call them");
+    made.app->add_option("--full-name", made.command->full_name, "Full name");
     made.app->add_flag("--admin", made.command->admin, "An administrator");
     add_password(made);
-    add("list", "List users: name, TAB admin, TAB inactive", list_users);
-    const auto removed = add("remove", "Remove a user; repositories stay", remove_user);
+    add("list", "List users: name, TAB, admin, TAB, inactive", list_users);
+    const auto removed = add("remove", "Remove a user; the user's repositories stay", remove_user);
     if (program.name == "dtr")  // UCP has none
         removed.app->add_flag("--with-repositories", removed.command->with_repositories,
-                              "All repositories of the user's namespace go, too");
+                              "Also remove all repositories of the user's namespace");
     add_password(add("passwd", "Change a password", change_password));
-    add("activate", "Let a deactivated user in again",
+    add("activate", "Let a deactivated user log in again",
         [](UserCommand& command) { return set_user_active(command, true); });
-    add("deactivate", "Lock a user out, tokens included; nothing is removed",
+    add("deactivate", "Lock a user out, including tokens; nothing is removed",
         [](UserCommand& command) { return set_user_active(command, false); });
-    const auto admin = add("admin", "Make a user an administrator, or no longer one", set_admin);
+    const auto admin = add("admin", "Make a user an administrator, or revoke that", set_admin);
     admin.app->add_option("ON_OFF", admin.command->on_off, "on or off")->required();
 }
 

@@ -65,10 +65,11 @@ void print_verified(const backup::VerifyReport& report, bool as_json) {
                                report.manifests, report.secrets_opened ? "opened" : "not opened (no key)"));
     print_line(fmt::format("signer {}, cluster {}, seal {}", report.signer, report.cluster_id, report.seal_digest));
     if (report.missing_blobs != 0)
-        print_line(fmt::format("{} blobs were missing when it was made and are not in it", report.missing_blobs));
+        print_line(fmt::format("{} blobs were missing when it was made, and are not in it", report.missing_blobs));
     if (!verified)
-        print_line(fmt::format(
-            "nobody vouches for the signer: give the recovery key with --identity FILE, or --trust {}", report.signer));
+        print_line(
+            fmt::format("nothing vouches for the signer: give the recovery key with --identity FILE, or --trust {}",
+                        report.signer));
 }
 
 }  // namespace
@@ -78,11 +79,11 @@ void add_verify(Program& program) {
     auto command = std::make_shared<VerifyCommand>();
     command->keys.add_options(*app);
     app->add_option("--level", command->level,
-                    "1: sums, seal, signature. 2: everything opened and parsed. "
-                    "3: references closed. Default: 3 with a key, else 1")
+                    "1: sums, seal, signature. 2: everything is opened and parsed. 3: all references resolve. Default: "
+                    "3 with a key, otherwise 1")
         ->check(CLI::Range(1, 3));
     app->add_flag("--json", command->json_output, "Report as JSON");
-    app->add_option("FILE", command->files, "Archive, its increments after it; - or nothing: stdin");
+    app->add_option("FILE", command->files, "Archive, followed by its increments; - or nothing: stdin");
     app->callback([&program, command] {
         program.run = [command] {
             const auto report_or = run_verify(*command);

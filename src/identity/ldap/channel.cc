@@ -79,9 +79,10 @@ Result<std::unique_ptr<Channel>> Channel::connect(std::string_view url, millisec
     addrinfo* list = nullptr;
     const int found = ::getaddrinfo(place.host.c_str(), place.port.c_str(), &hints, &list);
     const std::unique_ptr<addrinfo, FreeAddresses> owner(list);
-    constexpr const char* hint = "is serverURL right, the server up, and may this machine reach it?";
+    constexpr const char* hint =
+        "check that serverURL is right, that the server is running and that this machine can reach it";
     if (found != 0)
-        return fail(ErrorCode::unavailable, fmt::format("the directory {} is not found: {}", url, gai_strerror(found)),
+        return fail(ErrorCode::unavailable, fmt::format("the directory {} was not found: {}", url, gai_strerror(found)),
                     hint);
     int error = EADDRNOTAVAIL;
     for (const addrinfo* address = list; address != nullptr; address = address->ai_next) {

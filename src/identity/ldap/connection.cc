@@ -93,7 +93,7 @@ Result<Connection> Connection::open_one(std::string_view server, const Directory
 template <class T>
 Status Connection::set(int option, const T& value, std::string_view what) {
     if (libldap().ldap_set_option(handle_.get(), option, &value) == LDAP_OPT_SUCCESS) return {};
-    return fail(ErrorCode::internal, fmt::format("libldap refuses the option: {}", what));
+    return fail(ErrorCode::internal, fmt::format("libldap does not accept the option: {}", what));
 }
 
 Status Connection::prepare() {
@@ -102,7 +102,7 @@ Status Connection::prepare() {
     ber_len_t most = options_.message_bytes_max;
     if (libldap().ldap_get_option(handle, LDAP_OPT_SOCKBUF, &buffer) != LDAP_OPT_SUCCESS || !channel_->attach(buffer) ||
         libldap().ber_sockbuf_ctrl(buffer, LBER_SB_OPT_SET_MAX_INCOMING, &most) < 0)
-        return fail(ErrorCode::internal, "libldap refuses the connection");
+        return fail(ErrorCode::internal, "libldap does not accept the connection");
     DTR_TRY(set(LDAP_OPT_PROTOCOL_VERSION, int{LDAP_VERSION3}, "version 3"));
     DTR_TRY(set(LDAP_OPT_TIMEOUT, to_timeval(std::chrono::milliseconds(options_.answer_timeout_ms)), "answer timeout"));
     DTR_TRY(set(LDAP_OPT_DEREF, int{LDAP_DEREF_NEVER}, "aliases"));
@@ -112,7 +112,7 @@ Status Connection::prepare() {
     if (libldap().ldap_set_option(handle, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) != LDAP_OPT_SUCCESS ||
         libldap().ldap_set_option(handle, LDAP_OPT_RESTART, libldap().ber_pvt_opt_on) != LDAP_OPT_SUCCESS ||
         libldap().ldap_set_option(handle, LDAP_OPT_URI, "ldapi://%2Fdev%2Fnull") != LDAP_OPT_SUCCESS)
-        return fail(ErrorCode::internal, "libldap refuses the option: referrals");
+        return fail(ErrorCode::internal, "libldap does not accept the option: referrals");
     return {};
 }
 
@@ -131,12 +131,12 @@ Status Connection::prepare_tls(const DirectorySettings& settings) {
     }
     if (libldap().ldap_set_option(handle_.get(), LDAP_OPT_X_TLS_CACERTFILE, roots.c_str()) != LDAP_OPT_SUCCESS ||
         libldap().ldap_set_option(handle_.get(), LDAP_OPT_X_TLS_CACERTDIR, nullptr) != LDAP_OPT_SUCCESS)
-        return fail(ErrorCode::internal, "libldap refuses the option: root certificates");
+        return fail(ErrorCode::internal, "libldap does not accept the option: root certificates");
     const int is_server = 0;
     if (libldap().ldap_set_option(handle_.get(), LDAP_OPT_X_TLS_NEWCTX, &is_server) != LDAP_OPT_SUCCESS)
         return fail(ErrorCode::untrusted,
                     fmt::format("the root certificates for the directory {} cannot be used", server_),
-                    "rootCerts takes PEM text; without it the system's are used (package ca-certificates)");
+                    "rootCerts takes PEM text; without it, the system's roots are used (package ca-certificates)");
     return {};
 }
 
@@ -149,16 +149,16 @@ Status Connection::begin_tls(const DirectorySettings& settings) {
         return broken(code, "beginning TLS");
     if (code > 0)
         return fail(ErrorCode::unsupported,
-                    fmt::format("the directory {} does not begin TLS: {} {}", server_, libldap().ldap_err2string(code),
+                    fmt::format("the directory {} does not start TLS: {} {}", server_, libldap().ldap_err2string(code),
                                 diagnosis()),
-                    "try ldaps://, or look whether the server has a certificate");
+                    "try ldaps://, or check whether the server has a certificate");
     return fail(ErrorCode::untrusted,
-                fmt::format("the directory {} shows a certificate that is not accepted: it is not for that name, has "
-                            "expired, or is not under the roots we were given",
+                fmt::format("the directory {} presents a certificate that is not accepted: it is for another name, has "
+                            "expired, or was not issued under the given roots",
                             server_),
                 settings.root_certificates.empty()
                     ? "give the directory's CA as rootCerts"
-                    : "is rootCerts the directory's CA, and serverURL a name of its certificate?");
+                    : "check that rootCerts is the directory's CA and that its certificate has the name in serverURL");
 }
 
 // With GnuTLS libldap takes LDAP_OPT_X_TLS_PROTOCOL_MIN and does not keep to it; and a priority string of its own leaks
@@ -169,9 +169,10 @@ Status Connection::require_good_version() {
     const Text owner(text);
     const std::string version = printable(text);
     if (version.ends_with("1.2") || version.ends_with("1.3")) return {};
-    return fail(ErrorCode::untrusted,
-                fmt::format("the directory {} speaks no better than {}", server_, version.empty() ? "?" : version),
-                "TLS 1.2 is the least");
+    return fail(
+        ErrorCode::untrusted,
+        fmt::format("the directory {} supports nothing better than {}", server_, version.empty() ? "?" : version),
+        "TLS 1.2 is the minimum");
 }
 
 std::string Connection::diagnosis() const {
@@ -185,9 +186,9 @@ tl::unexpected<Error> Connection::broken(int code, std::string_view what) const 
     const std::string why = diagnosis();
     const std::string text = fmt::format("the directory {}: {}: {}{}{}", server_, what, libldap().ldap_err2string(code),
                                          why.empty() ? "" : ": ", why);
-    if (code == LDAP_TIMEOUT) return fail(ErrorCode::unavailable, text, "it is slow, or something drops what we send");
+    if (code == LDAP_TIMEOUT) return fail(ErrorCode::unavailable, text, "it is slow, or something drops the traffic");
     if (code == LDAP_FILTER_ERROR || code == LDAP_PARAM_ERROR || code == LDAP_ENCODING_ERROR)
-        return fail(ErrorCode::invalid, text, "look at the filters of the directory's settings");
+        return fail(ErrorCode::invalid, text, "check the filters in the directory's settings");
     return fail(ErrorCode::unavailable, text, "is serverURL right, the server up, and may this machine reach it?");
 }
 
@@ -197,25 +198,27 @@ tl::unexpected<Error> Connection::refused(const Answer& answer, std::string_view
                     answer.text.empty() ? "" : ": ", answer.text);
     switch (answer.code) {
         case LDAP_NO_SUCH_OBJECT:
-            return fail(ErrorCode::not_found, text, "is the DN right, and may the search account see it?");
+            return fail(ErrorCode::not_found, text,
+                        "check that the DN is right and that the search account may see it");
         case LDAP_INSUFFICIENT_ACCESS:
-            return fail(ErrorCode::denied, text, "give the search account (readerDN) the right to read there");
+            return fail(ErrorCode::denied, text, "allow the search account (readerDN) to read there");
         case LDAP_CONFIDENTIALITY_REQUIRED:
         case LDAP_STRONG_AUTH_REQUIRED:
             return fail(ErrorCode::denied, text, "the server wants encryption: ldaps:// or startTLS");
         case LDAP_SIZELIMIT_EXCEEDED:
         case LDAP_ADMINLIMIT_EXCEEDED:
             return fail(ErrorCode::invalid, text,
-                        "the server answers no more at once: leave noSimplePagination false, or raise its limit");
+                        "the server does not return more at once: leave noSimplePagination false, or raise its limit");
         case LDAP_UNAVAILABLE_CRITICAL_EXTENSION:
-            return fail(ErrorCode::unsupported, text, "a server without paged results: set noSimplePagination");
+            return fail(ErrorCode::unsupported, text,
+                        "the server does not support paged results: set noSimplePagination");
         case LDAP_INVALID_DN_SYNTAX:
         case LDAP_REFERRAL:
         case LDAP_UNDEFINED_TYPE:
         case LDAP_INAPPROPRIATE_MATCHING:
-            return fail(ErrorCode::invalid, text, "look at the directory's settings");
+            return fail(ErrorCode::invalid, text, "check the directory's settings");
         default:
-            return fail(ErrorCode::unavailable, text, "the directory's own log says more");
+            return fail(ErrorCode::unavailable, text, "see the directory's own log");
     }
 }
 
@@ -257,7 +260,7 @@ Result<Connection::Answer> Connection::finish(LDAPMessage* message) {
 
 Status Connection::bind(const std::string& dn, const Secret& password) {
     if (password.empty() && !dn.empty())
-        return fail(ErrorCode::invalid, "a login at the directory without a password would be anonymous");
+        return fail(ErrorCode::invalid, "a directory login without a password would be anonymous");
     berval credential = to_berval(password.expose());
     int id = 0;
     const int code =
@@ -276,7 +279,7 @@ Status Connection::bind(const std::string& dn, const Secret& password) {
         case LDAP_INSUFFICIENT_ACCESS:
             return fail(
                 ErrorCode::unauthenticated,
-                fmt::format("the directory {} does not log in {}: {}{}{}", server_, dn.empty() ? "anonymously" : dn,
+                fmt::format("the directory {} does not let {} log in: {}{}{}", server_, dn.empty() ? "anonymously" : dn,
                             libldap().ldap_err2string(answer.code), answer.text.empty() ? "" : ": ", answer.text));
         default:
             return refused(answer, "logging in");

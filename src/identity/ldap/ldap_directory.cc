@@ -94,8 +94,9 @@ class LdapDirectory final : public UserDirectory {
             }));
             if (!seen)
                 return fail(ErrorCode::denied,
-                            fmt::format("the directory {} shows nothing at '{}'", settings_.server_url, base.base),
-                            "give the search account (readerDN) the right to read there");
+                            fmt::format("the directory {} has nothing at '{}', or does not show it",
+                                        settings_.server_url, base.base),
+                            "allow the search account (readerDN) to read there");
             if (search.match_group) {
                 Keys ignored;
                 DTR_TRY(group(connection, search.group_dn, search.member_attribute, ignored));
@@ -106,8 +107,8 @@ class LdapDirectory final : public UserDirectory {
 
     // Unknown and known names take the same number of exchanges with the server, or the time would tell which exist.
     Result<DirectoryEntry> authenticate(std::string_view name, const Secret& password) override {
-        if (password.empty()) return no_login("directory login: an empty password");
-        if (name.empty() || name.size() > kNameBytesMax) return no_login("directory login: no such name");
+        if (password.empty()) return no_login("directory login: the password is empty");
+        if (name.empty() || name.size() > kNameBytesMax) return no_login("directory login: there is no such name");
         DTR_ASSIGN(Connection connection, as_reader(options_.login_timeout_ms));
         const auto found = find(connection, name);
         if (!found && found.error().code != ErrorCode::unauthenticated) return found;
@@ -174,7 +175,7 @@ class LdapDirectory final : public UserDirectory {
         if (auto bound = connection.bind(settings_.reader_dn, settings_.reader_password); !bound) {
             if (bound.error().code != ErrorCode::unauthenticated) return fail(bound.error());
             return fail(ErrorCode::denied, bound.error().message,
-                        "this is the search account: look at readerDN and readerPassword");
+                        "this is the search account: check readerDN and readerPassword");
         }
         return connection;
     }
@@ -213,7 +214,7 @@ class LdapDirectory final : public UserDirectory {
             if (out) return ambiguous(name);
             out = std::move(entry);
         }
-        if (!out) return no_login("directory login: the searches find no such name");
+        if (!out) return no_login("directory login: the searches found no such name");
         return *std::move(out);
     }
 
@@ -273,9 +274,10 @@ class LdapDirectory final : public UserDirectory {
                 return keys.size() > options_.entries_max ? Status(too_many()) : Status();
             }));
             if (!seen)
-                return fail(ErrorCode::not_found,
-                            fmt::format("the directory {} shows no group '{}'", settings_.server_url, dn),
-                            "is the DN right, and may the search account see it?");
+                return fail(
+                    ErrorCode::not_found,
+                    fmt::format("the directory {} has no group '{}', or does not show it", settings_.server_url, dn),
+                    "check that the DN is right and that the search account may see it");
         }
         if (wanted.empty()) return {};
         return too_many();
@@ -289,7 +291,7 @@ class LdapDirectory final : public UserDirectory {
 
 Result<std::unique_ptr<UserDirectory>> open_ldap_directory(const DirectorySettings& settings, LdapOptions options) {
     if (!settings.enabled() || settings.searches.empty())
-        return fail(ErrorCode::invalid, "there is no directory to ask: its settings have no server, or no search");
+        return fail(ErrorCode::invalid, "there is no directory to use: its settings have no server, or no search");
     return std::make_unique<LdapDirectory>(settings, options);
 }
 

@@ -63,7 +63,7 @@ Result<meta::Account> Admission::find_or_make(const SignedIn& who) {
     const auto made = accounts.create_external(account, meta::AccountOrigin::oidc, who.external_id(), kActor);
     version_.invalidate();
     if (made) {
-        log::info("account {} is made for {}", account.name, quotable(who.external_id()));
+        log::info("account {} was created for {}", account.name, quotable(who.external_id()));
         return account;
     }
     if (made.error().code != ErrorCode::already_exists) return fail(made.error());
@@ -72,8 +72,9 @@ Result<meta::Account> Admission::find_or_make(const SignedIn& who) {
     if (raced) return raced;
     return fail(
         ErrorCode::conflict,
-        fmt::format("an account named '{}' exists here, and it is not yours by this provider", who.name),
-        "an administrator of this registry must rename or remove the one, or have the provider name you otherwise");
+        fmt::format("an account named '{}' exists here, and this provider does not vouch that it is yours", who.name),
+        "an administrator of this registry must rename or remove that account, or the provider must give you another "
+        "name");
 }
 
 Status Admission::bring_up_to_date(meta::Account& account, const SignedIn& who) {
@@ -95,8 +96,8 @@ Status Admission::bring_up_to_date(meta::Account& account, const SignedIn& who) 
     }
     if (!changed) return fail(changed.error());
     account = std::move(*changed);
-    log::info("account {} is {} by its groups", account.name,
-              account.is_admin ? "an administrator" : "no administrator any more");
+    log::info("account {} is {} because of its groups", account.name,
+              account.is_admin ? "an administrator" : "no longer an administrator");
     return {};
 }
 

@@ -37,15 +37,16 @@ std::optional<Micros> time_of(const json::object& claims, std::string_view key) 
 
 Status check_audience(const json::object& claims, std::string_view client_id) {
     const json::value* audience = claims.if_contains("aud");
-    if (audience == nullptr) return refused_claims("is for nobody");
+    if (audience == nullptr) return refused_claims("is issued for nobody");
     bool ours = is_text(*audience, client_id);
     bool others = false;
     if (audience->is_array())
         for (const json::value& one : audience->get_array()) (is_text(one, client_id) ? ours : others) = true;
-    if (!ours) return refused_claims("is for another client");
+    if (!ours) return refused_claims("is issued for another client");
     const json::value* party = claims.if_contains("azp");
-    if (party == nullptr && others) return refused_claims("is for several clients and does not say who asked for it");
-    if (party != nullptr && !is_text(*party, client_id)) return refused_claims("was asked for by another client");
+    if (party == nullptr && others)
+        return refused_claims("is issued for several clients and does not say which one asked for it");
+    if (party != nullptr && !is_text(*party, client_id)) return refused_claims("was requested by another client");
     return {};
 }
 
@@ -60,7 +61,7 @@ Status check_times(const json::object& claims, const Expected& expected) {
             return refused_claims("is not valid yet: compare the clocks of both machines");
     }
     if (expected.now + kSkew < *issued)
-        return refused_claims("is from the future: compare the clocks of both machines");
+        return refused_claims("was issued in the future: compare the clocks of both machines");
     if (expected.now >= *expires + kSkew) return refused_claims("has expired");
     if (*issued + kSkew < expected.begun_at) return refused_claims("is older than this sign-in");
     return {};
@@ -90,7 +91,8 @@ tl::unexpected<Error> unusable(std::string_view claim, std::string_view why) {
 
 Result<std::string> username_of(const json::object& claims, const Settings& settings) {
     const json::value* value = find_claim(claims, settings.username_claim);
-    if (value == nullptr || !value->is_string()) return unusable(settings.username_claim, "is missing, or no text");
+    if (value == nullptr || !value->is_string())
+        return unusable(settings.username_claim, "is missing, or is not a string");
     std::string name(value->get_string());
     if (name.size() > kNameBytesMax) return unusable(settings.username_claim, "is too long");
     const auto lower = [](std::string& text) {
@@ -140,7 +142,7 @@ Result<json::object> check_claims(std::string_view payload, const Expected& expe
     auto parsed = parse_object(payload, kPayloadBytesMax);
     if (!parsed) return refused_claims("has no readable claims");
     const json::object& claims = *parsed;
-    if (text_field(claims, "iss") != expected.issuer) return refused_claims("is of another issuer");
+    if (text_field(claims, "iss") != expected.issuer) return refused_claims("comes from another issuer");
     DTR_TRY(check_audience(claims, expected.client_id));
     DTR_TRY(check_times(claims, expected));
     const std::string nonce = text_field(claims, "nonce");

@@ -48,7 +48,7 @@ bool is_host(std::string_view host) {
 Result<json::object> parse_object(std::string_view text, std::size_t bytes_max) {
     if (text.size() > bytes_max)
         return fail(ErrorCode::exhausted,
-                    fmt::format("{} bytes are too many; {} are the most", text.size(), bytes_max));
+                    fmt::format("{} bytes are too many; the maximum is {}", text.size(), bytes_max));
     json::parse_options limits;
     limits.max_depth = kDepthMax;
     boost::system::error_code error;
@@ -89,7 +89,7 @@ Status check_url(std::string_view url, PlainHttp plain_http) {
     const std::string_view authority = rest.substr(0, rest.find_first_of("/?"));
     if (authority.find('@') != std::string_view::npos) return refused("holds credentials");
     const std::string_view host = host_of(authority);
-    if (!is_host(host) || !is_port(authority.substr(host.size()))) return refused("names no host");
+    if (!is_host(host) || !is_port(authority.substr(host.size()))) return refused("has no host");
     if (plain && plain_http == PlainHttp::refused) return refused("is not encrypted");
     if (plain && !is_this_machine(host)) return refused("is not encrypted, and its host is not this machine");
     return {};

@@ -123,13 +123,13 @@ Status read_header(std::string_view encoded, SignedToken& out) {
         return unreadable_token(
             fmt::format("is signed by '{}'; only RS256 and ES256 are accepted", quotable(algorithm)));
     out.algorithm = algorithm == "RS256" ? Algorithm::rs256 : Algorithm::es256;
-    if (header->contains("crit")) return unreadable_token("asks for extensions that we do not know");
+    if (header->contains("crit")) return unreadable_token("requires unknown extensions");
     if (header->contains("typ") && !same_no_case(text_field(*header, "typ"), "JWT"))
         return unreadable_token("is a token of another type");
     const json::value* kid = header->if_contains("kid");
-    if (kid != nullptr && !kid->is_string()) return unreadable_token("names its key by something that is no name");
+    if (kid != nullptr && !kid->is_string()) return unreadable_token("has a key name that is not a string");
     out.kid = text_field(*header, "kid");
-    if (out.kid.size() > kKidBytesMax) return unreadable_token("names its key too long");
+    if (out.kid.size() > kKidBytesMax) return unreadable_token("has a key name that is too long");
     return {};
 }
 
@@ -166,7 +166,7 @@ bool is_signed_by(const SignedToken& token, const ProviderKey& key) {
 Result<KeySet> parse_key_set(std::string_view text) {
     DTR_ASSIGN(const json::object object, parse_object(text, kKeySetBytesMax));
     const json::value* list = object.if_contains("keys");
-    if (list == nullptr || !list->is_array()) return fail(ErrorCode::invalid, "it holds no list of keys");
+    if (list == nullptr || !list->is_array()) return fail(ErrorCode::invalid, "it has no list of keys");
     if (list->get_array().size() > kKeysMax)
         return fail(ErrorCode::exhausted, fmt::format("it holds more than {} keys", kKeysMax));
     KeySet out;
@@ -184,7 +184,7 @@ Result<SignedToken> parse_signed_token(std::string_view text) {
     DTR_TRY(read_header(text.substr(0, first), out));
     auto payload = base64url_decode(text.substr(first + 1, last - first - 1));
     auto signature = base64url_decode(text.substr(last + 1));
-    if (!payload || !signature || signature->empty()) return unreadable_token("is not encoded as it must be");
+    if (!payload || !signature || signature->empty()) return unreadable_token("is not encoded correctly");
     out.signed_part = text.substr(0, last);
     out.payload = *std::move(payload);
     out.signature = *std::move(signature);

@@ -25,8 +25,8 @@ const unsigned char* bytes_of(std::string_view text) {
 }
 
 tl::unexpected<Error> not_begun_here() {
-    return fail(ErrorCode::unauthenticated, "this browser did not begin a sign-in here, or it began too long ago",
-                "sign in again; cookies must be allowed");
+    return fail(ErrorCode::unauthenticated, "this browser did not start a sign-in here, or did so too long ago",
+                "sign in again; cookies must be enabled");
 }
 
 }  // namespace

@@ -90,7 +90,7 @@ Result<Metadata> Provider::read_metadata(const json::object& document) const {
 }
 
 Result<Metadata> Provider::fetch_metadata() {
-    constexpr std::string_view what = "asking the OIDC provider what it offers";
+    constexpr std::string_view what = "reading the OIDC provider's discovery document";
     std::string url = settings_.issuer;
     while (url.ends_with('/')) url.pop_back();
     DTR_ASSIGN(const HttpAnswer answer,
@@ -127,7 +127,7 @@ Result<std::shared_ptr<const KeySet>> Provider::fetch_keys() {
     if (answer.status != 200) return not_a_provider(what, fmt::format("it answered {}", answer.status));
     auto keys = parse_key_set(answer.body);
     if (!keys) return not_a_provider(what, keys.error().message);
-    if (keys->keys.empty()) return not_a_provider(what, "none is for RS256 or ES256");
+    if (keys->keys.empty()) return not_a_provider(what, "none of them is for RS256 or ES256");
     const MutexLock lock(mutex_);
     keys_ = {std::make_shared<const KeySet>(*std::move(keys)), clock_.monotonic()};
     return keys_.value;

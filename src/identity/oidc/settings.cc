@@ -56,7 +56,7 @@ Status read_scopes(const json::value& value, std::vector<std::string>& out) {
     out.clear();
     for (const json::value& scope : value.get_array()) {
         if (!scope.is_string() || !is_scope(std::string_view(scope.get_string())))
-            return wrong("scopes", "holds what is no scope");
+            return wrong("scopes", "holds something that is not a scope");
         out.emplace_back(scope.get_string());
     }
     return {};
@@ -93,12 +93,12 @@ Status check(const Settings& settings) {
     if (settings.enabled && settings.client_id.empty()) return wrong("clientID", "is missing");
     if (settings.username_claim.empty()) return wrong("usernameClaim", "must not be empty");
     if (std::find(settings.scopes.begin(), settings.scopes.end(), "openid") == settings.scopes.end())
-        return wrong("scopes", "must hold openid");
+        return wrong("scopes", "must contain openid");
     if (!settings.admin_group.empty() && settings.groups_claim.empty())
-        return wrong("adminGroup", "needs groupsClaim, which says where groups are found");
+        return wrong("adminGroup", "requires groupsClaim, which says where groups are found");
     if (!settings.ca_pem.empty())
         if (auto parsed = parse_certificate(settings.ca_pem); !parsed)
-            return wrong("caPEM", "is no certificate: " + parsed.error().message);
+            return wrong("caPEM", "is not a certificate: " + parsed.error().message);
     return {};
 }
 
@@ -107,11 +107,10 @@ Status keep_secret(Settings& now, const Settings* before) {
     if (before == nullptr || before->client_secret.empty() || now.issuer.empty()) return {};
     if (now.issuer != before->issuer || now.client_id != before->client_id ||
         (now.insecure_tls && !before->insecure_tls))
-        return fail(
-            ErrorCode::invalid,
-            "OIDC setting 'clientSecret' is missing, and the one that is kept was given for another provider or "
-            "client, or for one whose certificate is checked",
-            "give it together with the change, or null for a public client");
+        return fail(ErrorCode::invalid,
+                    "OIDC setting 'clientSecret' is missing, and the stored one belongs to another provider or client, "
+                    "or to one whose certificate is checked",
+                    "give it together with the change, or null for a public client");
     now.client_secret = before->client_secret;
     return {};
 }
@@ -136,7 +135,7 @@ json::object write(const Settings& settings) {
 
 tl::unexpected<Error> damaged(std::string_view why) {
     return fail(ErrorCode::corrupt, fmt::format("configuration entry {}: {}", kSettingsKey, why),
-                "set the OIDC settings again");
+                "enter the OIDC settings again");
 }
 
 }  // namespace
@@ -161,7 +160,7 @@ Result<std::optional<StoredSettings>> load_settings(config::ConfigStore& config)
     if (!object) return damaged(object.error().message);
     const json::value* version = object->if_contains("version");
     if (version == nullptr || !version->is_int64() || version->get_int64() != kVersion)
-        return damaged("it is of another version");
+        return damaged("it has another version");
     const auto key = base64_decode(text_field(*object, "cookieKey"));
     if (!key || key->size() != kKeyBytes) return damaged("its key is missing");
     object->erase("version");

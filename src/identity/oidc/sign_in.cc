@@ -113,12 +113,12 @@ Result<Begun> ProviderSignIn::begin(const std::string& redirect_uri) {
 Result<Pending> ProviderSignIn::take(const Callback& callback, const Live& live) {
     DTR_ASSIGN(Pending pending, open_pending(callback.cookie, live.cookie_key));
     if (pending.state.empty() || !equal_constant_time(callback.state, pending.state))
-        return refused_sign_in("the provider's answer belongs to another sign-in than this browser's last one");
+        return refused_sign_in("the provider's answer does not belong to this browser's latest sign-in");
     const Micros now = clock_.now();
     if (now < pending.begun_at - kSkew || now >= pending.begun_at + kSignInLifetime)
         return refused_sign_in("the sign-in took too long");
     const MutexLock lock(mutex_);
-    if (used_.find(pending.state) != nullptr) return refused_sign_in("this sign-in was finished already");
+    if (used_.find(pending.state) != nullptr) return refused_sign_in("this sign-in has already been completed");
     used_.put(pending.state, true);
     return pending;
 }
@@ -159,12 +159,12 @@ Result<SignedIn> ProviderSignIn::finish(const Callback& callback) {
     const Settings& settings = live.provider->settings();
     DTR_ASSIGN(const auto metadata, live.provider->metadata());
     if (callback.issuer ? *callback.issuer != settings.issuer : metadata->issuer_in_answer)
-        return refused_sign_in("the answer is not of the provider that was asked");
+        return refused_sign_in("the answer does not come from the provider that was asked");
     if (!callback.error.empty())
         return fail(ErrorCode::denied,
                     fmt::format("the OIDC provider refused: {}{}{}", quotable(callback.error),
                                 callback.error_description.empty() ? "" : ": ", quotable(callback.error_description)));
-    if (!is_line(callback.code, kCodeBytesMax)) return refused_sign_in("the provider's answer holds no code");
+    if (!is_line(callback.code, kCodeBytesMax)) return refused_sign_in("the provider's answer has no code");
     DTR_ASSIGN(const json::object claims, this->claims(*live.provider, pending, callback.code));
     return read_identity(claims, settings);
 }

@@ -132,10 +132,10 @@ TEST_F(SignInTest, ReplaysAndStrangersAreRefused) {
     const Callback good = begin();
     Callback stranger = good;
     stranger.cookie = begin().cookie;  // somebody else's browser
-    EXPECT_THAT(outcome(sign_in->finish(stranger)), HasSubstr("belongs to another sign-in"));
+    EXPECT_THAT(outcome(sign_in->finish(stranger)), HasSubstr("does not belong to this browser's latest sign-in"));
     Callback bare = good;
     bare.cookie.clear();
-    EXPECT_THAT(outcome(sign_in->finish(bare)), HasSubstr("did not begin a sign-in here"));
+    EXPECT_THAT(outcome(sign_in->finish(bare)), HasSubstr("did not start a sign-in here"));
     for (std::size_t at = 0; at < good.cookie.size(); at += 7) {
         Callback altered = good;
         altered.cookie[at] = altered.cookie[at] == 'A' ? 'B' : 'A';
@@ -148,7 +148,7 @@ TEST_F(SignInTest, ReplaysAndStrangersAreRefused) {
     const Callback fresh = begin();
     must(sign_in->finish(fresh));
     provider.code = "the-code";  // even from a provider that redeems twice
-    EXPECT_THAT(outcome(sign_in->finish(fresh)), HasSubstr("finished already"));
+    EXPECT_THAT(outcome(sign_in->finish(fresh)), HasSubstr("already been completed"));
     const auto other = SignIn::make(config, provider, clock, random);
     provider.code.clear();
     EXPECT_THAT(outcome(other->finish(fresh)), HasSubstr("does not accept this sign-in"));
@@ -166,7 +166,7 @@ TEST_F(SignInTest, ASignInDoesNotWaitForEver) {
 TEST_F(SignInTest, NewSettingsVoidWhatWasBegun) {
     const Callback before = begin();
     set();
-    EXPECT_THAT(outcome(sign_in->finish(before)), HasSubstr("did not begin a sign-in here"));
+    EXPECT_THAT(outcome(sign_in->finish(before)), HasSubstr("did not start a sign-in here"));
     EXPECT_EQ(must(sign_in_now()).name, "alice");
 }
 
@@ -188,13 +188,13 @@ TEST_F(SignInTest, TheProvidersRefusalIsToldWithoutItsMarkup) {
 TEST_F(SignInTest, TheAnswersIssuerMustBeTheOneThatWasAsked) {
     Callback mixed_up = begin();
     mixed_up.issuer = "https://evil.example";
-    EXPECT_THAT(outcome(sign_in->finish(mixed_up)), HasSubstr("not of the provider"));
+    EXPECT_THAT(outcome(sign_in->finish(mixed_up)), HasSubstr("not come from the provider"));
     Callback good = begin();
     good.issuer = kIssuer;
     must(sign_in->finish(good));
     provider.discovery["authorization_response_iss_parameter_supported"] = true;
     set();
-    EXPECT_THAT(refusal(), HasSubstr("not of the provider"));
+    EXPECT_THAT(refusal(), HasSubstr("not come from the provider"));
 }
 
 TEST_F(SignInTest, ForgedSignaturesAreRefused) {
@@ -321,7 +321,7 @@ TEST_F(SignInTest, WrongClaimsAreRefused) {
          [](json::object& c) {
              c["aud"] = json::array{"dtr", "x"};
          }},
-        {"asked for by another", [](json::object& c) { c["azp"] = "x"; }},
+        {"requested by another", [](json::object& c) { c["azp"] = "x"; }},
         {"asked for by a number", [](json::object& c) { c["azp"] = 1; }},
         {"another nonce", [](json::object& c) { c["nonce"] = "x"; }},
         {"no nonce", [](json::object& c) { c.erase("nonce"); }},
@@ -330,7 +330,7 @@ TEST_F(SignInTest, WrongClaimsAreRefused) {
         {"an end that is no number", [](json::object& c) { c["exp"] = "2030-01-01"; }},
         {"an end beyond all time", [](json::object& c) { c["exp"] = 1e300; }},
         {"no beginning", [](json::object& c) { c.erase("iat"); }},
-        {"from the future", [&](json::object& c) { c["iat"] = now + 120; }},
+        {"in the future", [&](json::object& c) { c["iat"] = now + 120; }},
         {"from before this sign-in", [&](json::object& c) { c["iat"] = now - 120; }},
         {"not valid yet", [&](json::object& c) { c["nbf"] = now + 120; }},
         {"about nobody", [](json::object& c) { c.erase("sub"); }},
