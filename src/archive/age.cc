@@ -80,7 +80,7 @@ Result<int> parse_work_factor(std::string_view text) {
     int value = 0;
     const bool digits = !text.empty() && text.size() <= 3 && text[0] != '0' &&
                         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-    if (!digits) return malformed("a scrypt work factor that is no number");
+    if (!digits) return malformed("a scrypt work factor that is not a number");
     for (const char c : text) value = value * 10 + (c - '0');
     if (value > kScryptWorkFactorMax)
         return fail(ErrorCode::corrupt, fmt::format("the scrypt work factor is {}, and at most {} is allowed", value,
@@ -90,7 +90,7 @@ Result<int> parse_work_factor(std::string_view text) {
 
 Result<Secret> unwrap_scrypt(const std::vector<Stanza>& stanzas, const AgeKeys& keys) {
     const Stanza& stanza = stanzas.front();
-    if (stanzas.size() != 1) return malformed("scrypt beside other stanzas");
+    if (stanzas.size() != 1) return malformed("a scrypt stanza among others");
     if (stanza.arguments.size() != 2 || stanza.body.size() != age::kFileKeyBytes + age::kTagBytes)
         return malformed("a scrypt stanza");
     const auto salt = base64_decode_raw(stanza.arguments[0]);
@@ -125,7 +125,7 @@ Result<std::optional<Secret>> unwrap_x25519(const Stanza& stanza, const AgeKeys&
 Result<Secret> unwrap(const std::vector<Stanza>& stanzas, const AgeKeys& keys) {
     const auto is_scrypt = [](const Stanza& stanza) { return stanza.type == "scrypt"; };
     if (std::any_of(stanzas.begin(), stanzas.end(), is_scrypt)) {
-        if (!is_scrypt(stanzas.front())) return malformed("scrypt beside other stanzas");
+        if (!is_scrypt(stanzas.front())) return malformed("a scrypt stanza among others");
         return unwrap_scrypt(stanzas, keys);
     }
     std::optional<Secret> file_key;
@@ -135,7 +135,7 @@ Result<Secret> unwrap(const std::vector<Stanza>& stanzas, const AgeKeys& keys) {
         if (found && !file_key) file_key = std::move(found);
     }
     if (file_key) return *file_key;
-    return fail(ErrorCode::untrusted, "none of the given keys opens this",
+    return fail(ErrorCode::untrusted, "none of the given keys opens it",
                 "give the recovery key of the cluster that was backed up, or the identity of "
                 "another recipient");
 }
@@ -309,7 +309,7 @@ struct AgeDecryptor::State {
     Status read_header(const AgeKeys& keys) {
         std::size_t budget = kHeaderMax;
         DTR_ASSIGN(std::string current, line(budget));
-        if (current != kVersion) return malformed("it does not start as an age v1 file");
+        if (current != kVersion) return malformed("it does not start like an age v1 file");
         std::string header = current + '\n';
         std::vector<Stanza> stanzas;
         while (true) {
@@ -325,7 +325,7 @@ struct AgeDecryptor::State {
         header += "---";
         DTR_ASSIGN(const Secret file_key, unwrap(stanzas, keys));
         if (!equal_constant_time(header_mac(file_key, header), *mac))
-            return fail(ErrorCode::corrupt, "the age header was changed: its authentication code does not fit");
+            return fail(ErrorCode::corrupt, "the age header was changed: its authentication code does not match");
         DTR_TRY(fill(kPayloadNonceBytes));
         if (input.size() - at < kPayloadNonceBytes) return malformed("nothing follows it");
         cipher.emplace(age::hkdf_sha256(file_key, std::string_view(input).substr(at, kPayloadNonceBytes), "payload"));

@@ -18,7 +18,7 @@ constexpr std::size_t kIdentityFileMax = 64 * 1024;
 Result<AgeRecipient> AgeRecipient::parse(std::string_view text) {
     auto raw = age::bech32_decode(kRecipientHrp, text);
     if (!raw || raw->size() != age::kKeyBytes)
-        return fail(ErrorCode::invalid, fmt::format("\"{}\" is no age recipient", text.substr(0, 100)),
+        return fail(ErrorCode::invalid, fmt::format("\"{}\" is not an age recipient", text.substr(0, 100)),
                     "a recipient starts with age1 and has 62 characters; age-keygen -y prints it");
     AgeRecipient out;
     out.key_ = *raw;
@@ -39,7 +39,7 @@ AgeIdentity AgeIdentity::generate(Random& random) {
 Result<AgeIdentity> AgeIdentity::parse(const Secret& text) {
     auto raw = age::bech32_decode(kIdentityHrp, text.expose());
     if (!raw || raw->size() != age::kKeyBytes)
-        return fail(ErrorCode::invalid, "a line is no age identity", "an identity starts with AGE-SECRET-KEY-1");
+        return fail(ErrorCode::invalid, "a line is not an age identity", "an identity starts with AGE-SECRET-KEY-1");
     AgeIdentity out;
     out.key_ = Secret(std::move(*raw));
     out.recipient_.key_ = age::X25519Key(out.key_).public_half();

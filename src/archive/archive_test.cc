@@ -281,7 +281,7 @@ TEST(Reader, SaysHowFarItIsSound) {
     flipped[at] = static_cast<char>(flipped[at] ^ 1);
     auto bad = read_archive(flipped);
     ASSERT_FALSE(bad);
-    EXPECT_NE(bad.error().message.find("sums/0: it does not fit the content of db/schema.sql"), std::string::npos)
+    EXPECT_NE(bad.error().message.find("sums/0: it does not match the content of db/schema.sql"), std::string::npos)
         << bad.error().message;
 }
 

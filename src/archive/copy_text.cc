@@ -82,7 +82,7 @@ Result<CopyRow> copy_parse(std::string_view line) {
 Result<std::optional<std::string_view>> CopyLines::next() {
     if (rest_.empty()) return std::optional<std::string_view>();
     const std::size_t end = rest_.find('\n');
-    if (end == std::string_view::npos) return fail(ErrorCode::corrupt, "the last COPY row is cut");
+    if (end == std::string_view::npos) return fail(ErrorCode::corrupt, "the last COPY row is cut off");
     const std::string_view line = rest_.substr(0, end);
     rest_.remove_prefix(end + 1);
     return std::optional<std::string_view>(line);

@@ -138,13 +138,13 @@ Result<json::value> parse_json(std::string_view text, std::size_t limit, std::st
 }
 
 Status check_format(const Fields& fields, std::string_view type, std::string_view what) {
-    if (fields.text("type") != type) return fail(ErrorCode::corrupt, fmt::format("{} is no {}", what, type));
+    if (fields.text("type") != type) return fail(ErrorCode::corrupt, fmt::format("{} is not {}", what, type));
     const std::uint64_t format = fields.number("format");
     if (format > kFormat)
-        return fail(
-            ErrorCode::unsupported,
-            fmt::format("{}: this archive has format {}, and this program reads up to {}", what, format, kFormat),
-            "use a newer dtr");
+        return fail(ErrorCode::unsupported,
+                    fmt::format("{}: this archive has format {}, but this program reads formats up to {}", what, format,
+                                kFormat),
+                    "use a newer dtr");
     return {};
 }
 
@@ -181,12 +181,12 @@ Status validate_signers(const std::vector<Signer>& signers) {
         const Signer& signer = signers[i];
         if (signer.key.empty()) return bad("signers: a key is malformed");
         for (std::size_t j = 0; j < i; ++j)
-            if (signers[j].key.raw() == signer.key.raw()) return bad("signers: a key stands there twice");
+            if (signers[j].key.raw() == signer.key.raw()) return bad("signers: a key is listed twice");
         if (i == 0) {
             if (!signer.endorsement.empty()) return bad("signers: the first has an endorsement");
             continue;
         }
-        if (signer.epoch < signers[i - 1].epoch) return bad("signers: epochs do not ascend");
+        if (signer.epoch < signers[i - 1].epoch) return bad("signers: epochs are not in ascending order");
         if (!verify_raw(signers[i - 1].key, kSuccession, succession_message(signer.key, signer.epoch),
                         signer.endorsement))
             return bad(fmt::format("signers: key {} is not endorsed by the one before it", signer.key.key_id()));
@@ -198,7 +198,7 @@ Status validate_limits(const Limits& limits) {
     const auto within = [](std::uint64_t value, std::uint64_t max) { return value >= 1 && value <= max; };
     if (!within(limits.entry_bytes_max, kBlobBytesMax) || !within(limits.expansion_max, kExpansionMax) ||
         !within(limits.sums_entries, kSumsEntriesMax) || !within(limits.sums_bytes, kSumsBytesMax))
-        return bad("limits: one is zero or above what this format allows");
+        return bad("limits: one is zero or exceeds what this format allows");
     return {};
 }
 
@@ -265,13 +265,13 @@ Status validate(const Header& h) {
     if (h.cut_at < 0 || h.cut_at % kSecond != 0 || h.cut_at / kSecond >= (std::int64_t{1} << 33))
         return bad("cut_at: whole seconds between 1970 and 2242 are needed");
     if (h.kind == BackupKind::increment ? !is_hex(h.parent_seal, 64) : !h.parent_seal.empty())
-        return bad("parent_seal: an increment needs the digest of its parent's seal, others have none");
+        return bad("parent_seal: an increment needs the digest of its parent's seal, other backups have none");
     for (const auto* text : {&h.cluster_id, &h.replica_id, &h.product_version, &h.metadata_store, &h.config_store,
                              &h.image_store, &h.storage_id})
         if (!is_text(*text)) return bad("a text is longer than 256 bytes or has control characters");
     if (!is_hex(h.epoch_id, 32)) return bad("epoch_id: 32 hex digits are needed");
     if (!unique_tables(h.tables) || !unique_tables(h.account_tables))
-        return bad("tables: a name is malformed or twice there");
+        return bad("tables: a name is malformed or listed twice");
     if (h.recipients.size() > kTablesMax) return bad("recipients: too many");
     for (const auto& recipient : h.recipients) DTR_TRY(AgeRecipient::parse(recipient));
     if (h.passphrase_key.size() > kPassphraseKeyBytesMax || (!h.passphrase_key.empty() && h.recipients.empty()))
@@ -363,7 +363,7 @@ Result<Header> parse_header(std::string_view text) {
     h.recipients = all.texts("recipients");
     if (const std::string sealed = all.text("passphrase_key"); !sealed.empty()) {
         auto bytes = base64_decode(sealed);
-        if (!bytes) return fail(ErrorCode::corrupt, "HEADER.json: passphrase_key is no base64");
+        if (!bytes) return fail(ErrorCode::corrupt, "HEADER.json: passphrase_key is not base64");
         h.passphrase_key = std::move(*bytes);
     }
     h.secrets = all.choice("secrets", {SecretPolicy::sealed, SecretPolicy::plaintext, SecretPolicy::omitted});
@@ -450,7 +450,7 @@ Result<Seal> parse_seal(std::string_view text) {
         !(s.input.inventory_sum.empty() || is_hex(s.input.inventory_sum, 64)))
         return fail(ErrorCode::corrupt, "SEAL.json: a digest or id is malformed");
     if (!s.input.fence_id.empty() && !s.input.fence_live)
-        return fail(ErrorCode::corrupt, "SEAL.json: its fence had fallen, so it seals nothing");
+        return fail(ErrorCode::corrupt, "SEAL.json: its fence had been lost, so it seals nothing");
     if (to_json(s) != text) return fail(ErrorCode::corrupt, "SEAL.json is not in its canonical form");
     return s;
 }
@@ -482,7 +482,7 @@ Result<std::vector<TableFingerprint>> parse_fingerprints(std::string_view text) 
     std::sort(names.begin(), names.end());
     if (std::adjacent_find(names.begin(), names.end()) != names.end() ||
         !std::all_of(names.begin(), names.end(), is_table_name))
-        return fail(ErrorCode::corrupt, "db/fingerprints.json: a table is malformed or twice there");
+        return fail(ErrorCode::corrupt, "db/fingerprints.json: a table is malformed or listed twice");
     if (to_json(out) != text) return fail(ErrorCode::corrupt, "db/fingerprints.json is not in its canonical form");
     return out;
 }

@@ -7,7 +7,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::string_view kUnpack = "unpack it first: a backup is read as it was written";
+constexpr std::string_view kUnpack = "unpack it first: a backup is read exactly as it was written";
 constexpr std::string_view kOurPrefix = "dtr-backup-";
 
 struct Magic {
@@ -23,7 +23,7 @@ constexpr Magic kMagics[] = {
     {"PK\x03\x04"sv, {"a zip file", kUnpack}},
     {"7z\xbc\xaf\x27\x1c"sv, {"a 7z file", kUnpack}},
     {"-----BEGIN AGE ENCRYPTED FILE-----"sv,
-     {"an age file in its ASCII form", "give its binary form: age -d -i KEY FILE | dtr verify -"}},
+     {"an age file in ASCII armor", "decrypt it first: age -d -i KEY FILE | dtr verify -"}},
     {"-----BEGIN PGP "sv, {"encrypted or signed with PGP", kUnpack}},
     {"SQLite format 3\0"sv, {"a SQLite database", "give the backup, not a file of the data directory"}},
 };
@@ -47,8 +47,9 @@ Foreign recognise(std::string_view head) {
     if (ours && head.size() > shared && head[shared] == 'v')
         return {"a backup of Docker Trusted Registry", "this program does not restore those"};
     if (ours) return {};
-    if (head.size() >= 262 && head.substr(257, 5) == "ustar") return {"a tar archive that is no backup of dtr", {}};
-    if (head.size() >= 16 && is_plain_text(head)) return {"a text, not an archive", {}};
+    if (head.size() >= 262 && head.substr(257, 5) == "ustar")
+        return {"a tar archive, but not a backup made by dtr", {}};
+    if (head.size() >= 16 && is_plain_text(head)) return {"text, not an archive", {}};
     return {};
 }
 

@@ -22,10 +22,10 @@ TEST(Foreign, IsToldByItsFirstBytes) {
         {"BZh91AY", "compressed with bzip2"},
         {"PK\x03\x04\x14"s, "a zip file"},
         {"", "empty"},
-        {"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl", "an age file in its ASCII form"},
-        {"dtr: no backup was made\nand more text", "a text, not an archive"},
-        {"{\"errors\":[{\"code\":\"DENIED\"}]}", "a text, not an archive"},
-        {tar_header("etc/passwd", 5, 0), "a tar archive that is no backup of dtr"},
+        {"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl", "an age file in ASCII armor"},
+        {"dtr: no backup was made\nand more text", "text, not an archive"},
+        {"{\"errors\":[{\"code\":\"DENIED\"}]}", "text, not an archive"},
+        {tar_header("etc/passwd", 5, 0), "a tar archive, but not a backup made by dtr"},
         {tar_header("dtr-backup-v2.9.1/rethink/x/1", 5, 0), "a backup of Docker Trusted Registry"}};
     for (const auto& [head, what] : files) {
         EXPECT_EQ(recognise(head).what, what);

@@ -102,8 +102,7 @@ Result<ParsedSignature> decode(std::string_view text) {
 Result<PublicKey> PublicKey::parse(std::string_view text) {
     const auto raw = base64_decode(text);
     if (!raw || raw->size() != 2 + kIdBytes + kKeyBytes || !raw->starts_with("Ed"))
-        return fail(ErrorCode::invalid, "a signer's public key is malformed",
-                    "it is the 56 characters that start with RW");
+        return fail(ErrorCode::invalid, "a signer's public key is malformed", "it has 56 characters, starting with RW");
     PublicKey key;
     key.id_ = raw->substr(2, kIdBytes);
     key.key_ = raw->substr(2 + kIdBytes);
@@ -179,11 +178,12 @@ Result<std::string> verify_file(const PublicKey& key, std::string_view content, 
     start_sodium();
     DTR_ASSIGN(const ParsedSignature parsed, decode(signature));
     if (parsed.id != key.raw_id())
-        return fail(ErrorCode::untrusted, fmt::format("the signature is not by key {}", key.key_id()));
+        return fail(ErrorCode::untrusted, fmt::format("the signature was not made with key {}", key.key_id()));
     if (!verify(key.raw(), blake2b_512(content), parsed.signature))
-        return fail(ErrorCode::corrupt, fmt::format("the signature of key {} does not fit the content", key.key_id()));
+        return fail(ErrorCode::corrupt,
+                    fmt::format("the signature of key {} does not match the content", key.key_id()));
     if (!verify(key.raw(), parsed.signature + parsed.comment, parsed.global))
-        return fail(ErrorCode::corrupt, "the signature does not fit its trusted comment");
+        return fail(ErrorCode::corrupt, "the signature does not match its trusted comment");
     return parsed.comment;
 }
 

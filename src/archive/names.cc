@@ -157,8 +157,8 @@ Result<EntryName> parse_entry_name(std::string_view name) {
         out.encrypted = drop(rest, ".age");
         if (parse_inner(out, rest)) return out;
     }
-    return fail(ErrorCode::corrupt, fmt::format("\"{}\" is no entry of this format", printable(name)),
-                "the archive was changed, or made by something else");
+    return fail(ErrorCode::corrupt, fmt::format("\"{}\" is not an entry of this format", printable(name)),
+                "the archive was changed, or was not made by dtr");
 }
 
 std::string prefix_directory(const Header& header) {

@@ -103,12 +103,12 @@ struct ArchiveReader::State {
 
 tl::unexpected<Error> ArchiveReader::State::broken(const Archive& in, Error error) {
     if (error.code == ErrorCode::corrupt) {
-        const std::string sound = in.checkpoint.empty() ? "no part of it is proven" : "sound up to " + in.checkpoint;
+        const std::string sound = in.checkpoint.empty() ? "no part of it is verified" : "sound up to " + in.checkpoint;
         const std::string where = name ? fmt::format("{}: ", name->text) : std::string();
         error.message = tar.ended() ? fmt::format("no seal: not a backup; {}it {}; {}", where, error.message, sound)
                                     : fmt::format("{}{}; {}", where, error.message, sound);
         if (error.hint.empty())
-            error.hint = tar.ended() ? "the archive was cut: take it again from where it was written"
+            error.hint = tar.ended() ? "the archive was cut off: copy it again from where it was written"
                                      : "the archive was damaged or changed; use another copy or an older backup";
         if (following != nullptr && &in == following.get()) error = error.in("in the archive that follows");
     }
@@ -124,13 +124,14 @@ Status ArchiveReader::State::check_place(Archive& in) const {
     const bool is_sums = name->kind == EntryKind::sums;
     if (!is_sums && in.chain.due())
         return fail(ErrorCode::corrupt, fmt::format("{} is missing before it", sums_name(in.chain.next())));
-    if (in.last_sums && name->kind < EntryKind::sha256sums) return fail(ErrorCode::corrupt, "it follows the last sums");
+    if (in.last_sums && name->kind < EntryKind::sha256sums)
+        return fail(ErrorCode::corrupt, "it comes after the last sums");
     if (is_sums && !in.chain.pending()) return fail(ErrorCode::corrupt, "it has nothing to sum");
     if (name->kind == EntryKind::sha256sums && in.chain.pending())
         return fail(ErrorCode::corrupt, fmt::format("{} is missing before it", sums_name(in.chain.next())));
     if (is_sums) in.last_sums = !in.chain.due();
     if (size > entry_bytes_max(*name, in.header.limits))
-        return fail(ErrorCode::corrupt, fmt::format("its {} bytes are more than an entry of its kind may hold", size));
+        return fail(ErrorCode::corrupt, fmt::format("it has {} bytes, more than an entry of its kind may have", size));
     return {};
 }
 
@@ -142,14 +143,14 @@ Result<bool> ArchiveReader::State::step(Archive& in) {
         const std::string_view prefix = std::string_view(entry->path).substr(0, kDirectoryBytes);
         if (!is_prefix_directory(prefix))
             return fail(ErrorCode::corrupt, "the first entry is not below a directory dtr-backup-…",
-                        "this is no archive of dtr");
+                        "this is not an archive made by dtr");
         in.prefix = prefix;
         in.mtime_s = entry->mtime_s;
     }
     if (!entry->path.starts_with(in.prefix))
         return fail(ErrorCode::corrupt, fmt::format("an entry is not below {}", in.prefix));
     DTR_ASSIGN(name, parse_entry_name(std::string_view(entry->path).substr(kDirectoryBytes)));
-    if (entry->mtime_s != in.mtime_s) return fail(ErrorCode::corrupt, "its time is not the time of the cut");
+    if (entry->mtime_s != in.mtime_s) return fail(ErrorCode::corrupt, "its time is not the time of the snapshot");
     size = entry->size;
     DTR_TRY(check_place(in));
     sha256.emplace();
@@ -218,7 +219,7 @@ Status ArchiveReader::State::open_archive(Archive& in) {
     DTR_ASSIGN(in.header_json, expect(in, EntryKind::header, "HEADER.json"));
     DTR_ASSIGN(in.header, parse_header(in.header_json));
     if (in.prefix != prefix_directory(in.header) || in.mtime_s != in.header.cut_at / kSecond)
-        return fail(ErrorCode::corrupt, "its id or time is not that of the directory and the tar headers");
+        return fail(ErrorCode::corrupt, "its id or time does not match the directory and the tar headers");
     in.order.set_header(in.header);
     in.chain.set_limits(in.header.limits);
     DTR_ASSIGN(const std::string signature, expect(in, EntryKind::header_signature, "HEADER.json.minisig"));
@@ -240,8 +241,8 @@ Status ArchiveReader::State::take_sums(Archive& in) {
         std::string_view entry = std::string_view(expected).substr(line);
         entry = entry.substr(0, entry.find('\n'));
         entry.remove_prefix(std::min<std::size_t>(66, entry.size()));
-        return fail(ErrorCode::corrupt, entry.empty() ? "it lists entries that did not come"
-                                                      : fmt::format("it does not fit the content of {}", entry));
+        return fail(ErrorCode::corrupt, entry.empty() ? "it lists entries that are not in the archive"
+                                                      : fmt::format("it does not match the content of {}", entry));
     }
     in.checkpoint = sums_name(in.chain.next());
     in.chain.close(last_digest);
@@ -252,14 +253,14 @@ Status ArchiveReader::State::take_sha256sums(Archive& in) {
     DTR_TRY(drain(in));
     in.sums_digest = last_digest;
     if (size != in.listed_bytes || last_digest != in.listed.finish().hex())
-        return fail(ErrorCode::corrupt, "it does not fit the entries before it");
+        return fail(ErrorCode::corrupt, "it does not match the entries before it");
     return {};
 }
 
 Status ArchiveReader::State::check_seal(const Archive& in, std::uint64_t archive_bytes) const {
     const Seal& s = in.seal;
     const auto differs = [](std::string_view what) {
-        return fail(ErrorCode::corrupt, fmt::format("its {} is not that of the archive", what));
+        return fail(ErrorCode::corrupt, fmt::format("its {} does not match the archive", what));
     };
     if (s.backup_id != in.header.backup_id) return differs("backup id");
     if (s.header_digest != Digest::of(in.header_json).hex()) return differs("header digest");
@@ -279,7 +280,7 @@ Status ArchiveReader::State::take_seal(Archive& in, std::uint64_t offset) {
     auto seal = parse_seal(in.seal_json);
     // HEADER.json's format is known here: a newer seal under it is a damaged one.
     if (!seal && seal.error().code == ErrorCode::unsupported)
-        return fail(ErrorCode::corrupt, "SEAL.json has another format than HEADER.json");
+        return fail(ErrorCode::corrupt, "SEAL.json and HEADER.json have different formats");
     DTR_ASSIGN(in.seal, std::move(seal));
     DTR_TRY(check_seal(in, offset - in.start));
     DTR_ASSIGN(const std::string signature, expect(in, EntryKind::seal_signature, "SEAL.json.minisig"));
@@ -293,22 +294,20 @@ Status ArchiveReader::State::check_following(const Archive& in) const {
     const Header& next = following->header;
     if (next.parent_seal.empty())
         return fail(ErrorCode::corrupt,
-                    fmt::format("backup {} is complete in itself, and no increment of backup {} before it",
+                    fmt::format("backup {} is complete in itself, and not an increment of backup {} before it",
                                 next.backup_id, in.header.backup_id),
-                    "read one backup at a time; only a full backup and its own increments, in their order, make one");
+                    "read one backup at a time; only a full backup and its own increments, in order, count as one");
     if (next.parent_seal != archive::seal_digest(in.seal_json))
-        return fail(
-            ErrorCode::corrupt,
-            fmt::format("the increment {} does not build on backup {} before it, but on the one with the seal {}",
-                        next.backup_id, in.header.backup_id, next.parent_seal),
-            "give a full backup and its own increments, in their order");
+        return fail(ErrorCode::corrupt,
+                    fmt::format("increment {} does not build on backup {} before it, but on the one with seal {}",
+                                next.backup_id, in.header.backup_id, next.parent_seal),
+                    "give a full backup and its own increments, in order");
     const bool known = std::any_of(next.signers.begin(), next.signers.end(),
                                    [&](const Signer& signer) { return signer.key.raw() == in.header.signer().raw(); });
     if (!known)
-        return fail(ErrorCode::untrusted,
-                    fmt::format("the archive that follows is signed by key {}, which key {} of the "
-                                "archive before it does not stand behind",
-                                next.signer().key_id(), in.header.signer().key_id()));
+        return fail(ErrorCode::untrusted, fmt::format("the archive that follows is signed with key {}, which key {} of "
+                                                      "the archive before it does not vouch for",
+                                                      next.signer().key_id(), in.header.signer().key_id()));
     return {};
 }
 
@@ -390,14 +389,14 @@ Status ArchiveReader::require_verified() const {
             return {};
         case SignerTrust::unverified:
             return fail(ErrorCode::untrusted,
-                        fmt::format("the archive is signed by key {}, and nothing says whose that is", id),
+                        fmt::format("the archive is signed with key {}, and nothing says whose key that is", id),
                         fmt::format("give the recovery key file, or --trust {} if you know this key", id));
         case SignerTrust::untrusted:
             break;
     }
     return fail(ErrorCode::untrusted,
-                fmt::format("the archive is signed by key {}, which none of the trusted keys stands behind", id),
-                fmt::format("it may be a forgery; --trust {} if you know this key", id));
+                fmt::format("the archive is signed with key {}, which none of the trusted keys vouches for", id),
+                fmt::format("it may be a forgery; use --trust {} if you know this key", id));
 }
 
 Result<std::optional<Entry>> ArchiveReader::next() {
@@ -428,7 +427,7 @@ Result<std::string> ArchiveReader::read_entry(std::size_t limit) {
 Result<bool> ArchiveReader::next_archive() {
     State& s = *state_;
     if (s.failed) return fail(*s.failed);
-    if (!s.done) return fail(ErrorCode::internal, "the archive before was not read to its end");
+    if (!s.done) return fail(ErrorCode::internal, "the previous archive was not read to its end");
     if (s.following == nullptr) return false;
     s.archive = std::move(s.following);
     s.done = false;

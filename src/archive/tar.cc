@@ -120,8 +120,9 @@ bool all_zero(const char* bytes, std::size_t size) {
 }
 
 tl::unexpected<Error> bad_header(std::string_view path) {
-    return fail(ErrorCode::corrupt, fmt::format("the tar header that claims to be {} is not as this format writes it",
-                                                path.empty() || path.size() > 300 ? "nameless" : path));
+    return fail(ErrorCode::corrupt,
+                fmt::format("the tar header that claims to be {} is not written the way this format does",
+                            path.empty() || path.size() > 300 ? "nameless" : path));
 }
 
 // The records of a PAX block; the caller compares them with what it would have written.
@@ -139,7 +140,7 @@ Status parse_pax_records(std::string_view data, std::optional<std::string>& path
         } else if (record.starts_with("size=")) {
             DTR_ASSIGN(size, parse_decimal(record.substr(5)));
         } else {
-            return fail(ErrorCode::corrupt, "a PAX record has another key than path or size");
+            return fail(ErrorCode::corrupt, "a PAX record has a key other than path or size");
         }
     }
     return {};
@@ -207,7 +208,7 @@ Result<TarEntry> TarReader::read_pax(const char* block) {
 }
 
 Result<std::optional<TarEntry>> TarReader::next() {
-    if (left_ != 0 || padding_ != 0) return fail(ErrorCode::internal, "the tar entry before was not read to its end");
+    if (left_ != 0 || padding_ != 0) return fail(ErrorCode::internal, "the previous tar entry was not read to its end");
     char block[kTarBlock];
     DTR_TRY(read_block(block));
     if (all_zero(block, kTarBlock)) {

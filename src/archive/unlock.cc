@@ -53,8 +53,8 @@ class Decrypted final : public ByteSource {
         const bool none = keys.identities.empty() && !keys.passphrase;
         return fail(ErrorCode::untrusted,
                     none ? std::string("the backup is an age stream: all of it is encrypted, and no key was given")
-                         : fmt::format("the backup is an age stream, which does not open: {}", error.message),
-                    std::string(kKeyHint) + "; a stream does not say whose keys open it");
+                         : fmt::format("the backup is an age stream, which cannot be opened: {}", error.message),
+                    std::string(kKeyHint) + "; a stream does not say which keys open it");
     }
 
     std::unique_ptr<Ahead> source_;
@@ -93,7 +93,7 @@ Result<AgeKeys> unlock(const Header& header, const AgeKeys& keys) {
         if (text) {
             auto file = parse_identity_file(*text);
             if (!file || file->identities.size() != 1 || !fits(header, file->identities.front()))
-                return fail(ErrorCode::corrupt, "the passphrase opens a key that is none of the recipients'");
+                return fail(ErrorCode::corrupt, "the passphrase opens a key that does not belong to any recipient");
             AgeKeys all = keys;
             all.identities.push_back(std::move(file->identities.front()));
             return all;
@@ -103,10 +103,11 @@ Result<AgeKeys> unlock(const Header& header, const AgeKeys& keys) {
     const bool absent = keys.passphrase && header.passphrase_key.empty();
     return fail(ErrorCode::untrusted,
                 fmt::format("{}{}; it is sealed to {}",
-                            wrong ? "the passphrase is wrong for this backup" : "no identity given opens this backup",
-                            absent ? ", and no passphrase does" : "", describe_recipients(header)),
+                            wrong ? "the passphrase is wrong for this backup"
+                                  : "none of the given identities opens this backup",
+                            absent ? ", and neither does a passphrase" : "", describe_recipients(header)),
                 std::string(kKeyHint) +
-                    (header.encryption == Encryption::none ? "; or --without-secrets to make new keys" : ""));
+                    (header.encryption == Encryption::none ? "; or use --without-secrets to make new keys" : ""));
 }
 
 Result<std::unique_ptr<ByteSource>> open_stream(ByteSource& source, const AgeKeys& keys) {

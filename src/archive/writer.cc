@@ -58,7 +58,7 @@ Status ArchiveWriter::State::open(std::string_view text, std::uint64_t entry_siz
         return fail(ErrorCode::invalid, fmt::format("cannot add to the archive: {}", fits.error().message));
     if (entry_size > entry_bytes_max(*parsed, header.limits))
         return fail(ErrorCode::exhausted,
-                    fmt::format("{}: {} bytes are more than an entry of its kind may hold", text, entry_size));
+                    fmt::format("{}: {} bytes are more than an entry of its kind may have", text, entry_size));
     name = std::move(*parsed);
     size = left = entry_size;
     known = std::move(digest);
@@ -72,7 +72,7 @@ Status ArchiveWriter::State::open(std::string_view text, std::uint64_t entry_siz
 Status ArchiveWriter::State::write(std::string_view data) {
     if (!name || data.size() > left)
         return fail(ErrorCode::internal,
-                    fmt::format("{}: more bytes than the size it was opened with", name ? name->text : "no entry"));
+                    fmt::format("{}: more bytes than the size given at the start", name ? name->text : "no entry"));
     left -= data.size();
     if (sha256) sha256->update(data);
     if (sha512) sha512->update(data);
@@ -83,13 +83,13 @@ Status ArchiveWriter::State::check_blob(const Digest& digest) const {
     if (name->encrypted) return {};
     const bool bad = (name->kind == EntryKind::blob_sha256 && digest.hex() != name->part) ||
                      (name->kind == EntryKind::blob_sha512 && sha512->finish().hex() != name->part);
-    if (bad) return fail(ErrorCode::corrupt, fmt::format("{}: the bytes do not hash to their name", name->text));
+    if (bad) return fail(ErrorCode::corrupt, fmt::format("{}: the bytes do not hash to the entry's name", name->text));
     return {};
 }
 
 Status ArchiveWriter::State::close() {
     if (!name || left != 0)
-        return fail(ErrorCode::internal, fmt::format("{}: {} bytes less than the size it was opened with",
+        return fail(ErrorCode::internal, fmt::format("{}: {} bytes fewer than the size given at the start",
                                                      name ? name->text : "no entry", left));
     const Digest digest = known ? *known : sha256->finish();
     DTR_TRY(check_blob(digest));
@@ -121,7 +121,7 @@ Status ArchiveWriter::begin(std::string_view restore_text) {
     State& s = *state_;
     if (const auto valid = validate(s.header); !valid) return fail(valid.error().in("the header of the backup"));
     if (s.header.signer() != s.signer.public_key())
-        return fail(ErrorCode::invalid, "the header names another signer than the key that signs");
+        return fail(ErrorCode::invalid, "the header does not name the key that signs as the signer");
     s.prefix = prefix_directory(s.header);
     s.header_json = to_json(s.header);
     if (s.header_json.size() > kHeaderBytesMax)
@@ -143,7 +143,7 @@ Status ArchiveWriter::open_entry(std::string_view name, std::uint64_t size, std:
     if (parsed->kind <= EntryKind::restore_text || parsed->kind >= EntryKind::sums)
         return fail(ErrorCode::invalid, fmt::format("{} is written by the archive itself", name));
     if (sha256 && (sha256->algorithm() != DigestAlgorithm::sha256 || sha256->empty()))
-        return fail(ErrorCode::invalid, "the digest given with an entry must be of sha256");
+        return fail(ErrorCode::invalid, "the digest given with an entry must be a sha256 digest");
     return state_->open(name, size, std::move(sha256));
 }
 
@@ -158,7 +158,7 @@ Result<WrittenSeal> ArchiveWriter::finish(const SealInput& input) {
     State& s = *state_;
     if (s.finished || s.header_json.empty()) return fail(ErrorCode::internal, "the archive is not open");
     if (!input.fence_id.empty() && !input.fence_live)
-        return fail(ErrorCode::lost, "the fence fell before the last byte was read, so nothing may be sealed",
+        return fail(ErrorCode::lost, "the fence was lost before the last byte was read, so nothing may be sealed",
                     "run the backup again");
     if (s.chain.pending()) DTR_TRY(s.write_sums());
     const std::string sums_text = s.listed;

@@ -34,13 +34,13 @@ Result<std::string> zstd_decompress(std::string_view compressed, std::size_t lim
             return fail(ErrorCode::corrupt, fmt::format("zstd data is damaged ({})", ZSTD_getErrorName(state)));
         if (piece.pos > limit - out.size())
             return fail(ErrorCode::exhausted, fmt::format("zstd data expands beyond the {} bytes allowed", limit),
-                        "this is no part a backup writes; do not trust its source");
+                        "this is not something a backup writes; do not trust its source");
         out.append(chunk.data(), piece.pos);
         if (state == 0) break;
         if (in.pos == in.size && piece.pos < piece.size && (before == in.pos || in.size == 0))
-            return fail(ErrorCode::corrupt, "zstd data ends before its frame does");
+            return fail(ErrorCode::corrupt, "zstd data ends inside its frame");
     }
-    if (in.pos != in.size) return fail(ErrorCode::corrupt, "something follows the zstd frame");
+    if (in.pos != in.size) return fail(ErrorCode::corrupt, "there is data after the zstd frame");
     return out;
 }
 

@@ -168,7 +168,7 @@ struct BackupJob::State {
                     fmt::format("blob {} cannot be backed up: {}; it is needed by {}", digest.to_string(), why,
                                 names ? describe_sufferers(*names) : "repositories that cannot be read"),
                     options.allow_missing ? "it changed while the backup ran: run it again"
-                                          : "push the images that need it again; or leave it out with --allow-missing");
+                                          : "push the images that need it again, or leave it out with --allow-missing");
     }
 
     // One blob, whole and hashed, into `sink`. What the sink fails with is its own; everything else is the blob's fault.
@@ -184,7 +184,7 @@ struct BackupJob::State {
                 reader = std::move(*opened);
                 if (reader->size() != object.size)
                     return fail(ErrorCode::corrupt,
-                                fmt::format("it has {} bytes, {} were recorded", reader->size(), object.size));
+                                fmt::format("it has {} bytes, but {} were recorded", reader->size(), object.size));
                 continue;
             }
             const auto got = reader->read(buffer.data(), buffer.size(), at);
@@ -278,7 +278,7 @@ struct BackupJob::State {
         return bad_blob(cut.lost.front(),
                         cut.lost.size() == 1
                             ? std::string("the image store does not have it")
-                            : fmt::format("the image store does not have it, nor {} others", cut.lost.size() - 1));
+                            : fmt::format("it and {} others are not in the image store", cut.lost.size() - 1));
     }
 
     Status add_layout(archive::ArchiveWriter& writer) {
@@ -328,9 +328,8 @@ BackupJob::~BackupJob() {
 Result<std::unique_ptr<BackupJob>> BackupJob::prepare(BackupSource source, BackupOptions options) {
     DTR_TRY(check(options));
     if (!options.accounts && !source.accounts_elsewhere)
-        return fail(ErrorCode::refused,
-                    "the accounts of this registry live in it: without them nobody could log in again",
-                    "leave out --accounts exclude; it is for registries whose accounts belong to a UCP");
+        return fail(ErrorCode::refused, "this registry keeps its own accounts: without them nobody could log in again",
+                    "omit --accounts exclude; it is for registries whose accounts belong to a UCP");
     DTR_ASSIGN(SealKeys keys, load_seal_keys(source.config));
     DTR_ASSIGN(Recipients recipients, all_recipients(keys, options, source.random));
     DTR_ASSIGN(const meta::Epoch epoch, source.meta.epoch());
@@ -402,7 +401,7 @@ Result<archive::WrittenSeal> BackupJob::write_tar(archive::ByteSink& sink) {
     seal.log_position = std::to_string(s.cut.position.transaction);
     seal.fence_id = s.fence;
     if (auto stands = s.source.meta.fences().require(s.fence); !stands)
-        return fail(ErrorCode::lost, "the fence that protected this backup fell: it is not sealed",
+        return fail(ErrorCode::lost, "the fence that protected this backup was lost: the backup is not sealed",
                     "run the backup again");
     seal.fence_live = true;
     seal.rows = s.cut.rows;

@@ -53,12 +53,12 @@ Result<EncryptionChoice> parse_encryption_choice(std::string_view word) {
 
 Status check(const BackupOptions& options) {
     if (options.encryption == EncryptionChoice::entries && options.secrets == archive::SecretPolicy::plaintext)
-        return fail(ErrorCode::invalid, "secrets in clear make no sense among encrypted entries",
-                    "leave one of the two out; secrets are sealed by default");
+        return fail(ErrorCode::invalid, "unencrypted secrets make no sense among encrypted entries",
+                    "omit one of the two; secrets are sealed by default");
     const bool sealed =
         options.secrets == archive::SecretPolicy::sealed || options.encryption != EncryptionChoice::none;
     if (options.passphrase && !sealed)
-        return fail(ErrorCode::invalid, "a passphrase was given, but nothing of this backup is to be encrypted");
+        return fail(ErrorCode::invalid, "a passphrase was given, but nothing in this backup is to be encrypted");
     if (options.passphrase && options.passphrase->empty()) return fail(ErrorCode::invalid, "the passphrase is empty");
     return {};
 }

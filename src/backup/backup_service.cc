@@ -86,7 +86,7 @@ Result<BackupReport> BackupService::report(const std::string& id) {
     MutexLock lock(mutex_);
     const auto it = reports_.find(id);
     if (it == reports_.end())
-        return fail(ErrorCode::not_found, fmt::format("no backup {} is remembered", id.substr(0, 64)));
+        return fail(ErrorCode::not_found, fmt::format("there is no record of backup {}", id.substr(0, 64)));
     return it->second;
 }
 

@@ -120,7 +120,7 @@ class ContentReader {
     Status take_config(const archive::Entry& entry) {
         DTR_ASSIGN(const std::string text, decompressed(entry));
         config_bytes_ += text.size();
-        if (config_bytes_ > kConfigBytesMax) return malformed(entry, "more configuration than any cluster holds");
+        if (config_bytes_ > kConfigBytesMax) return malformed(entry, "it has more configuration than any cluster");
         DTR_ASSIGN(auto lines, parse_config_lines(text));
         std::move(lines.begin(), lines.end(), std::back_inserter(config_));
         return {};
@@ -166,7 +166,7 @@ class ContentReader {
     Status take_blob(const archive::Entry& entry, const Digest& digest) {
         if (!entry.name.encrypted) return visitor_.blob(digest, entry.size, archive_);
         const auto size = archive::age_plain_size(entry.size, archive_.header().recipients.size());
-        if (!size) return malformed(entry, "its size is not that of an age file for the recipients of this backup");
+        if (!size) return malformed(entry, "its size does not match an age file for the recipients of this backup");
         auto decryptor = archive::AgeDecryptor::open(archive_, options_.keys);
         if (!decryptor) return fail(decryptor.error().in("cannot open " + entry.name.text));
         HashedBlob content(**decryptor, entry, digest, *size);
@@ -178,7 +178,7 @@ class ContentReader {
         const std::string& name = entry.name.part;
         if (name.starts_with("config.")) {
             secret_bytes_ += entry.size;
-            if (secret_bytes_ > kSecretsBytesMax) return malformed(entry, "more secrets than any cluster holds");
+            if (secret_bytes_ > kSecretsBytesMax) return malformed(entry, "it has more secrets than any cluster");
             DTR_ASSIGN(secrets_[name], opened(entry));
             return {};
         }
@@ -214,7 +214,8 @@ class ContentReader {
 
     // Holds a row to its table's description, and turns bytea text into bytes.
     static Status fit(const meta::Table& table, meta::Cut::Row& row) {
-        if (row.size() != table.columns.size()) return fail(ErrorCode::corrupt, "a row has a wrong number of columns");
+        if (row.size() != table.columns.size())
+            return fail(ErrorCode::corrupt, "a row has the wrong number of columns");
         for (std::size_t i = 0; i < row.size(); ++i) {
             const meta::Column& column = table.columns[i];
             if (!row[i]) {
@@ -222,7 +223,7 @@ class ContentReader {
                 return fail(ErrorCode::corrupt, fmt::format("column {} is null", column.name));
             }
             if (column.type == meta::ColumnType::integer && !is_integer(*row[i]))
-                return fail(ErrorCode::corrupt, fmt::format("column {} is no number", column.name));
+                return fail(ErrorCode::corrupt, fmt::format("column {} is not a number", column.name));
             if (column.type == meta::ColumnType::bytes) {
                 DTR_ASSIGN(row[i], archive::parse_bytea(*row[i]));
             }
@@ -264,7 +265,7 @@ class ContentReader {
         std::string_view rest = text;
         while (!rest.empty()) {
             const std::size_t end = rest.find('\n');
-            if (end == std::string_view::npos) return malformed(entry, "ends within a line");
+            if (end == std::string_view::npos) return malformed(entry, "ends in the middle of a line");
             const std::string_view line = rest.substr(0, end);
             rest.remove_prefix(end + 1);
             inventory_.add(line);
@@ -300,11 +301,12 @@ class ContentReader {
         if (options_.config_only || archive_.header().kind == archive::BackupKind::config) return {};
         // Tables in secrets/ have no fingerprint of their own; their rows are counted here.
         if (options_.with_secrets && rows_ != seal.rows)
-            return fail(ErrorCode::corrupt, fmt::format("the archive has {} rows, its seal says {}", rows_, seal.rows));
+            return fail(ErrorCode::corrupt,
+                        fmt::format("the archive has {} rows, but its seal says {}", rows_, seal.rows));
         if (inventory_entries_ != seal.inventory_entries || inventory_.hex() != seal.inventory_sum)
-            return fail(ErrorCode::corrupt, "the inventory does not match what the seal says of it");
+            return fail(ErrorCode::corrupt, "the inventory does not match its description in the seal");
         if (missing_ != seal.missing_blobs || missing_ != archive_.header().missing_blobs)
-            return fail(ErrorCode::corrupt, fmt::format("the inventory lacks {} blobs, the header says {}, the seal {}",
+            return fail(ErrorCode::corrupt, fmt::format("the inventory lacks {} blobs; the header says {}, the seal {}",
                                                         missing_, archive_.header().missing_blobs, seal.missing_blobs));
         return {};
     }
@@ -329,13 +331,13 @@ class ContentReader {
 
 Status require_known_schema(const archive::Header& header) {
     if (header.schema_version > meta::kSchemaVersion)
-        return fail(
-            ErrorCode::unsupported,
-            fmt::format("the backup has schema {}, this program knows {}", header.schema_version, meta::kSchemaVersion),
-            fmt::format("read it with dtr {} or later", header.product_version));
+        return fail(ErrorCode::unsupported,
+                    fmt::format("the backup has schema {}, but this program knows only up to {}", header.schema_version,
+                                meta::kSchemaVersion),
+                    fmt::format("read it with dtr {} or later", header.product_version));
     if (header.schema_version < 1)
         return fail(ErrorCode::corrupt,
-                    fmt::format("the backup has schema {}, which never was", header.schema_version));
+                    fmt::format("the backup has schema {}, which never existed", header.schema_version));
     return {};
 }
 

@@ -149,7 +149,7 @@ Result<std::pair<config::Snapshot, std::unique_ptr<meta::Cut>>> bracketed(const 
         DTR_ASSIGN(const std::int64_t after, source.config.revision());
         if (after == configuration.revision) return std::pair(std::move(configuration), std::move(snapshot));
     }
-    return fail(ErrorCode::conflict, "the configuration keeps changing", "try again when nobody changes settings");
+    return fail(ErrorCode::conflict, "the configuration keeps changing", "try again when nobody is changing settings");
 }
 
 }  // namespace

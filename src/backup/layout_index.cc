@@ -67,7 +67,7 @@ class Walk {
             const auto it = facts.find(digest);
             if (it == facts.end())
                 return fail(ErrorCode::corrupt,
-                            fmt::format("tag {}:{} names no manifest", repository, *(*tag_)[kTagName]));
+                            fmt::format("tag {}:{} does not point to a manifest", repository, *(*tag_)[kTagName]));
             if (!out.empty()) out += ',';
             out += descriptor(it->second.media_type, digest, it->second.size, repository + ':' + *(*tag_)[kTagName]);
             DTR_ASSIGN(tag_, tags_.next());

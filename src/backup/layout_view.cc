@@ -41,9 +41,9 @@ class View {
         json::value document = json::parse(text, error);
         auto* manifests = error || !document.is_object() ? nullptr : document.as_object().if_contains("manifests");
         if (manifests == nullptr || !manifests->is_array() || depth == kDepthMax)
-            return fail(ErrorCode::invalid, fmt::format("{} is no index of a backup", what));
+            return fail(ErrorCode::invalid, fmt::format("{} is not the index of a backup", what));
         for (json::value& one : manifests->as_array()) {
-            if (!one.is_object()) return fail(ErrorCode::invalid, fmt::format("{} is no index of a backup", what));
+            if (!one.is_object()) return fail(ErrorCode::invalid, fmt::format("{} is not the index of a backup", what));
             const std::string ref = ref_of(one.as_object());
             const std::size_t colon = ref.rfind(':');
             if (colon == std::string::npos) {
@@ -109,16 +109,16 @@ Result<LayoutView> write_layout_view(Disk& disk, const std::string& directory, c
     if (!exists(disk, directory + "/index.json")) {
         if (exists(disk, directory + "/index.json.age"))
             return fail(ErrorCode::invalid, fmt::format("{} is encrypted", directory),
-                        "open it with age first: RESTORE.txt in it says how");
-        return fail(ErrorCode::invalid, fmt::format("{} is no extracted backup with images", directory),
-                    "give the directory dtr-backup-... that tar -x made");
+                        "open it with age first; its RESTORE.txt says how");
+        return fail(ErrorCode::invalid, fmt::format("{} is not an extracted backup with images", directory),
+                    "give the directory dtr-backup-... that tar -x created");
     }
     DTR_ASSIGN(const std::string text, read_file(disk, directory + "/index.json", kIndexBytesMax));
     View view(disk, directory, repository);
     DTR_TRY(view.take(text, "index.json"));
     if (view.view.tags == 0)
-        return fail(ErrorCode::not_found, fmt::format("the backup has no tag of {}", repository),
-                    "index.json and db/tags/ list what it has");
+        return fail(ErrorCode::not_found, fmt::format("the backup has no tags of {}", repository),
+                    "index.json and db/tags/ list the tags it has");
     std::string name = repository;
     std::replace(name.begin(), name.end(), '/', '+');
     const std::string path = directory + "/layouts/" + name;

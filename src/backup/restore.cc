@@ -47,8 +47,8 @@ Status refuse_kind(const archive::Header& header, const RestoreOptions& options)
                     fmt::format("{} blobs were missing when this backup was made", header.missing_blobs),
                     "dtr verify --level 3 lists the tags that need them; --allow-missing restores the rest");
     if (!options.without_secrets && header.secrets == archive::SecretPolicy::omitted)
-        return fail(ErrorCode::untrusted, "this backup was made with --secrets omit: it holds no keys and passwords",
-                    "restore it with --without-secrets; new ones are made");
+        return fail(ErrorCode::untrusted, "this backup was made with --secrets omit: it holds no keys or passwords",
+                    "restore it with --without-secrets, which makes new ones");
     return {};
 }
 
@@ -82,7 +82,7 @@ Status refuse_without_keys(archive::ByteSource& source, config::DataDirectory* d
 }
 
 Error in_place_but_unconfirmed(const Error& error, std::string_view what) {
-    Error out = error.in(fmt::format("{} is in place, but the disk did not confirm it", what));
+    Error out = error.in(fmt::format("{} is in place, but the disk did not confirm the write", what));
     out.hint = "check the disk and its log, then run dtr serve";
     return out;
 }
@@ -93,7 +93,7 @@ Status require_rewindable(config::DataDirectory& directory, const std::optional<
     if (!options.rewind)
         return fail(ErrorCode::refused,
                     fmt::format("{} holds the live data of replica {}", directory.path(), live->replica_id),
-                    "add --rewind to put the backup in its place (dtr restore --undo goes back), or restore into an "
+                    "add --rewind to replace it with the backup (dtr restore --undo goes back), or restore into an "
                     "empty directory with --data-dir DIR");
     if (const std::string missing = directory.missing_of(live->generation); !missing.empty())
         return fail(ErrorCode::refused,
@@ -109,7 +109,7 @@ Status require_empty(config::DataDirectory& directory) {
     DTR_ASSIGN(const std::string what, directory.in_the_way());
     return fail(ErrorCode::refused,
                 fmt::format("{} is not empty, but holds no registry: {} is in the way", directory.path(), what),
-                "restore into an empty directory, or remount the folders that are missing");
+                "restore into an empty directory, or mount the missing folders again");
 }
 
 // The header says nothing of sizes; an archive that lies in a file does.
@@ -118,9 +118,9 @@ Status require_room(config::DataDirectory& directory, const RestoreOptions& opti
     DTR_ASSIGN(const DiskSpace space, disk.space(directory.registry_path()));
     if (space.free_bytes >= options.archive_bytes) return {};
     return fail(ErrorCode::no_space,
-                fmt::format("the backup has {} bytes, and {} has room for {}", options.archive_bytes,
+                fmt::format("the backup has {} bytes, but {} has room for {}", options.archive_bytes,
                             directory.registry_path(), space.free_bytes),
-                "make room; dtr restore --forget-undo gives up what is kept of an earlier --rewind");
+                "free some space; dtr restore --forget-undo removes what is kept from an earlier --rewind");
 }
 
 Status require_restorable(ContentVisitor::Place place) {
@@ -218,7 +218,7 @@ class Loader final : public ContentVisitor {
         return referenced_.each([this](const Digest& digest) -> Status {
             if (present_.contains(digest)) return {};
             return fail(ErrorCode::corrupt,
-                        fmt::format("a repository names {}, which is not in the archive", digest.to_string()));
+                        fmt::format("a repository refers to {}, which is not in the archive", digest.to_string()));
         });
     }
 
@@ -245,7 +245,7 @@ class Loader final : public ContentVisitor {
         char beyond = 0;
         DTR_ASSIGN(const std::size_t got, archive::read_full(content, bytes.data(), bytes.size()));
         DTR_ASSIGN(const std::size_t more, content.read(&beyond, 1));
-        if (got != size || more != 0) return fail(ErrorCode::corrupt, "a blob has another size than its entry says");
+        if (got != size || more != 0) return fail(ErrorCode::corrupt, "a blob's size differs from what its entry says");
         return bytes;
     }
 
@@ -336,7 +336,7 @@ class Restoration {
         DTR_ASSIGN(auto staged, directory_.staging());
         if (staged && staged->purpose == "restore" && staged->backup_id == backup_id) {
             staging_ = std::move(*staged);
-            log::info("going on with the interrupted restore of backup {}", backup_id);
+            log::info("continuing the interrupted restore of backup {}", backup_id);
         } else {
             DTR_TRY(discard_staged(directory_, openers_, disk_));
             if (!live_) DTR_TRY(require_empty(directory_));

@@ -31,7 +31,8 @@ Status retire(config::DataDirectory& directory, const StoreOpeners& openers, con
         if (meta) {
             DTR_TRY(remove_contents(*blobs, **meta));
         } else {
-            log::warn("the rows of the old undo state cannot be read, its objects stay: {}", meta.error().text());
+            log::warn("the rows of the old undo state cannot be read, so its objects are kept: {}",
+                      meta.error().text());
         }
     }
     DTR_TRY(fault_point("restore.retired"));

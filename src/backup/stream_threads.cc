@@ -37,7 +37,7 @@ WriteBehind::WriteBehind(archive::ByteSink& sink)
       }) {}
 
 WriteBehind::~WriteBehind() {
-    channel_.close(Error{ErrorCode::cancelled, "the stream was given up", {}});
+    channel_.close(Error{ErrorCode::cancelled, "the stream was abandoned", {}});
 }
 
 Status WriteBehind::join() {

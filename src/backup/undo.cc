@@ -68,11 +68,10 @@ class Undo {
             return fail(ErrorCode::refused,
                         fmt::format("a restore of backup {} is staged in {}, but not live", staged->backup_id,
                                     directory_.path()),
-                        "finish it with dtr restore --rewind, or give it up with dtr restore --discard-staged");
+                        "finish it with dtr restore --rewind, or abandon it with dtr restore --discard-staged");
         if (live_.undo_generation.empty())
-            return fail(
-                ErrorCode::refused,
-                fmt::format("there is nothing to undo in {}: no restore went over data here", directory_.path()));
+            return fail(ErrorCode::refused, fmt::format("there is nothing to undo in {}: no restore replaced data here",
+                                                        directory_.path()));
         if (const std::string missing = directory_.missing_of(live_.undo_generation); !missing.empty())
             return fail(ErrorCode::refused,
                         fmt::format("{} of {}: the state kept for undo ({}) is missing there", missing,
@@ -85,11 +84,11 @@ class Undo {
         const auto written = written_since(directory_, openers_, live_);
         if (!written)
             return fail(ErrorCode::refused,
-                        "cannot tell whether something was written since the restore: " + written.error().message,
-                        "add --rewind to undo it all the same; what is live is kept as the next undo state");
+                        "cannot tell whether anything was written since the restore: " + written.error().message,
+                        "add --rewind to undo it anyway; the live data is kept as the next undo state");
         if (written->empty()) return {};
         return fail(ErrorCode::refused, fmt::format("{} since the restore, and would no longer be live", *written),
-                    "add --rewind to undo it all the same; what is live is kept as the next undo state");
+                    "add --rewind to undo it anyway; the live data is kept as the next undo state");
     }
 
     // All of it in the state kept for undo, which is not live yet. An earlier attempt may have come this far.
@@ -202,7 +201,7 @@ Result<bool> forget_undo(config::DataDirectory& directory, const StoreOpeners& o
         return fail(
             ErrorCode::refused,
             fmt::format("a restore of backup {} is staged in {}, but not live", staged->backup_id, directory.path()),
-            "finish it with dtr restore --rewind, or give it up with dtr restore --discard-staged");
+            "finish it with dtr restore --rewind, or abandon it with dtr restore --discard-staged");
     config::Staging note{"forget", "", live->generation, ""};
     note.retired_generation = live->undo_generation;
     DTR_TRY(directory.begin_staging(note));

@@ -94,11 +94,11 @@ class Level3 final : public Level2 {
                                                       digest.to_string(), need.digest.to_string()));
         }
         if (!type_and_size_agree(digest, size, bytes))
-            return concerning(digest, fmt::format("manifest {} is of type {} and has {} bytes, its row says otherwise",
+            return concerning(digest, fmt::format("manifest {} has type {} and {} bytes, but its row says otherwise",
                                                   digest.to_string(), parsed->media_type, size));
         if (!graph_.agrees(digest, needs))
             return concerning(digest,
-                              fmt::format("manifest {} needs other blobs than its rows say", digest.to_string()));
+                              fmt::format("manifest {} needs different blobs than its rows say", digest.to_string()));
         return {};
     }
 
@@ -111,7 +111,7 @@ class Level3 final : public Level2 {
         }
         if (!sizes_.agrees(digest, size))
             return concerning(
-                digest, fmt::format("a manifest gives {} another size than its {} bytes", digest.to_string(), size));
+                digest, fmt::format("a manifest gives {} a size other than its {} bytes", digest.to_string(), size));
         if (place != Place::synthetic) present_.add(digest);
         if (place != Place::store) listed_.add(fmt::format("{} {}", digest.to_string(), size));
         return also_ != nullptr ? also_->inventory_entry(digest, size, place) : Status{};
@@ -122,7 +122,7 @@ class Level3 final : public Level2 {
         sort_rows();
         present_.sort();
         if (images_ && report_.manifests + missing_manifests_ != manifests_.size())
-            return fail(ErrorCode::corrupt, fmt::format("{} manifests are named, {} are in the archive",
+            return fail(ErrorCode::corrupt, fmt::format("{} manifests are referenced, but {} are in the archive",
                                                         manifests_.size(), report_.manifests));
         if (listed_.hex() != carried_.hex())
             return fail(ErrorCode::corrupt, "the inventory does not list the blobs that are in the archive");
@@ -153,8 +153,8 @@ class Level3 final : public Level2 {
 
     [[nodiscard]] Status require_present(const Digest& digest) const {
         if (present_.contains(digest)) return {};
-        return concerning(digest,
-                          fmt::format("{} is named by a repository but is not in the inventory", digest.to_string()));
+        return concerning(
+            digest, fmt::format("{} is referenced by a repository but is not in the inventory", digest.to_string()));
     }
 
     void sort_rows() {

@@ -14,7 +14,7 @@ constexpr std::string_view kMapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
 constexpr int kMappedBits = 96;
 
 tl::unexpected<Error> bad_range(std::string_view text, std::string_view why) {
-    return fail(ErrorCode::invalid, fmt::format("\"{}\" is no address or network: {}", text, why),
+    return fail(ErrorCode::invalid, fmt::format("\"{}\" is not an address or network: {}", text, why),
                 "write 192.0.2.1, 192.0.2.0/24, 2001:db8::1 or 2001:db8::/32");
 }
 
@@ -85,7 +85,7 @@ Result<IpRanges> IpRanges::parse(const std::vector<std::string>& texts) {
             const int most = first->is_v4() ? IpAddress::kBits - kMappedBits : IpAddress::kBits;
             if (digits.empty() || digits.size() > 3 || read.ec != std::errc() ||
                 read.ptr != digits.data() + digits.size() || bits < 0 || bits > most)
-                return bad_range(text, fmt::format("behind the slash stands no number up to {}", most));
+                return bad_range(text, fmt::format("the slash must be followed by a number up to {}", most));
             if (first->is_v4()) bits += kMappedBits;
         }
         if (first->masked(bits) != *first)

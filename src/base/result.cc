@@ -71,7 +71,7 @@ Error system_error(int errno_value, std::string_view what) {
         case EACCES:
         case EPERM:
             code = ErrorCode::denied;
-            hint = "check the owner and mode of the path and the user this program runs as";
+            hint = "check the owner and mode of the path, and the user that runs this program";
             break;
         case ENOSPC:
         case EDQUOT:
@@ -80,11 +80,11 @@ Error system_error(int errno_value, std::string_view what) {
             break;
         case EFBIG:
             code = ErrorCode::no_space;
-            hint = "a limit on file sizes is in force for this process, or of that filesystem; raise it (ulimit -f)";
+            hint = "this process or that filesystem has a limit on file sizes; raise it (ulimit -f)";
             break;
         case EROFS:
             code = ErrorCode::unavailable;
-            hint = "that filesystem is read-only; look at the system's log for why, and mount it for writing";
+            hint = "that filesystem is read-only; check the system's log for the reason, and mount it writable";
             break;
         case EMFILE:
         case ENFILE:

@@ -43,7 +43,7 @@ bool take(std::string_view& text, std::uint64_t& number, std::string_view& unit)
 
 Result<Micros> parse_duration(std::string_view text) {
     const auto bad = [&] {
-        return fail(ErrorCode::invalid, fmt::format("'{}' is no duration", text.substr(0, 40)),
+        return fail(ErrorCode::invalid, fmt::format("'{}' is not a duration", text.substr(0, 40)),
                     "write it as 90s, 15m, 1h30m or 7d");
     };
     if (text == "0") return Micros{0};
@@ -83,7 +83,7 @@ Result<std::uint64_t> parse_size(std::string_view text) {
         for (const Unit& unit : kSizes)
             if (unit.name == name && number <= UINT64_MAX / unit.factor) return number * unit.factor;
     }
-    return fail(ErrorCode::invalid, fmt::format("'{}' is no size", text.substr(0, 40)),
+    return fail(ErrorCode::invalid, fmt::format("'{}' is not a size", text.substr(0, 40)),
                 "write it as 4096, 64MiB or 10GB");
 }
 

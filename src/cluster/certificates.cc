@@ -48,7 +48,7 @@ Result<identity::KeyAndCertificate> issued_certificate(config::ConfigStore& conf
         log::info("issuing a new server certificate");
         // An authority that is no longer good, or a clock that is years off: the old certificate serves better than none.
         if (const Status issued = issue_server_certificate(config, names, clock, random); !issued)
-            log::error("serving with the old server certificate: {}", issued.error().text());
+            log::error("still using the old server certificate: {}", issued.error().text());
     }
     DTR_ASSIGN(const config::Entry key, config.get(kServerKey));
     DTR_ASSIGN(const config::Entry certificate, config.get(kServerCertificate));
@@ -121,7 +121,7 @@ Result<ServedCertificate> Certificates::find() {
     DTR_TRY(identity::check_pair(own->pair.certificate_pem, own->pair.key_pem));
     DTR_ASSIGN(const Micros end, identity::not_after(own->pair.certificate_pem));
     if (end - clock_.now() < 30 * identity::kDay)
-        log::warn("the certificate that was given for this server ends at {}: give a new one", format_rfc3339(end));
+        log::warn("the certificate given for this server expires at {}: give a new one", format_rfc3339(end));
     const std::string authority = with_line_end(own->authority_pem);
     found.pair = {own->pair.key_pem, with_line_end(own->pair.certificate_pem) + authority};
     found.shown_pem += authority;
@@ -142,7 +142,7 @@ Status Certificates::refresh() {
     }
     if (apply_) DTR_TRY(apply_(found));
     DTR_ASSIGN(const std::string fingerprint, identity::fingerprint(found.pair.certificate_pem));
-    log::info("serving with the {} certificate {}", to_string(found.source), fingerprint);
+    log::info("using the {} certificate {}", to_string(found.source), fingerprint);
     MutexLock lock(mutex_);
     served_ = std::move(found);
     return {};

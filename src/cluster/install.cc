@@ -41,9 +41,10 @@ Result<Secret> issue_keys(Environment& environment, config::ConfigStore& config,
     changes.push_back(entry(kAuthorityCertificate, authority.certificate_pem));
     DTR_TRY(config.apply(changes));
     DTR_TRY(issue_server_certificate(config, names, environment.clock, environment.random));
-    const Secret file = archive::format_identity_file(
-        recovery, {signer.public_key().text()},
-        "recovery key of dtr cluster " + cluster_id + ": carry it away, it opens the secrets of every backup");
+    const Secret file =
+        archive::format_identity_file(recovery, {signer.public_key().text()},
+                                      "recovery key of dtr cluster " + cluster_id +
+                                          ": move it to a safe place, it opens the secrets of every backup");
     DTR_TRY(hand_out(environment, "recovery-key", file.expose()));
     return file;
 }

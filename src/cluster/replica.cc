@@ -57,8 +57,8 @@ Result<meta::Epoch> epoch_of(meta::MetaStore& store, const config::DataDirectory
     auto epoch = store.epoch();
     if (epoch || epoch.error().code != ErrorCode::not_found) return epoch;
     return fail(ErrorCode::corrupt,
-                fmt::format("the metadata database of {} is lost: there is none, or an empty one", directory.path()),
-                "bring the file back if it was moved; else bring the system back with `dtr restore` into an empty "
+                fmt::format("the metadata database of {} is lost: it is missing or empty", directory.path()),
+                "move the file back if it was moved; otherwise bring the system back with `dtr restore` into an empty "
                 "directory");
 }
 
@@ -93,9 +93,9 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     DTR_ASSIGN(const meta::Epoch epoch, epoch_of(*r.meta_, directory));
     if (epoch.cluster_id != r.current_.cluster_id || epoch.number != r.current_.epoch)
         return fail(ErrorCode::refused,
-                    fmt::format("metadata/ of {} is of another cluster than config/ (epoch {}, not {})",
+                    fmt::format("metadata/ and config/ of {} belong to different clusters (epoch {}, not {})",
                                 directory.path(), epoch.number, r.current_.epoch),
-                    "mount the folders that belong together; if one is lost, run dtr restore into an empty directory");
+                    "mount folders that belong together; if one is lost, run dtr restore into an empty directory");
     DTR_ASSIGN(const Role role, role_of(*r.config_));
     if (options.role && role != *options.role)
         return fail(ErrorCode::refused,
@@ -203,7 +203,7 @@ Result<std::vector<meta::Object>> Replica::not_kept(std::vector<meta::Object> ob
             return fail(ErrorCode::refused,
                         fmt::format("{} of {}: the state kept for undo ({}) is missing there", missing,
                                     environment_.directory.path(), generation),
-                        "mount config/, ca/, metadata/ and registry/ as they were, or dtr restore --forget-undo");
+                        "mount config/, ca/, metadata/ and registry/ as they were, or run dtr restore --forget-undo");
         DTR_ASSIGN(undo_,
                    environment_.openers.metadata(environment_.directory.metadata_path(current_.undo_generation)));
     }

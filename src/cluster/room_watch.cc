@@ -15,7 +15,7 @@ StoreRoom measure(const WatchedStore& store) {
     const auto found = file_system_room(store.path);
     if (!found) {
         log::debug("{}", found.error().message);
-        room.why = "it cannot be measured";  // shown to anybody: without its path
+        room.why = "its free space cannot be determined";  // shown to anybody: without its path
         return room;
     }
     room.free_bytes = found->free_bytes;
@@ -24,9 +24,9 @@ StoreRoom measure(const WatchedStore& store) {
     if (found->read_only)
         room.why = "its file system is read-only";
     else if (found->free_bytes < reserve)
-        room.why = fmt::format("{} bytes are free, and {} are kept in reserve", found->free_bytes, reserve);
+        room.why = fmt::format("{} bytes are free, and {} are reserved", found->free_bytes, reserve);
     else if (found->free_files == 0)
-        room.why = "its file system has no inode left";
+        room.why = "its file system has no inodes left";
     return room;
 }
 
@@ -46,9 +46,9 @@ Room RoomWatch::look() {
         const StoreRoom& store = now.stores[i];
         const bool was_full = i < last_.stores.size() && !last_.stores[i].why.empty();
         if (!store.why.empty() && !was_full)
-            log::error("{}/ takes no writes: {}; pulls go on", store.name, store.why);
+            log::error("{}/ does not accept writes: {}; pulls continue", store.name, store.why);
         else if (store.why.empty() && was_full)
-            log::info("{}/ takes writes again: {} bytes are free", store.name, store.free_bytes);
+            log::info("{}/ accepts writes again: {} bytes are free", store.name, store.free_bytes);
     }
     last_ = now;
     return now;

@@ -25,7 +25,7 @@ TEST(RoomWatch, TellsWhichStoreTakesNoWritesAndWhenItDoesAgain) {
         const Room room = watch.look();
         ASSERT_NE(room.full(), nullptr);
         EXPECT_EQ(room.full()->name, "registry");
-        EXPECT_THAT(room.full()->why, testing::HasSubstr("are kept in reserve"));
+        EXPECT_THAT(room.full()->why, testing::HasSubstr("are reserved"));
     }
     reserve = 0;
     for (int n = 0; n < 3; ++n) EXPECT_EQ(watch.look().full(), nullptr);
@@ -43,7 +43,7 @@ TEST(RoomWatch, AStoreThatIsNotThereTakesNone) {
     RoomWatch watch({{"metadata", "/no/such/place", [] { return std::uint64_t{0}; }}});
     const Room room = watch.look();
     ASSERT_NE(room.full(), nullptr);
-    EXPECT_EQ(room.full()->why, "it cannot be measured");
+    EXPECT_EQ(room.full()->why, "its free space cannot be determined");
 }
 
 TEST(RoomWatch, AFileSystemThatIsReadOnlyTakesNone) {

@@ -147,7 +147,8 @@ Status rotate(config::ConfigStore& config, RotationStep step, std::string_view c
             if (now.phase != RotationPhase::none) return out_of_turn("finish or cancel it first");
             return begin(config, cluster_id, clock, random);
         case RotationStep::change:
-            if (now.phase != RotationPhase::begun) return out_of_turn("it is switched after it has begun, once");
+            if (now.phase != RotationPhase::begun)
+                return out_of_turn("it can be switched only once, after it has begun");
             return change(config, clock, random);
         case RotationStep::finish:
             if (now.phase != RotationPhase::switched) return out_of_turn("switch first");

@@ -28,7 +28,7 @@ Setting duration(std::string_view key, Field field, Micros least, std::string_vi
                 DTR_ASSIGN(const Micros value, parse_duration(text));
                 if (value < least)
                     return fail(ErrorCode::invalid,
-                                fmt::format("{} is too short, it takes at least {}", text, format_duration(least)));
+                                fmt::format("{} is too short; the minimum is {}", text, format_duration(least)));
                 settings.*field = value;
                 return {};
             },
@@ -61,27 +61,26 @@ Setting toggle(std::string_view key, Field field, std::string_view meaning) {
 const std::vector<Setting>& all() {
     using registry::Settings;
     static const std::vector<Setting> settings = {
-        size("blobs.max-size", &Settings::blob_bytes_max, true, "largest blob that a push may bring"),
+        size("blobs.max-size", &Settings::blob_bytes_max, true, "size of the largest blob that may be pushed"),
         duration("gc.grace", &Settings::gc_grace, 0, "how long the collector waits between condemning and unlinking"),
         duration("gc.interval", &Settings::gc_interval, 0, "time between two collections; 0: only `dtr gc`"),
         duration("gc.lease", &Settings::lease, kSecond,
-                 "how long a blob that a push was told is there stays without a manifest that needs it"),
+                 "how long a blob is kept for a push that was told it exists, until a manifest needs it"),
         duration("gc.orphan-age", &Settings::orphan_age, 0,
-                 "how long bytes that nothing records are left alone before they go"),
-        size("manifests.cache", &Settings::manifest_cache_bytes, false,
-             "memory for manifests that are asked for often"),
+                 "how long bytes that nothing records are kept before they are removed"),
+        size("manifests.cache", &Settings::manifest_cache_bytes, false, "memory for frequently pulled manifests"),
         toggle("read-only", &Settings::read_only, "pushes, deletes and collections are refused"),
         toggle("repositories.create-on-push", &Settings::create_on_push,
-               "a push makes the repository that is not there yet, if the account may make it"),
+               "a push creates the repository if it does not exist and the account may create it"),
         duration("scrub.interval", &Settings::scrub_interval, 0,
-                 "time between the beginnings of two walks over all blobs; 0: only `dtr scrub`"),
-        size("scrub.rate", &Settings::scrub_bytes_per_s, true, "bytes a second that the scrubber reads; 0: no limit"),
+                 "time from the start of one pass over all blobs to the start of the next; 0: only `dtr scrub`"),
+        size("scrub.rate", &Settings::scrub_bytes_per_s, true, "bytes per second that the scrubber reads; 0: no limit"),
         size("storage.reserve", &Settings::free_bytes_reserve, true,
-             "free space below which pushes are refused before a disk is full; in metadata/ at most 16 MiB of it"),
+             "free space below which pushes are refused, before a disk is full; in metadata/ at most 16 MiB of it"),
         duration("ucp.max-age", &Settings::ucp_max_age, kSecond,
-                 "how long accounts are known without an answer from UCP; then logins and private pulls get 503"),
+                 "how long accounts are used without an answer from UCP; after that, logins and private pulls get 503"),
         duration("uploads.lifetime", &Settings::upload_lifetime, registry::kMinute,
-                 "how long an upload may rest before it is dropped"),
+                 "how long an upload may be idle before it is dropped"),
     };
     return settings;
 }
@@ -94,7 +93,7 @@ Result<const Setting*> find_setting(std::string_view key) {
     }
     const std::string meant = nearest(key, keys);
     return fail(ErrorCode::invalid, fmt::format("there is no setting '{}'", key.substr(0, 64)),
-                meant.empty() ? "docs/operating/settings.md lists all of them, and so does dtr reconfigure"
+                meant.empty() ? "docs/operating/settings.md and dtr reconfigure list all settings"
                               : fmt::format("did you mean {}?", meant));
 }
 

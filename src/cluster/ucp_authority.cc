@@ -29,7 +29,7 @@ constexpr std::size_t kFormerMax = 32;    // clusters of one service
 constexpr Micros kHour = 3600 * kSecond;
 constexpr std::size_t kAuditPage = 500;
 constexpr std::size_t kTextMax = 512;
-constexpr const char* kWhoIsThere = "start one with dtr serve; GET /enzi/v0/replicas lists those it knows";
+constexpr const char* kWhoIsThere = "start one with dtr serve; GET /enzi/v0/replicas lists the replicas that UCP knows";
 constexpr std::size_t kCertificateMax = 64U << 10;
 
 Result<json::object> parse_entry(const config::Entry& entry) {
@@ -109,7 +109,7 @@ Status check_report(const ReplicaReport& report) {
     if (!good_id || report.address.empty() || !plain_text(report.address, kTextMax) ||
         !plain_text(report.version, kTextMax) || !plain_text(report.ca_pem, kCertificateMax) ||
         !plain_text(report.cluster_id, kTextMax) || !plain_text(report.parent_cluster_id, kTextMax))
-        return fail(ErrorCode::invalid, "a replica has an id of 12 hex digits, an address and its cluster's CA");
+        return fail(ErrorCode::invalid, "a replica needs an id of 12 hex digits, an address and its cluster's CA");
     DTR_TRY(identity::fingerprint(report.ca_pem));
     return {};
 }
@@ -145,7 +145,7 @@ Result<Registration> UcpAuthority::register_service(const Newcomer& newcomer) {
     if (same != known.end()) return certify(*same);
     if (known.size() >= kServicesMax)
         return fail(ErrorCode::conflict, fmt::format("{} services are registered", known.size()),
-                    "remove those that are no more");
+                    "remove those that no longer exist");
     Service service{"service-" + random_hex(random_, 8), newcomer.name, newcomer.cluster_id, {}, clock_.now()};
     if (!newcomer.parent_cluster_id.empty()) service.former.push_back(newcomer.parent_cluster_id);
     DTR_ASSIGN(Registration made, certify(std::move(service)));
@@ -243,7 +243,7 @@ Status UcpAuthority::take_place(Service& service, const ReplicaReport& report,
         return fail(ErrorCode::denied,
                     fmt::format("{} was registered for cluster {}, not for {}", service.id, service.cluster_id,
                                 report.cluster_id),
-                    "register that one for itself: dtr restore --ucp-url, or dtr install --ucp-url");
+                    "register that one separately: dtr restore --ucp-url, or dtr install --ucp-url");
     // A former cluster that still reports has been put out of its place: who asks for a replica must know of it.
     const auto mine = std::find_if(known.begin(), known.end(), [&](const ReplicaRecord& one) {
         return one.id == report.id && one.cluster_id == report.cluster_id;
@@ -256,10 +256,10 @@ Status UcpAuthority::take_place(Service& service, const ReplicaReport& report,
     for (const ReplicaRecord& one : known)
         if (one.cluster_id == service.cluster_id && clock_.now() - one.last_seen < kSeenLately)
             return fail(ErrorCode::conflict,
-                        fmt::format("{} stands for cluster {}, whose replica {} at {} is running", service.id,
+                        fmt::format("{} belongs to cluster {}, whose replica {} at {} is running", service.id,
                                     service.cluster_id, one.id, one.address),
-                        "if that one is to go, stop it; if both are to stay, register the restored one for itself: "
-                        "dtr restore --ucp-url");
+                        "to replace that one, stop it; to keep both, register the restored one separately: dtr restore "
+                        "--ucp-url");
     std::erase(service.former, report.cluster_id);
     service.former.push_back(service.cluster_id);
     if (service.former.size() > kFormerMax) service.former.erase(service.former.begin());
@@ -308,7 +308,7 @@ Result<std::vector<ReplicaRecord>> UcpAuthority::replicas() {
 
 Result<std::vector<ReplicaRecord>> UcpAuthority::candidates(const ReplicaChoice& choice) {
     if (!choice.cluster_id.empty() && choice.cluster_id.size() < kClusterDigitsMin)
-        return fail(ErrorCode::invalid, fmt::format("'{}' is too short for a cluster's id", choice.cluster_id),
+        return fail(ErrorCode::invalid, fmt::format("'{}' is too short for a cluster id", choice.cluster_id),
                     fmt::format("give at least its first {} digits", kClusterDigitsMin));
     DTR_ASSIGN(const auto services, this->services());
     DTR_ASSIGN(auto found, replicas());
@@ -328,7 +328,7 @@ Result<std::vector<ReplicaRecord>> UcpAuthority::candidates(const ReplicaChoice&
                     kWhoIsThere);
     const bool heard = !found.empty() && clock_.now() - found.front().last_seen < kSeenLately;
     if (choice.id.empty() && !heard && of_one_cluster(found))
-        return fail(ErrorCode::unavailable, "UCP has heard of no replica in the last two minutes", kWhoIsThere);
+        return fail(ErrorCode::unavailable, "UCP has not heard from any replica in the last two minutes", kWhoIsThere);
     return found;
 }
 
@@ -374,7 +374,7 @@ Result<Secret> UcpAuthority::escrow_key() {
 Status UcpAuthority::escrow(std::string_view cluster_id, const Secret& identity_file, meta::Actor actor) {
     DTR_ASSIGN(const archive::IdentityFile parsed, archive::parse_identity_file(identity_file));
     if (parsed.identities.size() != 1 || !plain_text(cluster_id, kTextMax))
-        return fail(ErrorCode::invalid, "an identity file with one key is needed");
+        return fail(ErrorCode::invalid, "an identity file with exactly one key is needed");
     DTR_ASSIGN(const auto registered, services());
     if (std::none_of(registered.begin(), registered.end(),
                      [&](const Service& one) { return one.cluster_id == cluster_id; }))
@@ -412,7 +412,7 @@ Status UcpAuthority::require_release_left(std::string_view recipient, std::strin
     return fail_for(left / kSecond + 1, ErrorCode::exhausted,
                     of_key.size() >= kReleasesPerHour
                         ? fmt::format("the key {} was released {} times within an hour", recipient, of_key.size())
-                        : fmt::format("{} had {} keys released within an hour", actor, of_actor.size()));
+                        : fmt::format("{} keys were released to {} within an hour", of_actor.size(), actor));
 }
 
 Result<Secret> UcpAuthority::release(std::string_view recipient, meta::Actor actor) {

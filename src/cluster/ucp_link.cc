@@ -40,7 +40,7 @@ Result<std::string> text(config::ConfigStore& config, const char* key) {
 Result<json::object> parse_answer(const std::string& body) {
     boost::system::error_code error;
     json::value document = json::parse(body, error);
-    if (error || !document.is_object()) return fail(ErrorCode::corrupt, "the answer of UCP cannot be read");
+    if (error || !document.is_object()) return fail(ErrorCode::corrupt, "UCP's answer cannot be read");
     return std::move(document.as_object());
 }
 
@@ -171,7 +171,7 @@ Result<UcpAccess> UcpAdministrator::register_cluster(std::string_view name, std:
 Status UcpAdministrator::escrow(std::string_view cluster_id, const Secret& identity_file) {
     DTR_TRY(call("PUT", "/enzi/v0/escrow",
                  json::serialize(json::object{{"clusterId", cluster_id}, {"identity", identity_file.expose()}}),
-                 "cannot give the recovery key to UCP"));
+                 "cannot hand the recovery key to UCP"));
     return {};
 }
 
@@ -224,9 +224,9 @@ Status UcpLink::require_fresh() const {
     const Micros age = clock_.monotonic() - at;
     if (at != 0 && (!max_age_ || age <= max_age_())) return {};
     return fail(ErrorCode::unavailable,
-                at == 0 ? fmt::format("UCP at {} could not be asked for accounts yet", url_)
+                at == 0 ? fmt::format("UCP at {} could not be reached for accounts yet", url_)
                         : fmt::format("UCP at {} has not answered for {} s", url_, age / kSecond),
-                "what is public can be pulled without login; the administrator of UCP can help");
+                "public repositories can be pulled without a login; the administrator of UCP can help");
 }
 
 Status UcpLink::settle(Micros patience) {
@@ -243,7 +243,7 @@ Status UcpLink::settle(Micros patience) {
         if (!usable_)
             settled = !last_round_ ? last_round_
                                    : fail(ErrorCode::unavailable,
-                                          fmt::format("UCP at {} could not be asked for accounts yet", url_));
+                                          fmt::format("UCP at {} could not be reached for accounts yet", url_));
     }
     settled_.store(true, std::memory_order_release);
     return settled;
@@ -292,7 +292,8 @@ Status UcpLink::synchronise() {
                                 "");
     question.timeout_ms = kFeedTimeoutMs;
     DTR_ASSIGN(const HttpAnswer answer, send(std::move(question)));
-    if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not give its accounts", url_)));
+    if (answer.status != 200)
+        return fail(refusal(answer, fmt::format("UCP at {} does not provide its accounts", url_)));
     DTR_ASSIGN(const meta::AccountFeed feed, parse_feed(answer.body));
     if (feed.complete || !feed.changes.empty() || !position || !(*position == feed.position)) {
         DTR_TRY(meta_.account_mirror().apply(feed));
@@ -309,7 +310,7 @@ Status UcpLink::report() {
     if (!options_.parent_cluster_id.empty()) fields["parentClusterId"] = options_.parent_cluster_id;
     DTR_ASSIGN(const HttpAnswer answer,
                send(prepare("PUT", "/enzi/v0/replicas/" + options_.replica_id, json::serialize(fields))));
-    if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not take this replica", url_)));
+    if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not accept this replica", url_)));
     DTR_ASSIGN(const json::object given, parse_answer(answer.body));
     return refresh_access(text_field(given, "ca"), text_field(given, "issuer"));
 }
@@ -383,7 +384,7 @@ Status UcpLink::await_round() {
         rounds_.run_soon();
         const auto left = end - std::chrono::steady_clock::now();
         if (left <= left.zero())
-            return fail(ErrorCode::unavailable, fmt::format("UCP at {} does not give its accounts in time", url_));
+            return fail(ErrorCode::unavailable, fmt::format("UCP at {} does not provide its accounts in time", url_));
         (void)ended_.wait_for(mutex_, left);
     }
     if (stopping_) return fail(ErrorCode::cancelled, "stopping");
@@ -402,7 +403,7 @@ class UcpLink::Turn {
                             fmt::format("UCP at {} does not answer", link.url_));
         if (link.waiting_.fetch_add(1) < kLoginsAtOnce) return Turn(link);
         link.waiting_.fetch_sub(1);
-        return fail_for(1, ErrorCode::unavailable, fmt::format("too many logins wait for UCP at {}", link.url_));
+        return fail_for(1, ErrorCode::unavailable, fmt::format("too many logins are waiting for UCP at {}", link.url_));
     }
     Turn(Turn&& other) noexcept : link_(std::exchange(other.link_, nullptr)) {}
     Turn& operator=(Turn&&) = delete;
@@ -422,7 +423,7 @@ Result<identity::CheckedAccount> UcpLink::check(const meta::Account*, std::strin
         {"username", name}, {"password", password.expose()}, {"address", peer}, {"clusterId", options_.cluster_id}});
     DTR_ASSIGN(const HttpAnswer answer, send(prepare("POST", "/enzi/v0/service/login", std::move(body))));
     if (answer.status == 401) return fail(ErrorCode::unauthenticated, "login: the name or the password is wrong");
-    if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} does not log in", url_)));
+    if (answer.status != 200) return fail(refusal(answer, fmt::format("UCP at {} refuses the login", url_)));
     DTR_ASSIGN(const json::object fields, parse_answer(answer.body));
     const std::string id = text_field(fields, "id");
     auto account = meta_.accounts().find_by_id(id);

@@ -49,10 +49,10 @@ class Settling {
         const bool lost = !access && access.error().code == ErrorCode::not_found;
         if (!access && !lost) return fail(access.error());
         if (lost && options_.ucp == nullptr)
-            return fail(
-                ErrorCode::refused,
-                "the accounts of this backup are a UCP's, and the key by which UCP knew the registry is left behind",
-                "name that UCP, or another: --ucp-url, --ucp-ca, --ucp-username");
+            return fail(ErrorCode::refused,
+                        "the accounts of this backup belong to a UCP, and the key by which UCP knew the registry is "
+                        "not restored",
+                        "give that UCP, or another one: --ucp-url, --ucp-ca, --ucp-username");
         if (!lost && (options_.ucp == nullptr || !*access)) {
             report_.ignored = options_.ucp != nullptr;
             report_.ucp_url = *access ? (*access)->url : "";
@@ -124,7 +124,7 @@ class Settling {
         return fail(
             ErrorCode::refused,
             fmt::format("{} accounts or teams of the backup are not known to UCP: {}", report_.orphans.size(), names),
-            "make them there, name them with --map-users FILE (a line each: OLD NEW), or go on without them: "
+            "create them there, map them with --map-users FILE (one line each: OLD NEW), or continue without them: "
             "--allow-orphans");
     }
 

@@ -21,11 +21,11 @@ bool is_anonymous_volume(const Mount& mount) {
 
 std::string warning_of(const Mount& mount) {
     if (mount.type == "tmpfs" || mount.type == "ramfs")
-        return mount.point + " lies in memory (" + mount.type + "): it is gone when the container stops";
+        return mount.point + " lies in memory (" + mount.type + "): it is lost when the container stops";
     if (is_anonymous_volume(mount))
         return mount.point +
-               " is a volume without a name: docker run --rm deletes it, and the next container gets "
-               "another; name one with -v NAME:" +
+               " is a volume without a name: docker run --rm deletes it, and the next container gets a different one; "
+               "use a named one with -v NAME:" +
                mount.point;
     return {};
 }
@@ -64,8 +64,8 @@ Result<Volumes> require_volumes(const Mounts& mounts, const std::string& path, c
     return fail(
         ErrorCode::refused,
         fmt::format("{} on the container's own file system: what is written there is deleted with the container",
-                    all ? directory + " lies" : fmt::format("{} of {} lie", listed(lost), directory)),
-        fmt::format("add{} to docker run; --ephemeral is for those who want to lose it", missing));
+                    all ? directory + " is" : fmt::format("{} of {} are", listed(lost), directory)),
+        fmt::format("add{} to docker run, or use --ephemeral if it may be lost", missing));
 }
 
 }  // namespace dtr::config

@@ -17,7 +17,7 @@ struct Volumes {
 };
 
 // Looks at the four folders of `path`, which need not exist: with embedded stores, each of them holds something. refused,
-// with the -v that is missing, if one lies on the container's own file system. `volume` begins the names of the volumes
+// with the -v that is missing, if one is on the container's own file system. `volume` begins the names of the volumes
 // that are proposed.
 Result<Volumes> require_volumes(const Mounts& mounts, const std::string& path, const std::string& volume);
 

@@ -28,7 +28,7 @@ TEST(Container, WithoutAVolumeTheOneForAllIsNamed) {
         const auto refused = ask("", "/data/dtr/", own);
         ASSERT_FALSE(refused);
         EXPECT_EQ(refused.error().code, ErrorCode::refused);
-        EXPECT_THAT(refused.error().message, HasSubstr("/data/dtr lies on the container's own file system"));
+        EXPECT_THAT(refused.error().message, HasSubstr("/data/dtr is on the container's own file system"));
         EXPECT_THAT(refused.error().hint, HasSubstr("add -v dtr:/data/dtr to docker run; --ephemeral"));
     }
 }

@@ -59,7 +59,7 @@ Status refuse_strangers(Disk& disk, const std::string& path) {
     });
     if (names.empty()) return {};
     return fail(ErrorCode::refused, fmt::format("{} is not empty: it holds {}", path, some_of(std::move(names))),
-                "give an empty directory, or move what is in the way");
+                "give an empty directory, or move these away");
 }
 
 constexpr const char* kDamagedHint =
@@ -85,7 +85,7 @@ DataDirectory::DataDirectory(Disk& disk, std::string path, UniqueFd lock)
 Result<std::unique_ptr<DataDirectory>> DataDirectory::open(Disk& disk, std::string path) {
     if (!path.empty() && !exists(disk, path + "/config"))
         return fail(ErrorCode::not_found, fmt::format("{} is not a data directory", path),
-                    "give the right --data-dir, or run dtr serve to install one");
+                    "give the right --data-dir, or run dtr serve to create one");
     return open_or_create(disk, std::move(path));
 }
 
@@ -172,7 +172,8 @@ Result<std::optional<Current>> DataDirectory::current() {
     Current current;
     current.format = static_cast<int>(integer_field(fields, "format"));
     if (current.format != 1)
-        return fail(ErrorCode::unsupported, fmt::format("{} has format {}, this program knows 1", path, current.format),
+        return fail(ErrorCode::unsupported,
+                    fmt::format("{} has format {}, but this program knows only format 1", path, current.format),
                     "run the release that wrote it, or a later one");
     current.replica_id = text_field(fields, "replica_id");
     current.cluster_id = text_field(fields, "cluster_id");
@@ -245,7 +246,7 @@ Status DataDirectory::end_staging(Staged folders) {
 Status DataDirectory::remove_generation(const std::string& generation) {
     DTR_ASSIGN(const auto live, current());
     if (!is_generation(generation) || (live && (generation == live->generation || generation == live->undo_generation)))
-        return fail(ErrorCode::internal, fmt::format("'{}' is no generation to remove", generation));
+        return fail(ErrorCode::internal, fmt::format("'{}' is not a generation that can be removed", generation));
     DTR_TRY(remove_tree(disk_, config_path(generation)));
     DTR_TRY(remove_tree(disk_, ca_path(generation)));
     DTR_TRY(remove_tree(disk_, metadata_path(generation)));
@@ -268,7 +269,7 @@ Status DataDirectory::hand_out(const std::string& name, std::string_view content
 Status DataDirectory::take_place(const std::string& name, const std::string& from) {
     const std::string place = place_ + '/' + name;
     if (exists(disk_, place)) {
-        log::warn("{} is in the way: the new one stays {}", place, from);
+        log::warn("{} is in the way: the new one remains at {}", place, from);
         return {};
     }
     DTR_TRY(disk_.rename(from, place));

@@ -33,7 +33,7 @@ std::optional<TableId> mirrored(std::string_view name) {
 
 tl::unexpected<Error> malformed(std::string_view what) {
     return fail(ErrorCode::corrupt, fmt::format("a row of {} from UCP cannot be read", what.substr(0, 64)),
-                "is it of another release?");
+                "check that UCP is of the same release");
 }
 
 const sql::Sql kOrganizationOfTeam("find the organisation of the team",

@@ -103,7 +103,7 @@ class SqlCut final : public Cut {
         DTR_ASSIGN(const std::int64_t trimmed, read_state_number(*snapshot_, kTrimmedTransaction));
         if (trimmed > after_transaction)
             return fail(ErrorCode::lost,
-                        fmt::format("the change log begins after transaction {}, changes since {} are asked for",
+                        fmt::format("the change log begins after transaction {}, but changes since {} were requested",
                                     trimmed, after_transaction),
                         "take a full backup");
         DTR_ASSIGN(auto rows, snapshot_->query(kChanges, {after_transaction, position_.transaction}));

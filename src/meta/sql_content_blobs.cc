@@ -103,14 +103,12 @@ Result<Object> place_object(ChangeRecorder& recorder, const Object& offered) {
     DTR_ASSIGN(auto found, look_up(transaction, name));
     if (found && found->state == ObjectState::condemned) DTR_TRY(transaction.execute(kRevive, {name}));
     if (found && found->state != ObjectState::quarantined) return std::move(found->object);
-    if (offered.generation.empty())
-        return fail(ErrorCode::conflict, fmt::format("there is no object {} any more", name));
+    if (offered.generation.empty()) return fail(ErrorCode::conflict, fmt::format("object {} no longer exists", name));
     DTR_ASSIGN(const bool claimed, any(transaction.query(kClaimed, {name, offered.generation})));
     if (claimed)
-        return fail(
-            ErrorCode::unavailable,
-            fmt::format("the bytes of {} waited so long to be recorded that they were removed as abandoned", name),
-            "send them again");
+        return fail(ErrorCode::unavailable,
+                    fmt::format("recording {} took so long that its bytes were removed as abandoned", name),
+                    "send them again");
     if (found) DTR_TRY(transaction.execute(kRemoveReplaced, {name, recorder.now()}));
     DTR_TRY(transaction.execute(kInsertObject, {name, offered.generation, offered.size}));
     return offered;

@@ -144,8 +144,8 @@ Status require_movable(sql::Transaction& transaction, RepositoryId repository, s
     DTR_ASSIGN(const auto fixed, first<std::string>(transaction.query(kFixedTag, {repository, tag}),
                                                     [](const sql::Rows& rows) { return text_at(rows, 0); }));
     if (!fixed || *fixed == to_digest) return {};
-    return fail(ErrorCode::already_exists, fmt::format("tag {} is immutable, it stays {}", tag, *fixed),
-                "push under another tag, or let an administrator of the repository lift immutableTags");
+    return fail(ErrorCode::already_exists, fmt::format("tag {} is immutable: it remains {}", tag, *fixed),
+                "push under another tag, or ask an administrator of the repository to turn off immutableTags");
 }
 
 // What the tag, or without one the manifest, stands for to those who pull.
@@ -164,9 +164,9 @@ Status require_expected(sql::Connection& connection, std::string_view repository
     if (expected.holds(current)) return {};
     const std::string_view name = tag.empty() ? digest : tag;
     return fail(ErrorCode::precondition_failed,
-                current ? fmt::format("{} of repository {} is {} now", name, repository, current->to_string())
+                current ? fmt::format("{} of repository {} is now {}", name, repository, current->to_string())
                         : fmt::format("repository {} has no {}", repository, name),
-                "look at what is there, and decide again");
+                "check the current state, and decide again");
 }
 
 Result<ManifestPutOutcome> put_in(ChangeRecorder& recorder, const ManifestPut& put) {

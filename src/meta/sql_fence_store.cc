@@ -16,7 +16,7 @@ const Sql kRelease("release the fence", "DELETE FROM fences WHERE id = ?1");
 
 tl::unexpected<Error> fence_lost(std::string_view id) {
     return fail(ErrorCode::lost,
-                fmt::format("fence {} no longer stands: it expired, and garbage was collected since", id),
+                fmt::format("fence {} is no longer valid: it expired, and garbage has been collected since", id),
                 "run it again; if it expires again, give it a longer lease");
 }
 

@@ -59,7 +59,7 @@ Status require_kind(sql::Connection& connection, std::string_view account_id, Ac
     if (!found) return fail(ErrorCode::not_found, fmt::format("there is no account {}", account_id));
     if (*found == static_cast<int>(kind)) return {};
     return fail(ErrorCode::invalid,
-                kind == AccountKind::user ? "an organisation cannot be a member" : "a user is no organisation");
+                kind == AccountKind::user ? "an organisation cannot be a member" : "a user is not an organisation");
 }
 
 Result<Team> require_team(sql::Connection& connection, std::string_view id) {
@@ -163,7 +163,7 @@ Status require_own_team(sql::Connection& connection, const Namespace& owner, std
     if (grant.level == AccessLevel::none) return {};
     DTR_ASSIGN(const Team team, require_team(connection, grant.team_id));
     if (team.organization_id == owner.id) return {};
-    return fail(ErrorCode::invalid, fmt::format("team {} is not one of {}", team.name, owner_name),
+    return fail(ErrorCode::invalid, fmt::format("team {} does not belong to {}", team.name, owner_name),
                 "only teams of the organisation that owns the namespace can be given access to it");
 }
 

@@ -124,7 +124,7 @@ Status require_current(sql::Connection& connection, const Actor& actor) {
     if (!actor.account_version) return {};
     DTR_ASSIGN(const std::int64_t now, accounts_version(connection));
     if (now == *actor.account_version) return {};
-    return fail(ErrorCode::stale, "accounts or grants changed while this request was on its way", "try again");
+    return fail(ErrorCode::stale, "accounts or grants changed during this request", "try again");
 }
 
 Result<std::int64_t> accounts_version(sql::Connection& connection) {

@@ -69,7 +69,7 @@ Result<json::value> parse_json(std::string_view bytes, BoundedMemory& memory) {
         if (!value.is_object()) return bad("the body is not a JSON object");
         return value;
     } catch (const std::bad_alloc&) {
-        return bad("the body holds too many values", "no image needs more than some thousands");
+        return bad("the body holds too many values", "no image needs more than a few thousand");
     }
 }
 
@@ -97,7 +97,8 @@ Result<std::string> read_annotations(const json::object& object, std::string_vie
     if (value == nullptr) return std::string{};
     if (!value->is_object()) return bad(fmt::format("{}annotations is not an object", where));
     for (const json::key_value_pair& entry : value->get_object())
-        if (!entry.value().is_string()) return bad(fmt::format("{}annotations holds more than strings", where));
+        if (!entry.value().is_string())
+            return bad(fmt::format("{}annotations holds values that are not strings", where));
     return json::serialize(*value);
 }
 
@@ -184,8 +185,8 @@ Result<MediaClass> class_by_shape(const json::object& body, std::string_view typ
     if (find(body, "config") != nullptr || find(body, "layers") != nullptr) return MediaClass::image;
     if (find(body, "blobs") != nullptr) return MediaClass::artifact;
     return fail(ErrorCode::unsupported,
-                type.empty() ? "manifest: neither a media type nor a known shape"
-                             : fmt::format("manifest: media type '{}' is not known, nor is the shape", type),
+                type.empty() ? "manifest: it has neither a media type nor a known structure"
+                             : fmt::format("manifest: neither media type '{}' nor the structure is known", type),
                 "push an OCI image manifest or index, or their Docker schema 2 equivalents");
 }
 
@@ -205,7 +206,7 @@ Result<Kind> decide_kind(const json::object& body, std::string_view content_type
                    "send the manifest's media type as Content-Type");
     if (!inside.empty() && !is_generic(outside) && bare_media_type(inside) != outside)
         return bad(fmt::format("mediaType is '{}', but Content-Type says '{}'", inside, outside),
-                   "both must name the same type");
+                   "both must give the same type");
 
     Kind kind;
     kind.media_type = !inside.empty() ? inside : is_generic(outside) ? "" : outside;
@@ -245,9 +246,9 @@ Status check_unambiguous(const json::object& body, MediaClass media_class) {
     const bool like_index = find(body, "manifests") != nullptr;
     const bool like_image = find(body, "config") != nullptr || find(body, "layers") != nullptr;
     if (like_index && (like_image || media_class != MediaClass::index))
-        return bad("it has `manifests`, yet is not, or not only, an index");
+        return bad("it has `manifests`, but is not an index, or not only an index");
     if (like_image && media_class != MediaClass::image)
-        return bad("it has `config` or `layers`, yet is not an image manifest");
+        return bad("it has `config` or `layers`, but is not an image manifest");
     return {};
 }
 

@@ -70,7 +70,7 @@ Result<std::string> parse_fingerprint(std::string_view text) {
     }
     if (!good || digits.size() != kDigits)
         return fail(ErrorCode::invalid,
-                    fmt::format("'{}' is no SHA-256 fingerprint of a certificate", text.substr(0, 120)),
+                    fmt::format("'{}' is not the SHA-256 fingerprint of a certificate", text.substr(0, 120)),
                     "it looks like SHA256:AB:CD:... with 64 hexadecimal digits, as `openssl x509 -noout -fingerprint "
                     "-sha256` prints it");
     return spelled(digits);

@@ -156,7 +156,7 @@ Status set_proxy(CURL* curl, const HttpCall& request) {
         return fail(
             ErrorCode::refused,
             fmt::format("a proxy stands between this machine and {}, and would see the password", host_in(request.url)),
-            "use https, or name that host in NO_PROXY");
+            "use https, or add that host to NO_PROXY");
     libcurl().curl_easy_setopt(curl, CURLOPT_PROXY, proxy.c_str());
     libcurl().curl_easy_setopt(curl, CURLOPT_NOPROXY, "");  // it is known already
     return {};
@@ -202,7 +202,7 @@ class CurlHttpClient final : public HttpClient {
     // Trusts `ca_pem` alone, unless that is empty. With `chain` anybody is trusted, and the chain is told.
     static Result<HttpAnswer> perform(const HttpCall& request, const std::string& ca_pem, std::string* chain) {
         const std::unique_ptr<CURL, void (*)(CURL*)> handle(libcurl().curl_easy_init(), libcurl().curl_easy_cleanup);
-        if (!handle) return fail(ErrorCode::exhausted, "cannot make an HTTP client");
+        if (!handle) return fail(ErrorCode::exhausted, "cannot create an HTTP client");
         CURL* curl = handle.get();
         Transfer transfer;
         transfer.handle = curl;
@@ -247,7 +247,7 @@ class CurlHttpClient final : public HttpClient {
             if (given.empty())
                 return fail(ErrorCode::untrusted,
                             fmt::format("the CA that was given does not have the fingerprint {}", fingerprint),
-                            "leave one of the two out, or ask who runs the server");
+                            "omit one of the two, or ask whoever runs the server");
             return given;
         }
         {
@@ -277,8 +277,8 @@ class CurlHttpClient final : public HttpClient {
             return fail(ErrorCode::untrusted,
                         fmt::format("{} has no CA with the fingerprint {}; nothing was sent to it",
                                     origin_of(request.url), fingerprint),
-                        "compare with the fingerprint that was printed at installation: somebody may be between, or "
-                        "the CA is a new one");
+                        "compare with the fingerprint printed at installation: the connection may be intercepted, or "
+                        "the CA may be new");
         return found;
     }
 
@@ -299,14 +299,13 @@ class CurlHttpClient final : public HttpClient {
             return fail(ErrorCode::untrusted, what, "the server does not accept our certificate");
         switch (code) {
             case CURLE_SSL_CERTPROBLEM:
-                return fail(ErrorCode::invalid, what, "the client's certificate or its key cannot be used");
+                return fail(ErrorCode::invalid, what, "the client certificate or its key cannot be used");
             case CURLE_PEER_FAILED_VERIFICATION:
             case CURLE_SSL_CACERT_BADFILE:
             case CURLE_SSL_ISSUER_ERROR:
-                return fail(
-                    ErrorCode::untrusted, what,
-                    "give the server's CA with --ucp-ca \"$(cat ca.pem)\", as served at /ca; if it is about dates, "
-                    "compare the clocks of both machines");
+                return fail(ErrorCode::untrusted, what,
+                            "give the server's CA with --ucp-ca \"$(cat ca.pem)\", as served at /ca; if the dates are "
+                            "the problem, compare the clocks of both machines");
             case CURLE_URL_MALFORMAT:
             case CURLE_UNSUPPORTED_PROTOCOL:
                 return fail(ErrorCode::invalid, what);

@@ -110,7 +110,7 @@ class Interrupts::Watcher {
     bool request() {
         const MutexLock lock(state().mutex);
         if (state().committed) {
-            options_.say("it is too late to interrupt this: it is being finished");
+            options_.say("too late to interrupt: it is finishing");
             return false;
         }
         state().requested = true;

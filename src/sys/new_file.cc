@@ -57,19 +57,20 @@ Status check_parent(const std::string& path) {
     const std::string directory = parent_directory(path);
     struct stat s {};
     if (::stat(directory.c_str(), &s) != 0 && errno == ENOENT)
-        return cannot_be(ErrorCode::not_found, directory, "does not exist", "make the directory, or name another");
+        return cannot_be(ErrorCode::not_found, directory, "does not exist",
+                         "create the directory, or give another one");
     if (errno = 0; ::stat(directory.c_str(), &s) != 0) return fail(system_error(errno, "cannot look at " + directory));
     if (!S_ISDIR(s.st_mode)) return cannot_be(ErrorCode::invalid, directory, "is not a directory");
     if (::access(directory.c_str(), W_OK | X_OK) != 0 && (errno == EACCES || errno == EROFS))
-        return cannot_be(ErrorCode::invalid, directory, "cannot be written to", "name a file in another directory");
+        return cannot_be(ErrorCode::invalid, directory, "cannot be written to", "give a file in another directory");
     return {};
 }
 
 // A file that is there and will be replaced: what would fail only at the end is looked for now.
 Status check_replaceable(const std::string& path, const struct stat& file) {
-    constexpr const char* kElsewhere = "name another file";
+    constexpr const char* kElsewhere = "give another file";
     if (::access(path.c_str(), W_OK) != 0 && (errno == EPERM || errno == EROFS))
-        return cannot_be(ErrorCode::refused, path, "cannot be replaced: it is immutable or its disk read-only",
+        return cannot_be(ErrorCode::refused, path, "cannot be replaced: it is immutable, or its disk is read-only",
                          kElsewhere);
     struct statx more {};
     if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, 0, &more) == 0 &&
@@ -87,12 +88,12 @@ Status check_replaceable(const std::string& path, const struct stat& file) {
 // Where a link leads, if it may be followed.
 Result<std::string> follow(const std::string& path, const struct stat& link) {
     if (link.st_uid != ::geteuid() && link.st_uid != 0)
-        return cannot_be(ErrorCode::refused, path, "is a link that somebody else made", "name the file itself");
+        return cannot_be(ErrorCode::refused, path, "is a link created by somebody else", "give the file itself");
     char resolved[PATH_MAX];
     if (::realpath(path.c_str(), resolved) == nullptr) {
         if (errno == ENOENT)
             return cannot_be(ErrorCode::refused, path, "is a link to something that does not exist",
-                             "name the file itself, or remove the link");
+                             "give the file itself, or remove the link");
         return fail(system_error(errno, "cannot follow the link " + path));
     }
     return std::string(resolved);
@@ -105,7 +106,7 @@ Result<Place> look_at_place(const std::string& path) {
         return fail(ErrorCode::invalid, fmt::format("'{}' does not name a file", path));
     struct stat s {};
     if (::lstat(path.c_str(), &s) != 0) {
-        if (errno == ENAMETOOLONG) return cannot_be(ErrorCode::invalid, path, "is a longer name than can be");
+        if (errno == ENAMETOOLONG) return cannot_be(ErrorCode::invalid, path, "is too long for a file name");
         if (errno != ENOENT && errno != ENOTDIR) return fail(system_error(errno, "cannot look at " + path));
         DTR_TRY(check_parent(path));
         return Place{Place::Kind::file, path};
@@ -120,7 +121,7 @@ Result<Place> look_at_place(const std::string& path) {
         DTR_ASSIGN(place.path, follow(path, link));
         if (::lstat(place.path.c_str(), &s) != 0) return fail(system_error(errno, "cannot look at " + place.path));
     }
-    if (S_ISDIR(s.st_mode)) return cannot_be(ErrorCode::invalid, path, "is a directory", "name a file in it");
+    if (S_ISDIR(s.st_mode)) return cannot_be(ErrorCode::invalid, path, "is a directory", "give a file in it");
     if (S_ISFIFO(s.st_mode) || S_ISCHR(s.st_mode) || S_ISBLK(s.st_mode)) {
         place.kind = Place::Kind::stream;
         return place;
@@ -165,7 +166,7 @@ Status NewFile::look_at_own() {
         caveats_.push_back(fmt::format("the filesystem of {} does not keep files private: its mode is {:o}", path_,
                                        s.st_mode & 07777));
     if (s.st_uid != ::geteuid())
-        caveats_.push_back(fmt::format("the filesystem of {} gives it to user {}", path_, s.st_uid));
+        caveats_.push_back(fmt::format("the filesystem of {} makes user {} its owner", path_, s.st_uid));
     sweep(parent_directory(path_), s, disk_);
     return {};
 }
@@ -214,10 +215,10 @@ Status NewFile::commit(Existing existing) {
         // The file is there, whole. Some filesystems cannot sync a directory, and some directories cannot be opened.
         if (synced.error().code != ErrorCode::unsupported && synced.error().code != ErrorCode::denied)
             return fail(synced.error().in(
-                fmt::format("{} is whole and in its place, but not yet safe from a power loss", path_)));
+                fmt::format("{} is complete and in place, but not yet safe from a power loss", path_)));
         caveats_.push_back(
-            fmt::format("the directory of {} cannot be synced here: until its disk has done so by itself, a "
-                        "power loss may take the name away",
+            fmt::format("the directory of {} cannot be synced here: until the disk has written it by itself, a power "
+                        "loss may undo the file name",
                         path_));
     }
     return check();
@@ -238,7 +239,7 @@ Status NewFile::take_name(Existing existing) {
 // Never over another file.
 Status NewFile::take_free_name() {
     if (::renameat2(AT_FDCWD, own_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE) == 0) return {};
-    const auto is_there = [this] { return cannot_be(ErrorCode::already_exists, path_, "is there already"); };
+    const auto is_there = [this] { return cannot_be(ErrorCode::already_exists, path_, "already exists"); };
     if (errno == EEXIST) return is_there();
     if (errno != EINVAL && errno != ENOSYS) return fail(system_error(errno, "cannot rename to " + path_));
     // A filesystem that cannot (NFS): a second name that must be new, and the first one goes.
@@ -266,10 +267,10 @@ Status NewFile::check() {
     if (there.st_size == static_cast<off_t>(written_) && got == tail_.size() && tail == tail_) return {};
     in_place_ = false;
     if (there.st_dev != ours.st_dev || there.st_ino != ours.st_ino)
-        return cannot_be(ErrorCode::conflict, path_, "was taken by another file at the same moment; this one is gone",
-                         "write to a name of its own");
+        return cannot_be(ErrorCode::conflict, path_,
+                         "was taken by another file at the same moment; this one was removed", "use a different name");
     return fail(ErrorCode::corrupt, fmt::format("{} does not hold what was written to it", path_),
-                "look at its disk and the system's log");
+                "check its disk and the system's log");
 }
 
 Status write_new_file(const std::string& path, std::string_view bytes, NewFile::Existing existing, Disk& disk) {

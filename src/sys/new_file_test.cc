@@ -138,7 +138,7 @@ TEST_F(NewFileTest, ADirectoryThatCannotBeSyncedIsSaidAndNoFailure) {
     // A disk that fails is another matter; what is said of the file is true.
     file = must(NewFile::create(path("f")));
     const CannotSyncDirectories injector(ErrorCode::internal);
-    EXPECT_NE(outcome(file->commit(Existing::replaced)).find("is whole and in its place"), std::string::npos);
+    EXPECT_NE(outcome(file->commit(Existing::replaced)).find("is complete and in place"), std::string::npos);
 }
 
 TEST_F(NewFileTest, NamesMayBeAsLongAsTheyCanBe) {

@@ -26,7 +26,7 @@ void* SharedLibrary::address_of(const char* name) {
 Status SharedLibrary::usable() const {
     if (problem_.empty()) return {};
     return fail(ErrorCode::unavailable, fmt::format("cannot load {}: {}", soname_, problem_),
-                "install the package that has this library");
+                "install the package that contains this library");
 }
 
 }  // namespace dtr

@@ -343,7 +343,7 @@ def test_read_only_disk_at_the_start(space):
     server.stop()
     with read_only(server.data_dir):
         done = run(server.command(), timeout=30)
-        assert done.code not in (0, -6, -11) and "ead-only" in done.err and "mount it for writing" in done.err, done
+        assert done.code not in (0, -6, -11) and "ead-only" in done.err and "mount it writable" in done.err, done
     Registry(server.start(), "admin/x").pull("kept")
 
 

@@ -270,7 +270,7 @@ def test_settings_take_effect_while_running(space):
     assert registry.do_close(registry.start(), digest(big), big).status_code == 413
 
 
-@pytest.mark.parametrize("setting,why", [("gc.lease=soon", "no duration"), ("gc.laese=1s", "did you mean gc.lease?"),
+@pytest.mark.parametrize("setting,why", [("gc.lease=soon", "not a duration"), ("gc.laese=1s", "did you mean gc.lease?"),
                                          ("gc.lease", "not KEY=VALUE"), ("gc.lease=0s", "too short")])
 def test_a_wrong_setting_is_refused(space, setting, why):
     started = dtr("serve", "--data-dir", space.file("a"), "--set", setting)

@@ -223,7 +223,7 @@ TEST_F(Contents, ConfigurationWithoutEnd) {
                                   [](const auto& one) { return one.first.starts_with("db/"); });
         for (std::uint64_t n = 1; n <= 70; ++n) after = open.entries.insert(after, {archive::config_name(n), part}) + 1;
     });
-    refused_from(2, archive, "more configuration than any cluster holds");
+    refused_from(2, archive, "more configuration than any cluster");
 }
 
 // --- blobs and inventory ---
@@ -252,7 +252,7 @@ TEST_F(Contents, AManifestThatIsNotThere) {
         const std::string hex = row.substr(at + 7, 64);
         open.drop("blobs/sha256/" + hex);
     });
-    refused_from(3, archive, "manifests are named", "the inventory does not list");
+    refused_from(3, archive, "manifests are referenced", "the inventory does not list");
 }
 
 TEST_F(Contents, AnInventoryThatLies) {
@@ -267,8 +267,8 @@ TEST_F(Contents, AnInventoryThatLies) {
         text[at] = text[at] == '9' ? '8' : '9';
     };
     refused_from(2, with_inventory(wrong_size, false),
-                 "the inventory does not match what the seal says | another size than");
-    refused_from(3, with_inventory(wrong_size, true), "the inventory does not list the blobs | another size than");
+                 "the inventory does not match its description in the seal | size differs from");
+    refused_from(3, with_inventory(wrong_size, true), "the inventory does not list the blobs | size differs from");
     refused_from(
         3, with_inventory([](std::string& text) { text += "sha256:" + std::string(64, 'f') + " 5 archive\n"; }, true),
         "the inventory does not list the blobs");
@@ -282,7 +282,7 @@ TEST_F(Contents, AnInventoryThatLies) {
                              "0000000000000000000000000000000000000000000000000000000000000000"
                              " 1archive\n"})
         refused_from(2, with_inventory([&](std::string& text) { text += line; }, true), "malformed");
-    refused_from(2, with_inventory([&](std::string& text) { text.pop_back(); }, false), "ends within a line");
+    refused_from(2, with_inventory([&](std::string& text) { text.pop_back(); }, false), "ends in the middle of a line");
     refused_from(2, source.changed([](OpenArchive& open) { open.drop("inventory/"); }), "the inventory does not match");
 }
 

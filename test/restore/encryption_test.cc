@@ -140,7 +140,7 @@ TEST_F(Encryption, Case39APlaintextThatDoesNotHashToItsName) {
         {must(archive::age_encrypt(std::string(plain.size(), 'x'), {recipient})), "does not hash to its name"},
         {must(archive::age_encrypt(plain, {recipient, other})), "does not hash to its name"},
         {must(archive::age_encrypt(plain, {other})), "none of the given keys"},
-        {plain, "not that of an age file"},
+        {plain, "does not match an age file"},
     };
     for (const auto& [bytes, message] : contents) {
         content = bytes;
@@ -235,7 +235,7 @@ TEST_F(Encryption, Case17ThePassphraseOpensBesideTheRecoveryKey) {
         expect_refused(bytes, only({}), ErrorCode::untrusted, " and a passphrase");
         EXPECT_EQ(bytes.find(kPassphrase), std::string::npos);
     }
-    expect_refused(cluster_one().archive, only(passphrase()), ErrorCode::untrusted, "no passphrase does");
+    expect_refused(cluster_one().archive, only(passphrase()), ErrorCode::untrusted, "neither does a passphrase");
 }
 
 TEST_F(Encryption, AStreamToAPassphraseOpensWithItAlone) {
@@ -254,7 +254,7 @@ TEST_F(Encryption, AForgedPassphraseKeyIsNoneOfTheRecipients) {
     OpenArchive open = open_archive(cluster_one().back_up_with(options));
     open.header.passphrase_key = must(archive::make_passphrase_key(Secret(kPassphrase), system_random(), 8)).sealed;
     const std::string forged = seal_again(open, *cluster_one().signer);
-    expect_refused(forged, only(passphrase()), ErrorCode::corrupt, "none of the recipients'");
+    expect_refused(forged, only(passphrase()), ErrorCode::corrupt, "does not belong to any recipient");
     open.header.passphrase_key = "no age file";
     expect_refused(seal_again(open, *cluster_one().signer), only(passphrase()), ErrorCode::corrupt, "age header");
 }

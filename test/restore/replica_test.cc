@@ -79,7 +79,7 @@ TEST_F(ReplicaTest, MetadataOfAnotherClusterIsRefused) {
     const auto opened = open_replica(path);
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().code, ErrorCode::refused) << opened.error().text();
-    EXPECT_THAT(opened.error().message, HasSubstr("another cluster"));
+    EXPECT_THAT(opened.error().message, HasSubstr("different clusters"));
 }
 
 TEST_F(ReplicaTest, ADamagedDatabaseIsSaid) {

@@ -255,7 +255,7 @@ TEST_F(Restore, Case17WrongIdentity) {
 TEST_F(Restore, Case18UnknownSigner) {
     backup::RestoreOptions options = source.options;
     options.anchors.keys = {archive::SigningKey::generate(system_random()).public_key()};
-    refuses(source.archive, options, ErrorCode::untrusted, "none of the trusted keys stands behind");
+    refuses(source.archive, options, ErrorCode::untrusted, "none of the trusted keys vouches for");
     options.anchors = {};
     refuses(source.archive, options, ErrorCode::untrusted, "nothing says whose backup this is");
 }

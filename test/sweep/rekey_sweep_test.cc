@@ -78,7 +78,7 @@ void finish(const std::string& path, const std::string& output, const std::strin
     if (in_force) {
         ASSERT_FALSE(again);
         EXPECT_EQ(again.error().code, ErrorCode::refused);
-        EXPECT_THAT(again.error().message, testing::HasSubstr("the key that is in force"));
+        EXPECT_THAT(again.error().message, testing::HasSubstr("the current key"));
     } else {
         ASSERT_TRUE(again) << again.error().text();
         EXPECT_TRUE(new_key_in_force(path, file));
@@ -161,7 +161,7 @@ TEST(Rekey, NothingIsOverwritten) {
     }
     must(rekey(dir.path(), dir.path() + "/second"));
     const std::string second = must(read_file(real_disk(), dir.path() + "/second"));
-    EXPECT_THAT(outcome(rekey(dir.path(), dir.path() + "/second")), testing::HasSubstr("in force"));
+    EXPECT_THAT(outcome(rekey(dir.path(), dir.path() + "/second")), testing::HasSubstr("the current key"));
     must(rekey(dir.path(), dir.path() + "/third"));
     // An older key is never put back in force: it may be the one that leaked.
     EXPECT_THAT(outcome(rekey(dir.path(), dir.path() + "/second")), testing::HasSubstr("another recovery key"));

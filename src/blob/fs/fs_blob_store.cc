@@ -70,7 +70,7 @@ class FsBlobWriter final : public BlobWriter {
     Status commit(const ObjectId& id) override {
         if (exists(disk_, layout_.object(id)))
             return fail(ErrorCode::already_exists,
-                        fmt::format("object {} of generation {} exists", id.digest.to_string(), id.generation));
+                        fmt::format("object {} of generation {} already exists", id.digest.to_string(), id.generation));
         DTR_TRY(disk_.sync(fd_.get()));
         return publish(disk_, layout_, path_, id);
     }
@@ -151,7 +151,7 @@ class FsBlobStore final : public BlobStore {
         if (!info) return fail(info.error());
         if (info->size < offset)
             return fail(ErrorCode::corrupt,
-                        fmt::format("upload {} has {} bytes where {} were recorded", id, info->size, offset));
+                        fmt::format("upload {} has {} bytes, but {} were recorded", id, info->size, offset));
         DTR_ASSIGN(UniqueFd fd, disk_.create(path, OnExisting::open, kFileMode));
         if (info->size != offset) DTR_TRY(disk_.truncate(fd.get(), offset));
         return std::make_unique<FsBlobWriter>(disk_, layout_, std::move(fd), std::move(path), offset);

@@ -84,7 +84,7 @@ class FileConfigStore final : public ConfigStore {
     Status check(const Change& change) REQUIRES(mutex_) {
         DTR_TRY(check_key(change.key));
         if (change.value && change.value->expose().size() > kValueMax)
-            return fail(ErrorCode::exhausted, fmt::format("the value of '{}' is over 1 MiB", change.key));
+            return fail(ErrorCode::exhausted, fmt::format("the value of '{}' is larger than 1 MiB", change.key));
         const auto it = entries_.find(change.key);
         const std::int64_t modified = it == entries_.end() ? 0 : it->second.modified;
         if (change.expected && *change.expected != modified)

@@ -45,7 +45,7 @@ class SqliteBulkLoader final : public BulkLoader {
 
     Status add_row(const Table& table, const Cut::Row& row) override {
         DTR_CHECK(session_ != nullptr);
-        if (table.part == Part::local) return fail(not_a_row(table, "the table is not one that is carried"));
+        if (table.part == Part::local) return fail(not_a_row(table, "the table is not one that is transferred"));
         if (row.size() != table.columns.size())
             return fail(
                 not_a_row(table, fmt::format("it has {} values instead of {}", row.size(), table.columns.size())));

@@ -197,7 +197,7 @@ Status SqliteDatabase::run_all(const std::vector<Request*>& batch, Durability du
 Status SqliteDatabase::begin(Durability durability) {
     if (distrust_disk_)
         return fail(ErrorCode::unavailable,
-                    "metadata database: a sync of " + path_ + " failed earlier, so it takes no writes",
+                    "metadata database: a sync of " + path_ + " failed earlier, so it accepts no writes",
                     "check the disk, then restart the server");
     DTR_TRY(fault_point("meta.begin"));
     if (durability != synchronous_) {

@@ -99,7 +99,7 @@ Status check_version(SqliteSession& session) {
     DTR_ASSIGN(const long version, number(session, "SELECT value FROM state WHERE name = 'schema_version'"));
     if (version > kSchemaVersion)
         return fail(ErrorCode::unsupported,
-                    fmt::format("metadata database {} has schema version {}, this program knows {}", session.path(),
+                    fmt::format("metadata database {} has schema version {}, but this program knows {}", session.path(),
                                 version, kSchemaVersion),
                     "run the release that wrote it, or a newer one");
     if (version < 1)
@@ -128,7 +128,7 @@ Status prepare(SqliteSession& session) {
     const bool empty = application == 0 && objects == 0;
     if (!empty && application != kApplicationId)
         return fail(ErrorCode::refused, fmt::format("{} is a database, but not one of dtr's", session.path()),
-                    "name another path, or move that file away");
+                    "give another path, or move that file away");
     DTR_ASSIGN(const std::string mode, session.value_of("PRAGMA journal_mode = WAL"));
     if (mode != "wal")
         return fail(ErrorCode::refused,
@@ -159,7 +159,7 @@ Status refuse_network_filesystem(const std::string& path) {
     for (const std::uint32_t one : kNetwork)
         if (type == one)
             return fail(ErrorCode::refused,
-                        fmt::format("{} lies on a network filesystem, where SQLite's locks are not safe", path),
+                        fmt::format("{} is on a network filesystem, where SQLite's locks are not safe", path),
                         "put metadata/ on a local disk, or use PostgreSQL");
     return {};
 }
