@@ -2,8 +2,8 @@
 //
 // Refused beyond Beast: a transfer coding other than exactly "chunked" (Beast ignores it, and a proxy before us might
 // not: request smuggling), any transfer coding from HTTP/1.0, a repeated or listed Content-Length even if the values
-// agree, a folded header, a missing or repeated Host, a target that is neither "/..." nor an absolute http URL, a path
-// that is not UTF-8 or holds NUL after decoding. Trailers are parsed and dropped.
+// agree, a folded header, a missing, repeated or malformed Host, a target that is neither "/..." nor an absolute http URL
+// nor the "*" of OPTIONS, a path that is not UTF-8 or holds NUL after decoding. Trailers are parsed and dropped.
 #include "http/request_head.h"
 
 #include <algorithm>
@@ -128,8 +128,21 @@ std::string_view origin_form(std::string_view target, std::optional<std::string_
     return target;
 }
 
+// What RFC 3986 lets stand in a host and its port. An empty one is allowed: the client does not know a name.
+bool is_host(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](char c) {
+        const auto b = static_cast<unsigned char>(c);
+        if ((b | 0x20U) >= 'a' && (b | 0x20U) <= 'z') return true;
+        return (b >= '0' && b <= '9') || (b != 0 && std::strchr("-._~!$&'()*+,;=%:[]", b) != nullptr);
+    });
+}
+
 // Splits and decodes; a complaint, or null.
 const char* set_target(std::string_view target, Request& request) {
+    if (target == "*" && request.method == "OPTIONS") {
+        request.path = "*";
+        return nullptr;
+    }
     std::optional<std::string_view> authority;
     target = origin_form(target, authority);
     if (authority) {
@@ -199,6 +212,7 @@ Result<Head> parse_head(std::string_view bytes, Request& request) {
         complaint = set_target(parser.target, request);
         if (parser.hosts > 1 || (parser.hosts == 0 && !parser.http10))
             complaint = "exactly one Host header is required";
+        if (complaint == nullptr && !is_host(request.header("Host"))) complaint = "the Host header is malformed";
     }
     if (complaint != nullptr) return fail(parser.complaint_code, complaint);
 

@@ -71,6 +71,21 @@ TEST(ParseHead, TheAuthorityOfATargetIsTheHost) {
     EXPECT_EQ(r.headers.size(), 1U);
 }
 
+TEST(ParseHead, WhatAHostMayBe) {
+    for (const std::string& host : std::vector<std::string>{"", "registry.example:5000", "[2001:db8::1]:443",
+                                                            "127.0.0.1", "a_b", "xn--bcher-kva.example."}) {
+        Request r;
+        ASSERT_TRUE(parse("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n", r)) << host;
+        EXPECT_EQ(r.header("Host"), host);
+    }
+}
+
+TEST(ParseHead, AStarIsTheTargetOfOptions) {
+    Request r;
+    ASSERT_TRUE(parse("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", r));
+    EXPECT_EQ(r.path, "*");
+}
+
 TEST(ParseHead, SaysWhichRefusalItIs) {
     const auto status = [](const std::string& line) {
         Request r;
@@ -100,6 +115,13 @@ TEST(ParseHead, RefusesWhatIsAmbiguousOrBroken) {
              "GET /a#b HTTP/1.1\r\n" + host,
              "GET / HTTP/1.1\r\n",
              "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n",
+             "GET / HTTP/1.1\r\nHost: a/b\r\n",
+             "GET / HTTP/1.1\r\nHost: a b\r\n",
+             "GET / HTTP/1.1\r\nHost: u@a\r\n",
+             "GET / HTTP/1.1\r\nHost: a\",realm=\"b\r\n",
+             "GET / HTTP/1.1\r\nHost: \xc3\xa4\r\n",
+             "GET http://a\"b/ HTTP/1.1\r\n" + host,
+             "OPTIONS *x HTTP/1.1\r\n" + host,
              "GET / HTTP/2.0\r\n" + host,
              "GET / HTTP/0.9\r\n" + host,
              "GET /  HTTP/1.1\r\n" + host,
