@@ -2,6 +2,7 @@
 // may have dripped for as long as the server's pace allows, and accounts, grants and tokens have changed meanwhile.
 #include "api/dispatch.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "api/access.h"
@@ -30,12 +31,52 @@ http::Response method_not_allowed(const Services& services, const Found& found) 
     return response;
 }
 
-http::Response options(const Found& found) {
+http::Response options(std::string_view allowed) {
     http::Response response;
     response.status = 204;
-    response.set("Allow", found.allowed);
+    response.set("Allow", std::string(allowed));
     return response;
 }
+
+// Methods of the path but for the one that is refused at present: a blob in use, a registry that is read only.
+std::string allowed_besides(const Services& services, std::string_view method, std::string_view path) {
+    const std::string all = find_routes(&services, method, path).allowed;
+    std::string others;
+    for (std::string_view rest = all; !rest.empty();) {
+        const std::size_t comma = std::min(rest.find(", "), rest.size());
+        const std::string_view one = rest.substr(0, comma);
+        if (one != method) others += (others.empty() ? "" : ", ") + std::string(one);
+        rest.remove_prefix(std::min(comma + 2, rest.size()));
+    }
+    return others;
+}
+
+bool says_what_is_allowed(const http::Response& response) {
+    return std::any_of(response.headers.begin(), response.headers.end(),
+                       [](const auto& header) { return header.first == "Allow"; });
+}
+
+// What every answer to a request has, whichever handler or body made it.
+class Finish {
+  public:
+    Finish(const Services& services, const http::Request& request)
+        : services_(services),
+          method_(request.method),
+          path_(request.path),
+          is_registry_(is_registry_path(request.path)) {}
+
+    void operator()(http::Response& response) const {
+        if (is_registry_) mark_registry_answer(response);
+        if (response.status == 405 && !says_what_is_allowed(response))
+            response.set("Allow", allowed_besides(services_, method_, path_));
+    }
+
+  private:
+    const Services& services_;
+    std::string method_;
+    std::string path_;
+    bool is_registry_;
+};
 
 // A browser that knows somebody's password sends it whichever page asks, but says which one that is.
 bool from_another_site(const Services& services, const http::Request& request) {
@@ -109,19 +150,21 @@ class CheckedSink final : public http::BodySink {
     std::unique_ptr<http::BodySink> sink_;
 };
 
-class MarkedSink final : public http::BodySink {
+class FinishedSink final : public http::BodySink {
   public:
-    explicit MarkedSink(std::unique_ptr<http::BodySink> sink) : sink_(std::move(sink)) {}
+    FinishedSink(Finish finish, std::unique_ptr<http::BodySink> sink)
+        : finish_(std::move(finish)), sink_(std::move(sink)) {}
     bool write(std::string_view chunk) override { return sink_->write(chunk); }
     http::Response finish() override {
         http::Response response = sink_->finish();
-        mark_registry_answer(response);
+        finish_(response);
         return response;
     }
     [[nodiscard]] std::size_t held() const override { return sink_->held(); }
     [[nodiscard]] std::optional<Pool> finish_on() const override { return sink_->finish_on(); }
 
   private:
+    Finish finish_;
     std::unique_ptr<http::BodySink> sink_;
 };
 
@@ -150,9 +193,11 @@ http::Reply receive(const AskedPtr& asked) {
 }
 
 http::Reply answer(Services& services, http::Request request) {
+    if (request.path == "*")
+        return options("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");  // of the server as a whole
     Found found = find_routes(&services, request.method, request.path);
     if (found.allowed.empty()) return nothing_there(services, request, found);
-    if (request.method == "OPTIONS") return options(found);
+    if (request.method == "OPTIONS") return options(found.allowed);
     if (found.matches.empty()) return method_not_allowed(services, found);
     if (from_another_site(services, request))
         return error_response(403, "NOT_AUTHORIZED", "the request came from a page of another site");
@@ -171,13 +216,13 @@ void mark_registry_answer(http::Response& response) {
 }
 
 http::Reply dispatch(Services& services, http::Request request) {
-    const bool registry = is_registry_path(request.path);
+    Finish finish(services, request);
     http::Reply reply = answer(services, std::move(request));
-    if (!registry) return reply;
     if (auto* response = std::get_if<http::Response>(&reply))
-        mark_registry_answer(*response);
+        finish(*response);
     else
-        reply = std::make_unique<MarkedSink>(std::get<std::unique_ptr<http::BodySink>>(std::move(reply)));
+        reply = std::make_unique<FinishedSink>(std::move(finish),
+                                               std::get<std::unique_ptr<http::BodySink>>(std::move(reply)));
     return reply;
 }
 

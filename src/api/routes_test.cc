@@ -213,6 +213,12 @@ TEST_F(RoutesTest, OtherMethodsAreRefusedAlikeEverywhere) {
     }
 }
 
+TEST_F(RoutesTest, TheServerAsAWholeHasOptions) {
+    const Answer answer = Call("OPTIONS", "*").to(*everything_);
+    EXPECT_EQ(answer.status, 204);
+    EXPECT_NE(answer.header("Allow").find("PATCH"), std::string::npos);
+}
+
 TEST_F(RoutesTest, EveryAnswerOfTheRegistrySaysSo) {
     const auto marked = [](const Answer& answer) {
         return answer.all("Docker-Distribution-Api-Version") == std::vector<std::string>{"registry/2.0"};

@@ -170,14 +170,8 @@ Status read_list(const json::object& object, std::string_view key, bool entries_
     return {};
 }
 
-// What tools send when nobody told them a type. The body may still name one; its shape alone does not make a manifest of
-// what was said to be a text or a form, because it would come back as something else than was pushed.
-bool is_text(std::string_view type) {
-    return type == "text/plain" || type == "application/x-www-form-urlencoded";
-}
-
 bool is_generic(std::string_view type) {
-    return type.empty() || type == "application/json" || type == media::kOctetStream || is_text(type);
+    return type.empty() || type == "application/json" || type == media::kOctetStream;
 }
 
 Result<MediaClass> class_by_shape(const json::object& body, std::string_view type) {
@@ -201,9 +195,6 @@ Result<Kind> decide_kind(const json::object& body, std::string_view content_type
     DTR_ASSIGN(const std::string inside, read_string(body, "mediaType", "", kTypeBytesMax));
     if (!inside.empty() && !is_media_type(inside)) return bad("mediaType is not a media type");
     if (!is_generic(outside) && !is_media_type(outside)) return bad("Content-Type is not a media type");
-    if (inside.empty() && is_text(outside))
-        return bad(fmt::format("Content-Type is '{}', and the body names no mediaType", outside),
-                   "send the manifest's media type as Content-Type");
     if (!inside.empty() && !is_generic(outside) && bare_media_type(inside) != outside)
         return bad(fmt::format("mediaType is '{}', but Content-Type says '{}'", inside, outside),
                    "both must give the same type");
@@ -253,6 +244,13 @@ Status check_unambiguous(const json::object& body, MediaClass media_class) {
 }
 
 }  // namespace
+
+Status check_pushed_type(std::string_view content_type) {
+    const std::string type = bare_media_type(content_type);
+    if (type.empty() || (type.starts_with("application/") && type != "application/x-www-form-urlencoded")) return {};
+    return bad(fmt::format("a manifest cannot be pushed as '{}'", type),
+               "send the manifest's media type as Content-Type");
+}
 
 Result<ParsedManifest> parse_manifest(std::string_view bytes, std::string_view content_type) {
     BoundedMemory memory;

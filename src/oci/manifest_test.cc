@@ -244,13 +244,16 @@ TEST(Manifest, ManyLayersFit) {
     EXPECT_EQ(parsed->needs.size(), count + 1);
 }
 
-TEST(Manifest, ATextIsNoManifestUnlessItSaysSo) {
-    for (const char* type : {"text/plain", "text/plain; charset=utf-8", "application/x-www-form-urlencoded"}) {
-        expect_invalid(R"({"schemaVersion":2,"config":)" + descriptor("c/c", kA) + R"(,"layers":[]})", type);
-        const auto parsed = parse_manifest(image(R"(,"mediaType":")" + std::string(media::kOciManifest) + '"'), type);
-        ASSERT_TRUE(parsed) << parsed.error().text();
-        EXPECT_EQ(parsed->media_type, media::kOciManifest);
+TEST(Manifest, ATextIsNotPushedAsAManifest) {
+    for (const char* type : {"text/plain", "TEXT/PLAIN; charset=utf-8", "text/html", "multipart/form-data; boundary=x",
+                             "image/svg+xml", "application/x-www-form-urlencoded", "nonsense"}) {
+        const auto pushed = check_pushed_type(type);
+        ASSERT_FALSE(pushed) << type;
+        EXPECT_EQ(pushed.error().code, ErrorCode::invalid);
     }
+    for (const char* type : {"", "application/vnd.oci.image.manifest.v1+json", "Application/JSON; charset=utf-8",
+                             "application/octet-stream", "application/vnd.example.thing+json"})
+        EXPECT_TRUE(check_pushed_type(type)) << type;
 }
 
 TEST(Manifest, DamagedBytesNeverCrash) {

@@ -90,11 +90,13 @@ void Manifests::remember(std::string_view reference, std::optional<std::uint64_t
 
 Result<PushedManifest> Manifests::push(const ManifestPush& push, std::string_view bytes) {
     DTR_TRY(admit_bytes(context_, bytes.size()));
+    DTR_TRY(oci::check_pushed_type(push.content_type));
     const Digest digest = Digest::of(bytes, push.digest ? push.digest->algorithm() : DigestAlgorithm::sha256);
     if (push.digest && digest != *push.digest)
         return fail(ErrorCode::wrong_digest, fmt::format("the manifest's bytes hash to {}, not {}", digest.to_string(),
                                                          push.digest->to_string()));
     DTR_ASSIGN(oci::ParsedManifest parsed, oci::parse_manifest(bytes, push.content_type));
+    DTR_TRY(oci::check_pushed_type(parsed.media_type));
 
     meta::ManifestPut put;
     put.repository = push.repository;

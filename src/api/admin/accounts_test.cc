@@ -49,6 +49,12 @@ TEST_F(AccountsApiTest, LifeOfAUser) {
     EXPECT_EQ(ask("DELETE", "/enzi/v0/accounts/dora", admin).status, 404);
     EXPECT_EQ(ask("GET", "/enzi/v0/accounts/dora", admin).error(), "NO_SUCH_ACCOUNT");
     EXPECT_EQ(ask("GET", "/v2/", basic("dora", "by the admin")).status, 401);
+    const Answer last = ask("DELETE", "/enzi/v0/accounts/admin", admin);
+    EXPECT_EQ(last.status, 405);
+    EXPECT_EQ(last.header("Allow"), "GET, HEAD, PATCH");
+    const Answer demoted = send("PATCH", "/enzi/v0/accounts/admin", admin, R"({"isAdmin":false})");
+    EXPECT_EQ(demoted.status, 405);
+    EXPECT_EQ(demoted.header("Allow"), "GET, HEAD, DELETE");
 }
 
 TEST_F(AccountsApiTest, OnlyAdministratorsWithAPassword) {
@@ -116,6 +122,11 @@ TEST_F(AccountsApiTest, NamesOfAccountsAreNotGivenAway) {
     EXPECT_EQ(told(base + "shy/publicMembers", "shy", bob), told(base + "no-such/publicMembers", "no-such", bob));
     for (const char* what : {"", "/members", "/teams", "/members/alice", "/organizations", "/teams/x/members"})
         EXPECT_EQ(told(base + "veiled" + what, "veiled", bob), told(base + "no-such" + what, "no-such", bob)) << what;
+    const auto left = [&](const std::string& name) {
+        const Answer answer = ask("DELETE", base + name + "/members/bob", bob);
+        return std::to_string(answer.status) + answer.body;
+    };
+    for (const char* name : {"veiled", "shy"}) EXPECT_EQ(left(name), left("no-such")) << name;
     // To a member: who has an account and is none, and who has none.
     EXPECT_EQ(told(members + "seen", "seen", alice), told(members + "no-such", "no-such", alice));
     // A page of the public ones begins where a public one ended.

@@ -118,6 +118,7 @@ TEST_F(BlobsApiTest, InUse) {
     const Answer refused = ask("DELETE", layer, alice);
     EXPECT_EQ(refused.status, 405);
     EXPECT_EQ(refused.error(), "UNSUPPORTED");
+    EXPECT_EQ(refused.header("Allow"), "GET, HEAD");
     EXPECT_NE(refused.body.find(digest), std::string::npos) << "the manifest is not named: " << refused.body;
     EXPECT_EQ(ask("GET", layer, alice).status, 200);
     EXPECT_EQ(ask("DELETE", "/v2/alice/in-use/manifests/" + digest, alice).status, 202);

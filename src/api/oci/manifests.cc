@@ -114,6 +114,7 @@ http::Response push(Asked& asked, registry::ManifestPush put, std::string_view b
     response.status = 201;
     response.set("Location", fmt::format("/v2/{}/manifests/{}", put.repository, pushed->digest.to_string()));
     response.set("Docker-Content-Digest", pushed->digest.to_string());
+    response.set("ETag", entity_tag(pushed->digest));
     if (pushed->subject) response.set("OCI-Subject", pushed->subject->to_string());
     if (put.digest)
         for (const std::string& tag : put.tags) response.set("OCI-Tag", tag);
