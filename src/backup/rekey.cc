@@ -53,7 +53,7 @@ Status replace_recipient(config::ConfigStore& config, const archive::AgeRecipien
 
 Result<KeyPlace> file_place(Disk& disk, const std::string& path) {
     DTR_ASSIGN(const Place place, look_at_place(path));
-    if (place.kind != Place::Kind::file)
+    if (place.kind != Place::Kind::file || path == "-")
         return fail(ErrorCode::invalid,
                     fmt::format("{} is not a regular file: a key written there cannot be kept", path), "name a file");
     return KeyPlace{path, [&disk, at = place.path] { return read_file(disk, at, 64U << 10); },

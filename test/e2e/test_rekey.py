@@ -39,6 +39,8 @@ def test_rekey(space):
     assert "in the way" in done.err
     done = dtr("rekey", *server.cli_auth(), "--output", old, check=10)
     assert dtr("rekey", *server.cli_auth()).code == 2
+    done = dtr("rekey", *server.cli_auth(), "--output", "-", check=2)  # nor is it printed, where it cannot be kept
+    assert done.out == b"" and not os.path.exists("-")
     restore(space.file("b"), space.file("after.tar"), "--identity", new)
     restored = space.server("b", password=server.password).start()
     restored.backup(space.file("restored.tar"))
