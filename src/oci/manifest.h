@@ -53,8 +53,9 @@ struct ParsedManifest {
     bool is_index = false;
 };
 
-// Whether a manifest may be pushed under this Content-Type: not as a text, a form, a page or a picture. Browsers would take it
-// for that, or it would come back as something else than was pushed. Manifests that are stored already are not asked.
+// Whether a manifest may be pushed under this Content-Type: not as a text, a form, a page or a
+// picture. Browsers would take it for that, or it would come back as something else than was
+// pushed. Manifests that are stored already are not asked.
 Status check_pushed_type(std::string_view content_type);
 
 // `content_type` is the request's header with or without parameters; empty if none was given.
