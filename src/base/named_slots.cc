@@ -11,8 +11,8 @@ Error NamedSlots::refusal(std::size_t held, const std::string& by) const {
     std::string message =
         held == 1 ? fmt::format("a {} is running", what_) : fmt::format("{} {}s are running", held, what_);
     if (!by.empty()) message += ": " + by;
-    return {ErrorCode::exhausted, std::move(message), held == 1 ? "wait for its end" : "wait for the end of one",
-            retry_after_s_};
+    return {ErrorCode::exhausted, std::move(message),
+            held == 1 ? "wait until it has finished" : "wait until one has finished", retry_after_s_};
 }
 
 Result<NamedSlots::Hold> NamedSlots::take(std::string_view name) {

@@ -345,7 +345,7 @@ TEST_F(Backup, OneAtATimeWhereThatIsSaid) {
     const Site site = must(open_replica(cluster_one().dir.path()));
     backup::BackupService service(site->backup_source(), 1);
     auto first = must(service.start({}));
-    EXPECT_EQ(outcome(service.start({})), "exhausted: a backup is running (hint: wait for its end)");
+    EXPECT_EQ(outcome(service.start({})), "exhausted: a backup is running (hint: wait until it has finished)");
     must(drain(*first));
     EXPECT_FALSE(service.start({})) << "it counts until its reader has gone";
     first.reset();
