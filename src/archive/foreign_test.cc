@@ -25,6 +25,11 @@ TEST(Foreign, IsToldByItsFirstBytes) {
         {"-----BEGIN AGE ENCRYPTED FILE-----\nYWdl", "an age file in ASCII armor"},
         {"dtr: no backup was made\nand more text", "text, not an archive"},
         {"{\"errors\":[{\"code\":\"DENIED\"}]}", "text, not an archive"},
+        {"\x7f"
+         "ELF\x02\x01\x01"s +
+             std::string(505, '\0'),
+         "not a tar archive"},
+        {"\x89PNG\r\n\x1a\n"s + std::string(504, '\x03'), "not a tar archive"},
         {tar_header("etc/passwd", 5, 0), "a tar archive, but not a backup made by dtr"},
         {tar_header("dtr-backup-v2.9.1/rethink/x/1", 5, 0), "a backup of Docker Trusted Registry"}};
     for (const auto& [head, what] : files) {
@@ -41,6 +46,11 @@ TEST(Foreign, IsToldByItsFirstBytes) {
 TEST(Foreign, WhatMayBeABackupIsRead) {
     const std::string ours = tar_header("dtr-backup-20261122T082441Z-0123abcd/HEADER.json", 5, 0);
     for (std::size_t cut = 1; cut <= ours.size(); ++cut) EXPECT_EQ(recognise(ours.substr(0, cut)).what, "") << cut;
+    for (std::size_t bit = 0; bit < ours.size() * 8; ++bit) {
+        std::string flipped = ours;
+        flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
+        EXPECT_NE(recognise(flipped).what, "not a tar archive") << bit;
+    }
     EXPECT_EQ(recognise("\xff\xfe binary").what, "");
     EXPECT_EQ(recognise(std::string(512, '\0')).what, "");
 }

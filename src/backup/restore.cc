@@ -109,7 +109,7 @@ Status require_empty(config::DataDirectory& directory) {
     DTR_ASSIGN(const std::string what, directory.in_the_way());
     return fail(ErrorCode::refused,
                 fmt::format("{} is not empty, but holds no registry: {} is in the way", directory.path(), what),
-                "restore into an empty directory, or mount the missing folders again");
+                "use an empty directory, or mount the missing folders again");
 }
 
 // The header says nothing of sizes; an archive that lies in a file does.

@@ -6,6 +6,7 @@
 
 #include <boost/json.hpp>
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 
 #include "base/encoding.h"
@@ -14,6 +15,7 @@
 #include "cli/program.h"
 #include "cli/server_url.h"
 #include "cli/streams.h"
+#include "identity/certificates.h"
 #include "sys/interrupt.h"
 #include "sys/proxy.h"
 
@@ -160,7 +162,23 @@ Result<Secret> prompt_new_password(const std::string& question) {
     return first;
 }
 
+namespace {
+
+// A file's name in the place of its text is the usual mistake.
+Status check_ca(const std::string& ca) {
+    if (ca.empty() || identity::fingerprint(ca)) return {};
+    std::error_code ignored;
+    const bool names_file = ca.size() < 4096 && ca.find('\n') == ca.npos && std::filesystem::exists(ca, ignored);
+    return fail(ErrorCode::invalid,
+                names_file ? fmt::format("--ucp-ca takes the text of a certificate, not a file's name: {}", ca)
+                           : std::string("--ucp-ca holds no certificate"),
+                "give the text: --ucp-ca \"$(cat ca.pem)\"");
+}
+
+}  // namespace
+
 Status Connection::ask_for_what_is_missing() {
+    DTR_TRY(check_ca(ca));
     const auto ask_for = [this](std::string& field, const std::string& question) {
         if (!field.empty() || !may_ask) return;
         if (auto typed = prompt_text(question)) field = std::move(*typed);

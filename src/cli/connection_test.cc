@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "base/clock.h"
+#include "base/random.h"
+#include "identity/certificates.h"
+#include "sys/disk.h"
 #include "test/support/must.h"
 #include "test/support/temp_dir.h"
-
-#include "sys/disk.h"
 
 namespace dtr::cli {
 namespace {
@@ -21,15 +23,31 @@ Connection complete() {
     return connection;
 }
 
+TEST(Connection, AnAuthorityIsLookedAtBeforeAnythingIsAsked) {
+    const test::TempDir dir;
+    const std::string file = dir.path() + "/ca.pem";
+    must(write_file(real_disk(), file, "anything"));
+    for (const std::string& ca : {file, std::string("garbage"), std::string("-----BEGIN CERTIFICATE-----\nx\n")}) {
+        Connection connection = complete();
+        connection.password.clear();
+        connection.ca = ca;
+        const auto call = connection.call_ucp("GET", "/x");
+        ASSERT_FALSE(call) << ca;
+        EXPECT_EQ(call.error().code, ErrorCode::invalid);
+        EXPECT_EQ(call.error().message.find("a file's name") != std::string::npos, ca == file);
+    }
+}
+
 TEST(Connection, MakesACall) {
     Connection connection = complete();
-    connection.ca = "PEM";
+    const auto authority = must(identity::make_authority("test", system_clock(), system_random()));
+    connection.ca = authority.certificate_pem;
     const HttpCall call = must(connection.call_ucp("POST", "/api/v0/backup?x=y"));
     EXPECT_EQ(call.method, "POST");
     EXPECT_EQ(call.url, "https://registry.example:8443/api/v0/backup?x=y");
     EXPECT_EQ(call.basic_username, "admin");
     EXPECT_EQ(call.basic_password.expose(), "s3cret");
-    EXPECT_EQ(call.trust.ca_pem, "PEM");
+    EXPECT_EQ(call.trust.ca_pem, authority.certificate_pem);
     EXPECT_FALSE(call.trust.insecure);
     for (const char* url :
          {"https://registry.example:8443/", "https://registry.example:8443", "registry.example:8443//"}) {

@@ -149,7 +149,10 @@ Result<InstallReport> install(Environment& environment, const InstallOptions& op
             ErrorCode::refused,
             fmt::format("a restore of backup {} is staged in {}, but not live", staged->backup_id, directory.path()),
             "run dtr restore again with that backup, or empty the directory");
-    if (staged) DTR_TRY(directory.end_staging(config::DataDirectory::Staged::discard));
+    if (staged)
+        DTR_TRY(directory.end_staging(config::DataDirectory::Staged::discard));
+    else
+        DTR_TRY(backup::require_empty(directory));
     const config::Staging staging{"install", "", config::DataDirectory::new_generation(environment.random), ""};
     DTR_TRY(directory.begin_staging(staging));
 

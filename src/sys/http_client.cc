@@ -306,6 +306,10 @@ class CurlHttpClient final : public HttpClient {
                 return fail(ErrorCode::untrusted, what,
                             "give the server's CA with --ucp-ca \"$(cat ca.pem)\", as served at /ca; if the dates are "
                             "the problem, compare the clocks of both machines");
+            case CURLE_SSL_CONNECT_ERROR:
+                return fail(ErrorCode::unavailable, what,
+                            "the two sides do not agree on TLS; if the server speaks plain http at this port, write "
+                            "http:// before its address");
             case CURLE_URL_MALFORMAT:
             case CURLE_UNSUPPORTED_PROTOCOL:
                 return fail(ErrorCode::invalid, what);

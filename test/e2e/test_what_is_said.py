@@ -108,6 +108,35 @@ def test_settings_are_guessed_only_where_one_is_near(space):
     assert "frobnicate" in far.err and "did you mean" not in far.err
 
 
+def test_what_is_given_of_a_server_is_looked_at_first(two, space):
+    ca, nobody = space.file("ca.pem"), ["--ucp-url", f"127.0.0.1:{free_port()}", "--ucp-username", "admin"]
+    with open(ca, "w", encoding="ascii") as file:
+        file.write("no certificate\n")
+    for given, said in ((ca, "not a file's name"), ("garbage", "no certificate"), ("-----BEGIN CERTIFICATE-----", "no certificate")):
+        done = dtr("backup", *nobody, "--ucp-password", "x", "--ucp-ca", given, "--output", space.file("x.tar"), check=2)
+        assert said in done.err and "$(cat ca.pem)" in done.err
+
+
+def test_a_port_that_speaks_plain_http(space):
+    port = free_port()
+    server = space.server("a", "--http-listen", f"127.0.0.1:{port}").start()
+    done = dtr("status", "--ucp-url", f"https://127.0.0.1:{port}", *server.cli_auth()[2:], check=3)
+    assert "plain http" in done.err
+
+
+def test_nothing_new_is_made_over_what_is_left_of_another(two, space):
+    for left in ("metadata/x", "registry/blobs/sha256/00", "ca/y"):
+        place = space.file(left.replace("/", "-"))
+        os.makedirs(os.path.join(place, left))
+        for command in (["install"], ["serve", "--listen", f"127.0.0.1:{free_port()}"],
+                        ["restore", "--identity", two.key, two.archives[0]]):
+            done = dtr(command[0], "--data-dir", place, *command[1:], check=10)
+            assert left.split("/")[0] in done.err or "missing or empty" in done.err, done.err
+        assert not os.path.exists(os.path.join(place, "config/CURRENT"))
+    done = dtr("verify", DTR, check=5)
+    assert "not a tar archive" in done.err
+
+
 # -- what came from a server
 
 EVIL = "\x1b[2Jname\x9b31m\ntwo\u202e"
