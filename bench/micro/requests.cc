@@ -61,7 +61,8 @@ class Pull {
         if (response.status != 200) give_up({ErrorCode::internal, "a pull was refused", {}});
         bytes_.clear();
         http::append_head(bytes_, response.status, response.headers,
-                          {http::Framing::Kind::length, response.body.size()}, http::Persistence::http11_keep);
+                          {http::Framing::Kind::length, response.body.size()}, http::Persistence::http11_keep,
+                          "0123456789abcdef");
         bytes_ += response.body;
         benchmark::DoNotOptimize(bytes_.data());
     }

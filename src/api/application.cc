@@ -1,19 +1,16 @@
 #include "api/application.h"
 
-#include "api/addressee.h"
 #include "api/caller.h"
 #include "api/dispatch.h"
 #include "api/errors.h"
 #include "api/health.h"
 #include "api/oci/distribution.h"
 #include "api/routes.h"
-#include "http/wire.h"
 #include "identity/certificates.h"
-#include "sys/log.h"
 
 namespace dtr::api {
 
-Application::Application(Services services)
+Application::Application(Services services, AccessLogging access_logging)
     : services_(std::move(services)),
       metrics_(services_.version),
       liveness_(
@@ -21,7 +18,8 @@ Application::Application(Services services)
               if (services_.rooms != nullptr) (void)services_.rooms->look();
               return stores_error(services_);
           },
-          services_.clock) {
+          services_.clock),
+      access_log_(access_logging) {
     services_.render_metrics = [this] { return metrics_.render(gauges()); };
 }
 
@@ -68,19 +66,19 @@ std::optional<http::Response> Application::try_now(const http::Request& request)
 }
 
 http::Reply Application::handle(http::Request request) {
-    if (auto refused = refuse_other_cluster(services_, request)) return std::move(*refused);
     return dispatch(services_, std::move(request));
 }
 
-http::Response Application::refusal(int status, std::string_view detail) {
-    return refusal_response(status, detail);
+// Whatever could not be read may have been meant for the registry.
+http::Response Application::refusal(const http::Request& request, int status, std::string_view detail) {
+    http::Response response = refusal_response(status, detail);
+    if (request.path.empty() || is_registry_path(request.path)) mark_registry_answer(response);
+    return response;
 }
 
-void Application::answered(const http::Request& request, int status, std::uint64_t bytes, Micros duration) {
-    metrics_.request(request.method, status, bytes, duration);
-    if (log::enabled(log::Level::debug))
-        log::debug("{} {} {} {} {} us {}", request.peer, http::printable(request.method), http::printable(request.path),
-                   status, duration, bytes);
+void Application::answered(const http::Request& request, const http::Answered& answered) {
+    metrics_.request(request.method, answered.status, answered.sent, answered.duration);
+    access_log_.add(request, answered, services_.clock.now());
 }
 
 }  // namespace dtr::api

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "api/access_log.h"
 #include "api/liveness.h"
 #include "api/metrics.h"
 #include "api/services.h"
@@ -12,7 +13,7 @@ namespace dtr::api {
 
 class Application final : public http::Handler {
   public:
-    explicit Application(Services services);
+    explicit Application(Services services, AccessLogging access_logging = AccessLogging::off);
     Application(const Application&) = delete;
     Application& operator=(const Application&) = delete;
 
@@ -20,8 +21,8 @@ class Application final : public http::Handler {
     std::optional<http::Response> admit(http::Request& request) override;
     std::optional<http::Response> try_now(const http::Request& request) override;
     http::Reply handle(http::Request request) override;
-    http::Response refusal(int status, std::string_view detail) override;
-    void answered(const http::Request& request, int status, std::uint64_t bytes, Micros duration) override;
+    http::Response refusal(const http::Request& request, int status, std::string_view detail) override;
+    void answered(const http::Request& request, const http::Answered& answered) override;
 
     // Of a registry with a UCP of its own; set once, before serving.
     void set_link(cluster::UcpLink* link) { services_.link = link; }
@@ -29,8 +30,12 @@ class Application final : public http::Handler {
     void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
     void set_pools(std::function<std::vector<http::PoolUse>()> pools) { pools_ = std::move(pools); }
 
-    // From here on the stores are asked once a second whether they answer, and a balancer's question is answered from that.
-    void watch_stores() { liveness_.start(); }
+    // From here on the stores are asked once a second whether they answer, and a balancer's question is answered from that;
+    // and the access log is written.
+    void start() {
+        liveness_.start();
+        access_log_.start();
+    }
 
   private:
     [[nodiscard]] Gauges gauges();
@@ -38,6 +43,7 @@ class Application final : public http::Handler {
     Services services_;
     Metrics metrics_;
     Liveness liveness_;
+    AccessLog access_log_;
     std::function<std::size_t()> connection_count_;
     std::function<std::vector<http::PoolUse>()> pools_;
 };

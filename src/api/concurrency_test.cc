@@ -42,7 +42,7 @@ TEST_F(ConcurrencyTest, ClientsDoNotDisturbEachOther) {
                     expect(tags.status == 200, tags);
                     const Answer fresh = ask("GET", "/auth/token?scope=repository:alice/busy:pull", alice);
                     expect(fresh.status == 200, fresh);
-                    application.answered({}, 200, 1, 1);
+                    application.answered({}, {.status = 200, .sent = 1, .received = 0, .duration = 1});
                     const Answer metrics = ask("GET", "/metrics");
                     expect(metrics.status == 200, metrics);
                 }

@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include "api/access.h"
+#include "api/addressee.h"
 #include "api/errors.h"
 
 namespace dtr::api {
@@ -150,6 +151,7 @@ class CheckedSink final : public http::BodySink {
     std::unique_ptr<http::BodySink> sink_;
 };
 
+<<<<<<< HEAD
 class FinishedSink final : public http::BodySink {
   public:
     FinishedSink(Finish finish, std::unique_ptr<http::BodySink> sink)
@@ -158,6 +160,26 @@ class FinishedSink final : public http::BodySink {
     http::Response finish() override {
         http::Response response = sink_->finish();
         finish_(response);
+=======
+// What every answer to a request says besides.
+struct Marks {
+    bool is_registry = false;  // it is of the registry's own interface
+    std::string user;
+};
+
+void mark(http::Response& response, const Marks& marks) {
+    if (marks.is_registry) mark_registry_answer(response);
+    if (response.user.empty()) response.user = marks.user;
+}
+
+class MarkedSink final : public http::BodySink {
+  public:
+    MarkedSink(std::unique_ptr<http::BodySink> sink, Marks marks) : sink_(std::move(sink)), marks_(std::move(marks)) {}
+    bool write(std::string_view chunk) override { return sink_->write(chunk); }
+    http::Response finish() override {
+        http::Response response = sink_->finish();
+        mark(response, marks_);
+>>>>>>> 45ac2d1 (observe wip)
         return response;
     }
     [[nodiscard]] std::size_t held() const override { return sink_->held(); }
@@ -166,6 +188,7 @@ class FinishedSink final : public http::BodySink {
   private:
     Finish finish_;
     std::unique_ptr<http::BodySink> sink_;
+    Marks marks_;
 };
 
 http::Reply receive(const AskedPtr& asked) {
@@ -192,9 +215,14 @@ http::Reply receive(const AskedPtr& asked) {
         });
 }
 
+<<<<<<< HEAD
 http::Reply answer(Services& services, http::Request request) {
     if (request.path == "*")
         return options("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");  // of the server as a whole
+=======
+http::Reply answer(Services& services, http::Request request, std::string& user) {
+    if (auto refused = refuse_other_cluster(services, request)) return std::move(*refused);
+>>>>>>> 45ac2d1 (observe wip)
     Found found = find_routes(&services, request.method, request.path);
     if (found.allowed.empty()) return nothing_there(services, request, found);
     if (request.method == "OPTIONS") return options(found.allowed);
@@ -203,6 +231,7 @@ http::Reply answer(Services& services, http::Request request) {
         return error_response(403, "NOT_AUTHORIZED", "the request came from a page of another site");
     const auto asked = std::make_shared<Asked>(Asked{services, std::move(request), std::move(found.matches.front())});
     if (auto refused = identify_caller(*asked)) return std::move(*refused);
+    if (!asked->caller.principal.anonymous) user = asked->actor();
     for (std::size_t i = 1; i < found.matches.size(); ++i)
         if (names_repository(*asked, found.matches[i])) asked->match = std::move(found.matches[i]);
     if (auto refused = check_access(*asked)) return std::move(*refused);
@@ -216,6 +245,7 @@ void mark_registry_answer(http::Response& response) {
 }
 
 http::Reply dispatch(Services& services, http::Request request) {
+<<<<<<< HEAD
     Finish finish(services, request);
     http::Reply reply = answer(services, std::move(request));
     if (auto* response = std::get_if<http::Response>(&reply))
@@ -224,6 +254,15 @@ http::Reply dispatch(Services& services, http::Request request) {
         reply = std::make_unique<FinishedSink>(std::move(finish),
                                                std::get<std::unique_ptr<http::BodySink>>(std::move(reply)));
     return reply;
+=======
+    Marks marks{is_registry_path(request.path), {}};
+    http::Reply reply = answer(services, std::move(request), marks.user);
+    if (auto* response = std::get_if<http::Response>(&reply)) {
+        mark(*response, marks);
+        return reply;
+    }
+    return std::make_unique<MarkedSink>(std::get<std::unique_ptr<http::BodySink>>(std::move(reply)), std::move(marks));
+>>>>>>> 45ac2d1 (observe wip)
 }
 
 }  // namespace dtr::api

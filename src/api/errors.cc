@@ -14,7 +14,9 @@ http::Response error_response(int status, std::string_view code, std::string_vie
     http::Response response;
     response.status = status;
     response.set("Content-Type", "application/json");
-    response.body = json::serialize(json::object{{"errors", json::array{std::move(item)}}});
+    json::object body{{"errors", json::array{std::move(item)}}};
+    if (const std::string_view id = log::request_id(); !id.empty()) body["request_id"] = id;
+    response.body = json::serialize(body);
     return response;
 }
 

@@ -1,4 +1,5 @@
 #include "api/test_api.h"
+#include "sys/log.h"
 
 namespace dtr::api {
 namespace {
@@ -27,9 +28,9 @@ TEST_F(HealthTest, TheAuthoritysCertificate) {
 TEST_F(HealthTest, Metrics) {
     http::Request request;
     request.method = "PATCH";
-    application.answered(request, 202, 7, 1000);
+    application.answered(request, {.status = 202, .sent = 7, .duration = 1000});
     request.method = "BREW";
-    application.answered(request, 999, 0, 0);
+    application.answered(request, {.status = 999});
     const Answer answer = ask("GET", "/metrics");
     EXPECT_EQ(answer.status, 200);
     EXPECT_TRUE(answer.header("Content-Type").starts_with("text/plain; version=0.0.4"));
@@ -42,7 +43,9 @@ TEST_F(HealthTest, Metrics) {
 
 TEST_F(HealthTest, TheServersOwnRefusals) {
     for (const int status : {400, 408, 413, 429, 431, 500, 503}) {
-        http::Response response = application.refusal(status, "because");
+        http::Request request;
+        request.path = "/enzi/v0/accounts";
+        http::Response response = application.refusal(request, status, "because");
         Answer answer;
         answer.status = response.status;
         answer.headers = std::move(response.headers);
@@ -50,6 +53,29 @@ TEST_F(HealthTest, TheServersOwnRefusals) {
         EXPECT_EQ(answer.status, status);
         EXPECT_NE(answer.error(), "") << answer.body;
         EXPECT_EQ(answer.has("Retry-After"), status == 429 || status == 503) << status;
+        EXPECT_FALSE(answer.has("Docker-Distribution-Api-Version")) << status;
+        // Of the registry's interface, or of something that could not be read at all.
+        for (const char* path : {"/v2/", "/v2/a/tags/list", ""}) {
+            request.path = path;
+            response = application.refusal(request, status, "because");
+            const bool marked = std::any_of(response.headers.begin(), response.headers.end(), [](const auto& header) {
+                return header.first == "Docker-Distribution-Api-Version" && header.second == "registry/2.0";
+            });
+            EXPECT_TRUE(marked) << status << ' ' << path;
+        }
+    }
+}
+
+TEST_F(HealthTest, ErrorsSayWhichRequestTheyAnswer) {
+    const Answer plain = ask("GET", "/v2/none/here/tags/list", alice);
+    EXPECT_FALSE(plain.parsed().as_object().contains("request_id")) << plain.body;
+    const std::string id = "0123456789abcdef";
+    const log::RequestScope scope(id);
+    for (const char* path : {"/v2/none/here/tags/list", "/api/v0/audit", "/nowhere"}) {
+        const Answer answer = ask("GET", path, alice);
+        EXPECT_GE(answer.status, 400) << path;
+        EXPECT_EQ(answer.parsed().at("request_id").as_string(), id) << path;
+        EXPECT_NE(answer.error(), "") << "clients read what they always did";
     }
 }
 
@@ -89,7 +115,7 @@ TEST_F(HealthTest, OnlyUnknownPasswordsAreCheckedOnThePoolOfPasswords) {
 
 TEST_F(HealthTest, APingIsAnsweredFromMemory) {
     EXPECT_FALSE(ask("GET", "/_ping").at_once) << "nothing is known yet";
-    application.watch_stores();
+    application.start();
     Answer answer;
     for (int i = 0; i < 5000 && !answer.at_once; ++i) {
         answer = ask("GET", "/_ping");

@@ -76,7 +76,9 @@ http::Response oauth2(Services& services, const std::string& peer, const std::st
     if (const auto known = require_accounts(services); !known) return error_response(known.error());
     const auto principal = services.authenticator.authenticate(username, password, peer);
     if (!principal) return wrong_credentials(principal.error());
-    return issue(services, *principal, joined_scopes(parameters));
+    http::Response response = issue(services, *principal, joined_scopes(parameters));
+    response.user = principal->name;
+    return response;
 }
 
 }  // namespace

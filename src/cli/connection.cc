@@ -330,6 +330,10 @@ Error answer_error(const HttpAnswer& answer, std::string_view doing) {
             if (const auto* text = first.if_contains("detail"); text != nullptr && text->is_string())
                 hint = std::string_view(text->as_string());
         }
+        if (const auto* id = document.as_object().if_contains("request_id");
+            answer.status >= 500 && id != nullptr && id->is_string())
+            hint += fmt::format("{}the server's log says more of request {}", hint.empty() ? "" : "; ",
+                                std::string_view(id->as_string()));
     }
     ErrorCode code = ErrorCode::internal;
     switch (answer.status) {

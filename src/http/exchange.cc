@@ -85,7 +85,17 @@ Pool Exchange::pool() const {
     }
 }
 
+Answered Exchange::answered() const {
+    Answered done;
+    done.status = status_;
+    done.sent = sent_ > framing_bytes_ ? sent_ - framing_bytes_ : 0;
+    done.received = body_.received();
+    done.user = user_;
+    return done;
+}
+
 Next Exchange::advance() {
+    const log::RequestScope scope(request_.id);
     turn_bytes_ = 0;
     turn_began_ = monotonic_now();
     const Pool here = pool();
@@ -168,7 +178,7 @@ bool Exchange::spend(std::size_t bytes) {
 Response Exchange::make_refusal(int status, std::string_view detail) {
     Response response;
     try {
-        response = shared_.handler.refusal(status, detail);
+        response = shared_.handler.refusal(request_, status, detail);
     } catch (...) {
         response = Response{};
         response.status = status;
@@ -179,9 +189,10 @@ Response Exchange::make_refusal(int status, std::string_view detail) {
     return response;
 }
 
-// A handler must not throw: our bug, told in the log, not to the client.
+// A handler must not throw: our bug, told in the log, not to the client. A path may be a secret; the access log, which knows
+// which parts are, has it under the same id.
 Response Exchange::crashed(std::string_view where, std::string_view what) {
-    log::error("{} failed on {} {}: {}", where, printable(request_.method), printable(request_.path), printable(what));
+    log::error("{} failed on {}: {}", where, printable(request_.method), printable(what));
     return make_refusal(500, "internal error");
 }
 
@@ -328,9 +339,10 @@ void Exchange::answer(Response response) {
                              : head_.http10 ? Persistence::http10_keep
                                             : Persistence::http11_keep;
     const std::size_t before = pending_.size();
-    append_head(pending_, response.status, response.headers, framing_, persistence);
+    append_head(pending_, response.status, response.headers, framing_, persistence, request_.id);
     framing_bytes_ += pending_.size() - before;
     status_ = response.status;
+    user_ = std::move(response.user);
     text_ = std::move(response.body);
     shared_text_ = std::move(response.shared_body);
     source_ = std::move(response.source);
@@ -419,8 +431,8 @@ std::optional<Next> Exchange::stream_file() {
         const auto want = static_cast<std::size_t>(std::min({source_left_, file_->length, std::uint64_t{kFileSlice}}));
         const IoResult r = want == 0 ? IoResult{} : transport_.send_file(file_->fd, file_->offset, want);
         if (r.state == Io::failed || (r.state == Io::done && r.bytes == 0)) {
-            log::error("cannot send the whole body of {}: {} bytes are missing: {}", printable(request_.path),
-                       source_left_, r.state == Io::failed ? std::strerror(errno) : "the file is too short");
+            log::error("cannot send the whole body of an answer: {} bytes are missing: {}", source_left_,
+                       r.state == Io::failed ? std::strerror(errno) : "the file is too short");
             return end(Fate::abort);
         }
         if (r.state != Io::done) return wait_for(r.state);
@@ -456,7 +468,7 @@ std::optional<Next> Exchange::stream_source() {
         }
         if (got && measured && *got == 0) got = fail(ErrorCode::internal, "it ended before its length");
         if (!got || *got > want) {
-            log::error("cannot send the whole body of {}: {}", printable(request_.path),
+            log::error("cannot send the whole body of an answer: {}",
                        got ? "it returned more than was asked for" : printable(got.error().text()));
             return end(Fate::abort);
         }

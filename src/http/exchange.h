@@ -71,8 +71,7 @@ class Exchange {
     [[nodiscard]] bool was_answered() const { return status_ != 0; }
     [[nodiscard]] const Request& request() const { return request_; }
     [[nodiscard]] Request take_request() { return std::move(request_); }
-    [[nodiscard]] int status() const { return status_; }
-    [[nodiscard]] std::uint64_t body_bytes_sent() const { return sent_ > framing_bytes_ ? sent_ - framing_bytes_ : 0; }
+    [[nodiscard]] Answered answered() const;
 
   private:
     enum class Stage { admit, call, receive, finish, send, stream, drain, over };
@@ -142,6 +141,7 @@ class Exchange {
     std::size_t text_sent_ = 0;
 
     int status_ = 0;
+    std::string user_;
     std::uint64_t sent_ = 0;
     std::uint64_t framing_bytes_ = 0;  // of sent_ and pending_: not body
 };

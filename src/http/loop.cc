@@ -11,7 +11,7 @@
 
 namespace dtr::http {
 
-Loop::Loop(Shared& s) : shared(s) {}
+Loop::Loop(Shared& s) : shared(s), request_ids(system_random()) {}
 
 void Loop::start() {
     thread_ = std::thread([this] {

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "http/request_id.h"
 #include "http/shared.h"
 #include "http/task.h"
 
@@ -44,6 +45,7 @@ class Loop {
     std::atomic<std::size_t> load{0};  // connections, also those on their way here
     std::unique_ptr<char[]> scratch = std::make_unique_for_overwrite<char[]>(kScratchBytes);
     Request request;  // memory for the next head
+    RequestIds request_ids;
 
   private:
     Detached sweep();

@@ -29,6 +29,7 @@ inline constexpr std::size_t kPools = 5;
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
 struct Request {
+    std::string id;                               // in logs and X-Request-Id: a trusted proxy's, or made here
     std::string method;                           // as sent: "GET", "PATCH"
     std::string path;                             // percent-decoded, begins with '/', no query
     std::string query;                            // raw, without '?'
@@ -77,6 +78,7 @@ struct Response {
     // Length of `source`'s body; absent: chunked. For HEAD: what GET would have sent.
     std::optional<std::uint64_t> content_length;
     bool close = false;  // end the connection after this answer
+    std::string user;    // whose credentials were verified, for logs; empty: nobody's
     // How long the client may take no byte of this answer's body before it counts as gone; 0: the server's idle timeout.
     Micros patience = 0;
 

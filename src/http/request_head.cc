@@ -229,6 +229,28 @@ Result<Head> parse_head(std::string_view bytes, Request& request) {
     return head;
 }
 
+void read_request_line(std::string_view bytes, Request& request) {
+    constexpr std::size_t kMethodMax = 32;
+    constexpr std::size_t kTargetMax = 2048;
+    request.method.clear();
+    request.path.clear();
+    request.query.clear();
+    const std::string_view line = bytes.substr(0, bytes.find_first_of("\r\n"));
+    const std::size_t space = line.find(' ');
+    if (space == 0 || space > kMethodMax) return;  // also if there is none
+    const std::string_view method = line.substr(0, space);
+    if (!std::all_of(method.begin(), method.end(), is_token_character)) return;
+    std::string_view target = line.substr(space + 1);
+    target = target.substr(0, target.find(' ')).substr(0, kTargetMax);
+    std::optional<std::string_view> authority;
+    target = origin_form(target, authority);
+    target = target.substr(0, target.find_first_of("?#"));
+    const auto path = percent_decode(target);
+    if (!target.starts_with('/') || !path || path->find('\0') != std::string::npos || !is_valid_utf8(*path)) return;
+    request.method = method;
+    request.path = *path;
+}
+
 void set_host(Request& request, std::string_view authority) {
     for (auto& [name, value] : request.headers)
         if (equal_no_case(name, "Host")) {

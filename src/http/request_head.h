@@ -32,6 +32,8 @@ bool hopeless_head(std::string_view bytes);
 // RFC 9112 or of ours is broken; unsupported: a transfer coding we do not know; refused: an expectation we cannot meet. The
 // message is for the client. `request` holds no more than harmless parts then.
 Result<Head> parse_head(std::string_view bytes, Request& request);
+// Of a head that is refused: sets method and path if its first line, perhaps cut short, says them, and empties both if not.
+void read_request_line(std::string_view bytes, Request& request);
 // Says which host is meant, in the place of any Host header.
 void set_host(Request& request, std::string_view authority);
 // The status by which such an error is answered.

@@ -31,6 +31,15 @@ struct Plan {
     Pace pace = Pace::small_body;
 };
 
+// How a request was answered.
+struct Answered {
+    int status = 0;
+    std::uint64_t sent = 0;      // bytes of the answer's body
+    std::uint64_t received = 0;  // bytes of the request's body
+    Micros duration = 0;         // from the end of the head to the end of the answer
+    std::string_view user = {};  // Response::user
+};
+
 class Handler {
   public:
     virtual ~Handler() = default;
@@ -44,10 +53,11 @@ class Handler {
     // which ends the connection unless the body is short. An exception is our bug: logged, and answered with refusal(500).
     virtual Reply handle(Request request) = 0;
     // Answers made by the server itself (400, 408, 429, 431, 500, 503) in the application's error shape. `detail` is a
-    // sentence for the client. On any thread, never blocks. The request line may be unknown, so nothing else is given.
-    virtual Response refusal(int status, std::string_view detail) = 0;
-    // After each answer, whole or broken off, for logs and metrics; on an I/O thread, never blocks. bytes: body bytes sent.
-    virtual void answered(const Request&, int /*status*/, std::uint64_t /*bytes*/, Micros /*duration*/) {}
+    // sentence for the client. On any thread, never blocks. Of a request that could not be read, method and path are there
+    // if its first line says them, and nothing else.
+    virtual Response refusal(const Request& request, int status, std::string_view detail) = 0;
+    // After each answer, whole or broken off, for logs and metrics; on an I/O thread, never blocks.
+    virtual void answered(const Request&, const Answered&) {}
 };
 
 struct Address {
@@ -77,7 +87,7 @@ struct ServerOptions {
     std::vector<Address> plain_addresses;
     std::string certificate_pem;  // leaf first, then its chain
     Secret private_key_pem;
-    IpRanges trusted_proxies;     // their X-Forwarded-For says who the client is
+    IpRanges trusted_proxies;     // their X-Forwarded-For says who the client is, their X-Request-Id what it is called
     bool proxy_protocol = false;  // and their connections begin with a PROXY header, before TLS
     std::string client_ca_pem;    // clients may show a certificate under it: see set_client_ca
     unsigned io_threads = 2;

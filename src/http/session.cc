@@ -251,6 +251,14 @@ ClientKey Session::name_client(Request& request) {
     return shared_.client_keys.of(*client);
 }
 
+void Session::name_request(Request& request) {
+    const std::string_view given = request.proxy.empty() ? std::string_view() : forwarded_id(request.headers);
+    if (given.empty())
+        loop_.request_ids.next(request.id);
+    else
+        request.id.assign(given);
+}
+
 // HTTP/1.0 needs no Host, and it may be empty: what the client has connected to is as good.
 void Session::supply_host(Request& request) {
     if (!request.header("Host").empty()) return;
@@ -360,7 +368,9 @@ Task<bool> Session::serve() {
     const Micros since = monotonic_now();
     Request request = std::move(loop_.request);
     const Result<Head> head = parse_head(input_.view().substr(0, head_end.size), request);
+    if (!head) read_request_line(input_.view().substr(0, head_end.size), request);
     const ClientKey client = name_client(request);
+    name_request(request);
     if (head) supply_host(request);
     const bool was_known = !client_.common_name.empty();
     forget_client_if_over();
@@ -387,7 +397,9 @@ Task<bool> Session::serve() {
 Task<Fate> Session::refuse(HeadEnd head_end) {
     const Micros since = monotonic_now();
     Request request;
+    read_request_line(input_.view(), request);
     const ClientKey client = name_client(request);
+    name_request(request);
     Exchange exchange(shared_, transport_, input_, Head{}, std::move(request), client);
     exchange.refuse(head_end.refusal, head_end.detail);
     const Fate fate = co_await conduct(exchange);
@@ -403,6 +415,7 @@ void Session::forget_client_if_over() {
 
 // Asks the handler for an answer at once, else for the pool.
 void Session::decide_now(Exchange& exchange) {
+    const log::RequestScope scope(exchange.request().id);
     const char* what = "an unknown exception";
     try {
         if (auto response = shared_.handler.try_now(exchange.request())) {
@@ -519,9 +532,11 @@ Task<void> Session::linger() {
 
 void Session::report(const Exchange& exchange, Micros since) {
     if (!exchange.was_answered()) return;
+    const log::RequestScope scope(exchange.request().id);
+    Answered answered = exchange.answered();
+    answered.duration = monotonic_now() - since;
     try {
-        shared_.handler.answered(exchange.request(), exchange.status(), exchange.body_bytes_sent(),
-                                 monotonic_now() - since);
+        shared_.handler.answered(exchange.request(), answered);
     } catch (const std::exception& e) {
         log::error("the handler failed to report an answer: {}", e.what());
     } catch (...) {

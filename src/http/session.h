@@ -63,6 +63,7 @@ class Session {
     bool is_too_slow(Measured& pace, std::uint64_t progress);
     void set_peer(const IpAddress& peer);
     ClientKey name_client(Request& request);
+    void name_request(Request& request);
     void supply_host(Request& request);
     void count_for(const IpAddress& client);
     void shrink_if_quiet();

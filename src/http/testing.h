@@ -15,6 +15,7 @@
 #include <string>
 #include <thread>
 
+#include "base/mutex.h"
 #include "http/server.h"
 #include "http/tls.h"
 #include "http/wire.h"
@@ -105,17 +106,30 @@ class TestHandler : public Handler {
     std::atomic<int> answers{0};
     std::atomic<int> last_status{0};
     std::atomic<std::uint64_t> last_bytes{0};
+    // What answered() was told, of each.
+    struct Told {
+        std::string id;
+        std::string method;
+        std::string path;
+        std::string user;
+        int status = 0;
+        std::uint64_t received = 0;
+    };
+    Mutex told_mutex;
+    std::vector<Told> told GUARDED_BY(told_mutex);
 
     std::optional<Response> try_now(const Request& r) override { return now ? now(r) : std::nullopt; }
     Plan plan(const Request& r) override { return planned ? planned(r) : Plan{}; }
     std::optional<Response> admit(Request& r) override { return admitted ? admitted(r) : std::nullopt; }
     Reply handle(Request r) override { return work(std::move(r)); }
-    Response refusal(int status, std::string_view detail) override {
+    Response refusal(const Request&, int status, std::string_view detail) override {
         return refuse ? refuse(status, detail) : text("refused: " + std::string(detail), status);
     }
-    void answered(const Request&, int status, std::uint64_t bytes, Micros) override {
-        last_status = status;
-        last_bytes = bytes;
+    void answered(const Request& request, const Answered& done) override {
+        last_status = done.status;
+        last_bytes = done.sent;
+        const MutexLock lock(told_mutex);
+        told.push_back({request.id, request.method, request.path, std::string(done.user), done.status, done.received});
         ++answers;
     }
 };

@@ -142,11 +142,13 @@ std::string_view reason_phrase(int status) {
     }
 }
 
-void append_head(std::string& out, int status, const Headers& headers, Framing framing, Persistence persistence) {
+void append_head(std::string& out, int status, const Headers& headers, Framing framing, Persistence persistence,
+                 std::string_view request_id) {
     out.append("HTTP/1.1 ");
     append_number(out, static_cast<std::uint64_t>(status));
     out.push_back(' ');
     out.append(reason_phrase(status)).append("\r\n").append(date_line());
+    if (!request_id.empty()) out.append("X-Request-Id: ").append(request_id).append("\r\n");
     for (const auto& [name, value] : headers) {
         append_clean(out, name);
         out.append(": ");

@@ -23,8 +23,9 @@ struct Framing {
 
 enum class Persistence { http11_keep, http10_keep, close };
 
-// Appends status line, Date, `headers`, framing and Connection, ready to send. Control characters in a handler's header
-// become spaces, so that reflected input cannot add lines.
-void append_head(std::string& out, int status, const Headers& headers, Framing framing, Persistence persistence);
+// Appends status line, Date, X-Request-Id if there is one, `headers`, framing and Connection, ready to send. Control
+// characters in a handler's header become spaces, so that reflected input cannot add lines.
+void append_head(std::string& out, int status, const Headers& headers, Framing framing, Persistence persistence,
+                 std::string_view request_id);
 
 }  // namespace dtr::http

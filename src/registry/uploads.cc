@@ -68,7 +68,7 @@ void UploadSession::keep() {
             (void)owner_.context_.blobs.discard(row_.id);
         }
     } else if (row_.offset != recorded_offset_) {
-        if (auto kept = suspend(); !kept) log::warn("upload {}: {}", row_.id, kept.error().message);
+        if (auto kept = suspend(); !kept) log::warn("upload {}...: {}", row_.id.substr(0, 8), kept.error().message);
     }
 }
 

@@ -31,6 +31,26 @@ TEST_F(LogFormat, JsonHoldsWhateverIsLogged) {
                                   "%v \xc3\xa9 \\ufffd\\ufffd\"}\n"));
 }
 
+TEST_F(LogFormat, LinesSayForWhichRequest) {
+    const std::string outer = "outer-1";
+    const std::string inner = "inner-2";
+    EXPECT_EQ(request_id(), "");
+    {
+        const RequestScope scope(outer);
+        EXPECT_THAT(said("x"), testing::EndsWith("Z warning x request_id=outer-1\n"));
+        {
+            const RequestScope nested(inner);
+            EXPECT_EQ(request_id(), inner);
+        }
+        EXPECT_EQ(request_id(), outer);
+        ASSERT_TRUE(set_format("json"));
+        EXPECT_THAT(said("x \""), testing::EndsWith(R"("level":"warning","message":"x \"","request_id":"outer-1"})"
+                                                    "\n"));
+        set_format("text");
+    }
+    EXPECT_THAT(said("x"), testing::EndsWith("Z warning x\n"));
+}
+
 TEST_F(LogFormat, OthersAreUnknown) {
     EXPECT_FALSE(set_format("xml"));
     EXPECT_FALSE(set_format(""));

@@ -139,7 +139,9 @@ http::Reply finish_sign_in(Asked& asked) {
         asked.caller.principal.name = admitted->account.name;
         audit(asked, "oidc.sign-in", admitted->account.name,
               who->external_id() + (admitted->account.is_admin ? ", administrator" : ""));
-        return welcome(services, request, *admitted);
+        http::Response welcomed = welcome(services, request, *admitted);
+        welcomed.user = admitted->account.name;
+        return welcomed;
     };
     http::Response response = respond();
     response.set("Set-Cookie", cookie_header("", 0));

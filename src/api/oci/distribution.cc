@@ -28,7 +28,9 @@ std::optional<http::Response> try_now(Services& services, const http::Request& r
     const auto caller = identify_now(services, request);
     if (!caller) return std::nullopt;
     auto response = recall_manifest(services, request, *target, *caller);
-    if (response) mark_registry_answer(*response);
+    if (!response) return response;
+    mark_registry_answer(*response);
+    if (!caller->principal.anonymous) response->user = caller->principal.name;
     return response;
 }
 

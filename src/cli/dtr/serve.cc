@@ -44,6 +44,7 @@ struct ServeOptions {
     std::string replica_id;
     std::string log_level = "info";
     std::string log_format = "text";
+    std::string access_log = "all";
     std::vector<std::string> trusted_proxies;
     bool proxy_protocol = false;
     std::string settings_file;
@@ -112,6 +113,22 @@ Result<std::optional<cluster::OwnCertificate>> own_certificate(const ServeOption
     return own;
 }
 
+// That it can be used, as far as the command line alone says.
+Status check_own_certificate(const ServeOptions& options) {
+    if (options.certificate_pem.empty() != options.key_pem.empty())
+        return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key need each other");
+    DTR_ASSIGN(const auto own, own_certificate(options));
+    if (!own) return {};
+    if (!own->authority_pem.empty()) DTR_TRY(identity::fingerprint(own->authority_pem));
+    return identity::check_pair(own->pair.certificate_pem, own->pair.key_pem);
+}
+
+Status check_password_file(const ServeOptions& options) {
+    if (options.admin_password_file.empty()) return {};
+    DTR_TRY(read_password_file(options.admin_password_file));
+    return {};
+}
+
 // What this replica's file and command line set, the latter above the former.
 Result<cluster::SettingValues> own_settings(const ServeOptions& options) {
     cluster::SettingValues values;
@@ -153,23 +170,29 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     http::prefer_small_heap();
     // Before anything is made: what cannot be right changes nothing.
     DTR_TRY(check_server_url(options.external_url));
+    http::ServerOptions server_options;
+    DTR_ASSIGN(server_options.tls_addresses, addresses(tls_addresses(options)));
+    DTR_ASSIGN(server_options.plain_addresses, addresses(options.http_listen));
+    DTR_TRY(check_own_certificate(options));
+    DTR_TRY(check_password_file(options));
     cluster::ReplicaOptions replica_options;
     replica_options.product_version = kProductVersion;
     replica_options.open_directory = open_directory;
     DTR_ASSIGN(replica_options.settings, own_settings(options));
     registry::Settings scratch;
     for (const auto& [key, value] : replica_options.settings) DTR_TRY(cluster::set(scratch, key, value));
+<<<<<<< HEAD
     if (options.certificate_pem.empty() != options.key_pem.empty())
         return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key must be given together");
     http::ServerOptions server_options;
+=======
+>>>>>>> 45ac2d1 (observe wip)
     DTR_ASSIGN(server_options.trusted_proxies, IpRanges::parse(options.trusted_proxies));
     server_options.proxy_protocol = options.proxy_protocol;
     replica_options.role = options.role;
     DTR_TRY(options.volumes.require(options.data_dir));
     DTR_ASSIGN(auto directory, config::DataDirectory::open_or_create(real_disk(), options.data_dir));
     cluster::Environment environment{*directory, openers, real_disk(), system_clock(), system_random()};
-    DTR_ASSIGN(server_options.tls_addresses, addresses(tls_addresses(options)));
-    DTR_ASSIGN(server_options.plain_addresses, addresses(options.http_listen));
     for (const std::string& address : options.http_listen)
         if (!is_loopback(address))
             say(
@@ -231,7 +254,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
                            replica->ucp() == nullptr ? nullptr : &replica->directory(),
                            [&directory] { return directory->left_to_carry_away(); },
                            &replica->rooms()};
-    api::Application application(services);
+    api::Application application(services, *api::parse_access_logging(options.access_log));
     DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
     application.set_connection_count([&server] { return server->open_connections(); });
     application.set_pools([&server] { return server->pools(); });
@@ -241,7 +264,7 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     replica->registry().start();
     if (services.directory != nullptr) services.directory->start();
     replica->failed_logins().start();
-    application.watch_stores();
+    application.start();
     server->start();
     certificates->start([&server, asks_services](const cluster::ServedCertificate& served) -> Status {
         if (asks_services) DTR_TRY(server->set_client_ca(served.authorities_pem));
@@ -326,6 +349,9 @@ void add_serve(Program& program) {
     command->add_option("--log-level", options->log_level, "debug, info, warn, error")->envname("LOG_LEVEL");
     command->add_option("--log-format", options->log_format, "text, or json: one object per line")
         ->check(CLI::IsMember({"text", "json"}));
+    command->add_option("--access-log", options->access_log, "Requests in the log: all, errors (400 and above) or off")
+        ->check(CLI::IsMember({"all", "errors", "off"}))
+        ->capture_default_str();
     command->add_flag("--debug", options->debug, "Log everything")->envname("DEBUG");
     if (!is_ucp) accept_predecessor_flags(*command, kOfInstall);
     command->callback([&program, options] {
