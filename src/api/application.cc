@@ -29,6 +29,12 @@ Gauges Application::gauges() {
     if (pools_) now.pools = pools_();
     if (services_.rooms != nullptr) now.room = services_.rooms->last();
     now.last_backup = services_.backups.newest();
+    now.last_verified_backup = services_.backups.newest_verified();
+    now.stored = services_.registry.inventory().last();
+    now.collector = services_.registry.collector().totals();
+    now.scrubber = &services_.registry.scrubber().totals();
+    if (services_.ucp != nullptr) now.keys_released = services_.ucp->keys_released();
+    now.log_lines_lost = access_log_.lost();
     if (services_.left_to_carry_away) now.secrets_left = services_.left_to_carry_away().size();
     if (services_.certificates != nullptr)
         now.certificate_not_after =

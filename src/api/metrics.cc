@@ -31,10 +31,112 @@ double resident_bytes() {
 }
 
 // To what is counted elsewhere.
-void advance(prometheus::Counter& counter, std::uint64_t to) {
-    const double more = static_cast<double>(to) - counter.Value();
+void advance(prometheus::Counter& counter, double to) {
+    const double more = to - counter.Value();
     if (more > 0) counter.Increment(more);
 }
+
+// --- values without labels ---
+
+double number(std::uint64_t value) {
+    return static_cast<double>(value);
+}
+
+double seconds(Micros time) {
+    return static_cast<double>(time) / kSecond;
+}
+
+double began(const std::optional<backup::BackupRecord>& backup) {
+    return backup ? seconds(backup->started_at) : 0;
+}
+
+meta::Stored stored(const Gauges& now) {
+    return now.stored.value_or(meta::Stored{});
+}
+
+template <class T>
+double of_scrubber(const Gauges& now, std::atomic<T> registry::ScrubTotals::*field) {
+    return now.scrubber == nullptr ? 0 : static_cast<double>((now.scrubber->*field).load());
+}
+
+enum class ScalarKind { gauge, counter };
+
+struct Scalar {
+    const char* name;
+    ScalarKind kind;
+    const char* help;
+    double (*value)(const Gauges&);
+};
+
+using Now = const Gauges&;
+using Scrubs = registry::ScrubTotals;
+constexpr ScalarKind kIsGauge = ScalarKind::gauge;
+constexpr ScalarKind kIsCounter = ScalarKind::counter;
+
+constexpr std::array kScalars = {
+    Scalar{"dtr_http_open_connections", kIsGauge, "Connections now", [](Now n) { return number(n.open_connections); }},
+    Scalar{"dtr_access_log_lost_lines_total", kIsCounter, "Lines of the access log that nobody took in time",
+           [](Now n) { return number(n.log_lines_lost); }},
+
+    Scalar{"dtr_repositories", kIsGauge, "Repositories", [](Now n) { return number(stored(n).repositories); }},
+    Scalar{"dtr_blobs", kIsGauge, "Objects of the image store: layers, configurations, manifests",
+           [](Now n) { return number(stored(n).blobs); }},
+    Scalar{"dtr_blob_bytes", kIsGauge, "Bytes of those", [](Now n) { return number(stored(n).bytes); }},
+    Scalar{"dtr_quarantined_blobs", kIsGauge, "Objects whose bytes are lost or damaged, and which are not served",
+           [](Now n) { return number(stored(n).quarantined); }},
+    Scalar{"dtr_upload_sessions", kIsGauge, "Uploads that have begun and are not finished",
+           [](Now n) { return number(stored(n).uploads); }},
+
+    Scalar{"dtr_collector_runs_total", kIsCounter, "Collections that came to their end",
+           [](Now n) { return number(n.collector.runs); }},
+    Scalar{"dtr_collector_failures_total", kIsCounter, "Collections that ended in an error",
+           [](Now n) { return number(n.collector.failed); }},
+    Scalar{"dtr_collector_removed_blobs_total", kIsCounter, "Objects that collections removed",
+           [](Now n) { return number(n.collector.removed); }},
+    Scalar{"dtr_collector_freed_bytes_total", kIsCounter, "Bytes of those",
+           [](Now n) { return number(n.collector.bytes); }},
+    Scalar{"dtr_collector_stuck_removals_total", kIsCounter,
+           "Objects whose bytes could not be removed; they are tried again",
+           [](Now n) { return number(n.collector.stuck); }},
+    Scalar{"dtr_collector_held", kIsGauge, "1 if nothing is collected until an operator says so, as after a restore",
+           [](Now n) { return n.collector.held ? 1.0 : 0.0; }},
+    Scalar{"dtr_collector_last_run_timestamp_seconds", kIsGauge, "When the last collection ended; 0: none did yet",
+           [](Now n) { return seconds(n.collector.last_ended); }},
+    Scalar{"dtr_collector_last_run_duration_seconds", kIsGauge, "How long it took",
+           [](Now n) { return seconds(n.collector.last_took); }},
+
+    Scalar{"dtr_scrubber_blobs_total", kIsCounter, "Objects that were read and compared with their digests",
+           [](Now n) { return of_scrubber(n, &Scrubs::objects); }},
+    Scalar{"dtr_scrubber_bytes_total", kIsCounter, "Bytes of those",
+           [](Now n) { return of_scrubber(n, &Scrubs::bytes); }},
+    Scalar{"dtr_scrubber_bad_blobs_total", kIsCounter, "Lost or damaged ones among them",
+           [](Now n) { return of_scrubber(n, &Scrubs::bad); }},
+    Scalar{"dtr_scrubber_failures_total", kIsCounter, "Walks that ended in an error",
+           [](Now n) { return of_scrubber(n, &Scrubs::failed); }},
+    Scalar{"dtr_scrubber_progress_ratio", kIsGauge, "Part of the objects that the walk has seen; 0 between two walks",
+           [](Now n) { return of_scrubber(n, &Scrubs::progress); }},
+    Scalar{"dtr_scrubber_last_finished_timestamp_seconds", kIsGauge, "When everything was last compared; 0: never",
+           [](Now n) { return of_scrubber(n, &Scrubs::last_finished) / kSecond; }},
+
+    Scalar{"dtr_last_backup_timestamp_seconds", kIsGauge, "When the newest sealed backup began; 0: there is none",
+           [](Now n) { return began(n.last_backup); }},
+    Scalar{"dtr_last_backup_bytes", kIsGauge, "Its size",
+           [](Now n) { return n.last_backup ? number(n.last_backup->bytes) : 0; }},
+    Scalar{"dtr_last_verified_backup_timestamp_seconds", kIsGauge,
+           "When the newest backup began of which its taker said that all of it arrived and holds; 0: there is none",
+           [](Now n) { return began(n.last_verified_backup); }},
+
+    Scalar{"dtr_failed_logins_total", kIsCounter, "Logins with a wrong name, password or token",
+           [](Now n) { return number(n.failed_logins); }},
+    Scalar{"dtr_refused_logins_total", kIsCounter, "Logins refused after too many failures",
+           [](Now n) { return number(n.refused_logins); }},
+    Scalar{"dtr_escrow_releases_total", kIsCounter, "Recovery keys that were given out from escrow",
+           [](Now n) { return number(n.keys_released); }},
+    Scalar{"dtr_certificate_expiry_timestamp_seconds", kIsGauge, "When the certificate that is served expires",
+           [](Now n) { return seconds(n.certificate_not_after); }},
+    Scalar{"dtr_secrets_to_carry_away", kIsGauge, "Secrets handed to the operator that are still here",
+           [](Now n) { return number(n.secrets_left); }},
+};
 
 }  // namespace
 
@@ -53,13 +155,9 @@ struct Metrics::Instruments {
     prometheus::Family<prometheus::Gauge>* pool_queue_max = nullptr;
     prometheus::Family<prometheus::Counter>* pool_refused = nullptr;
     prometheus::Family<prometheus::Counter>* pool_abandoned = nullptr;
-    prometheus::Counter* failed_logins = nullptr;
-    prometheus::Counter* refused_logins = nullptr;
-    prometheus::Gauge* backup_time = nullptr;
-    prometheus::Gauge* backup_bytes = nullptr;
-    prometheus::Gauge* certificate_expiry = nullptr;
-    prometheus::Gauge* secrets_left = nullptr;
-    prometheus::Gauge* connections = nullptr;
+    // By kScalars: one of the two.
+    std::array<prometheus::Gauge*, kScalars.size()> gauges{};
+    std::array<prometheus::Counter*, kScalars.size()> counters{};
     prometheus::Gauge* resident = nullptr;
 };
 
@@ -82,11 +180,6 @@ Metrics::Metrics(const std::string& version) : instruments_(std::make_unique<Ins
                       .Help("Time from the request's headers to the end of the response")
                       .Register(i.registry)
                       .Add({}, prometheus::Histogram::BucketBoundaries{0.001, 0.005, 0.025, 0.1, 0.5, 2, 10, 60});
-    i.connections = &prometheus::BuildGauge()
-                         .Name("dtr_http_open_connections")
-                         .Help("Connections now")
-                         .Register(i.registry)
-                         .Add({});
     const auto gauges = [&i](const char* name, const char* help) {
         return &prometheus::BuildGauge().Name(name).Help(help).Register(i.registry);
     };
@@ -100,6 +193,7 @@ Metrics::Metrics(const std::string& version) : instruments_(std::make_unique<Ins
     i.pool_running = gauges("dtr_pool_running", "Requests that a pool is working on");
     i.pool_queued = gauges("dtr_pool_queued", "Requests that are waiting for a pool");
     i.pool_queue_max = gauges("dtr_pool_queue_max", "Requests that may wait for a pool");
+<<<<<<< HEAD
     i.pool_refused = counters("dtr_pool_refused_total", "Requests refused because the queue of a pool was full");
     i.pool_abandoned = counters("dtr_pool_abandoned_total", "Requests whose client disconnected before their turn");
     i.failed_logins = &counters("dtr_failed_logins_total", "Logins with a wrong name, password or token")->Add({});
@@ -112,6 +206,15 @@ Metrics::Metrics(const std::string& version) : instruments_(std::make_unique<Ins
         &gauges("dtr_certificate_expiry_timestamp_seconds", "When the current server certificate expires")->Add({});
     i.secrets_left =
         &gauges("dtr_secrets_to_carry_away", "Secrets for the operator that are still on the machine")->Add({});
+=======
+    i.pool_refused = counters("dtr_pool_refused_total", "Requests refused as the queue of a pool was full");
+    i.pool_abandoned = counters("dtr_pool_abandoned_total", "Requests whose client left before their turn");
+    for (std::size_t s = 0; s < kScalars.size(); ++s)
+        if (kScalars[s].kind == ScalarKind::gauge)
+            i.gauges[s] = &gauges(kScalars[s].name, kScalars[s].help)->Add({});
+        else
+            i.counters[s] = &counters(kScalars[s].name, kScalars[s].help)->Add({});
+>>>>>>> 45ac2d1 (observe wip)
     i.resident = &prometheus::BuildGauge()
                       .Name("process_resident_memory_bytes")
                       .Help("Resident memory")
@@ -140,15 +243,19 @@ void Metrics::request(std::string_view method, int status, std::uint64_t bytes, 
 std::string Metrics::render(const Gauges& now) const {
     Instruments& i = *instruments_;
     const MutexLock lock(i.rendering);
-    i.connections->Set(static_cast<double>(now.open_connections));
+    for (std::size_t s = 0; s < kScalars.size(); ++s)
+        if (i.gauges[s] != nullptr)
+            i.gauges[s]->Set(kScalars[s].value(now));
+        else
+            advance(*i.counters[s], kScalars[s].value(now));
     for (const http::PoolUse& pool : now.pools) {
         const prometheus::Labels labels{{"pool", pool.name}};
         i.pool_threads->Add(labels).Set(pool.threads);
         i.pool_running->Add(labels).Set(static_cast<double>(pool.running));
         i.pool_queued->Add(labels).Set(static_cast<double>(pool.queued));
         i.pool_queue_max->Add(labels).Set(static_cast<double>(pool.queue_max));
-        advance(i.pool_refused->Add(labels), pool.refused);
-        advance(i.pool_abandoned->Add(labels), pool.abandoned);
+        advance(i.pool_refused->Add(labels), number(pool.refused));
+        advance(i.pool_abandoned->Add(labels), number(pool.abandoned));
     }
     for (const cluster::StoreRoom& store : now.room.stores) {
         const prometheus::Labels labels{{"store", store.name}};
@@ -156,14 +263,6 @@ std::string Metrics::render(const Gauges& now) const {
         i.store_total->Add(labels).Set(static_cast<double>(store.total_bytes));
         i.store_writable->Add(labels).Set(store.why.empty() ? 1 : 0);
     }
-    advance(*i.failed_logins, now.failed_logins);
-    advance(*i.refused_logins, now.refused_logins);
-    if (now.last_backup) {
-        i.backup_time->Set(static_cast<double>(now.last_backup->started_at) / kSecond);
-        i.backup_bytes->Set(static_cast<double>(now.last_backup->bytes));
-    }
-    i.certificate_expiry->Set(static_cast<double>(now.certificate_not_after) / kSecond);
-    i.secrets_left->Set(static_cast<double>(now.secrets_left));
     instruments_->resident->Set(resident_bytes());
     return prometheus::TextSerializer().Serialize(instruments_->registry.Collect());
 }

@@ -14,6 +14,8 @@
 #include "cluster/room_watch.h"
 #include "http/message.h"
 #include "http/server.h"
+#include "registry/collector.h"
+#include "registry/scrubber.h"
 
 namespace dtr::api {
 
@@ -26,9 +28,15 @@ struct Gauges {
     std::size_t open_connections = 0;
     std::vector<http::PoolUse> pools;
     cluster::Room room;
-    std::optional<backup::BackupReport> last_backup;  // sealed by this process
-    Micros certificate_not_after = 0;                 // of the one that is served; 0: not known
-    std::size_t secrets_left = 0;                     // that nobody has carried away
+    std::optional<backup::BackupRecord> last_backup;
+    std::optional<backup::BackupRecord> last_verified_backup;
+    std::optional<meta::Stored> stored;
+    registry::CollectorTotals collector;
+    const registry::ScrubTotals* scrubber = nullptr;
+    std::uint64_t keys_released = 0;
+    std::uint64_t log_lines_lost = 0;
+    Micros certificate_not_after = 0;  // of the one that is served; 0: not known
+    std::size_t secrets_left = 0;      // that nobody has carried away
     std::uint64_t failed_logins = 0;
     std::uint64_t refused_logins = 0;  // without a look at the password, after too many failures
 };

@@ -1,5 +1,7 @@
 #include "backup/backup_service.h"
 
+#include <sstream>
+
 #include "backup/reference_graph.h"
 #include "sys/log.h"
 
@@ -9,6 +11,32 @@ namespace {
 constexpr Micros kBackupRetry = 30 * kSecond;
 
 constexpr std::size_t kReportsMax = 64;
+
+constexpr std::string_view kNewest = "backup.newest";
+constexpr std::string_view kNewestVerified = "backup.verified";
+
+// "ID STARTED_AT BYTES SEAL"; docs/formats/metadata.md.
+std::string line_of(const BackupRecord& record) {
+    return fmt::format("{} {} {} {}", record.id, record.started_at, record.bytes, record.seal_digest);
+}
+
+std::optional<BackupRecord> parse_line(const std::string& line) {
+    std::istringstream words(line);
+    BackupRecord record;
+    words >> record.id >> record.started_at >> record.bytes >> record.seal_digest;
+    return words ? std::optional(std::move(record)) : std::nullopt;
+}
+
+std::optional<BackupRecord> recall(meta::MetaStore& meta, std::string_view which) {
+    const auto line = meta.collector().bookmark(which);
+    if (line) return parse_line(*line);
+    log::warn("cannot read which backup was the last: {}", line.error().text());
+    return std::nullopt;
+}
+
+BackupRecord record_of(const BackupReport& report) {
+    return {report.id, report.started_at, report.bytes, report.seal_digest};
+}
 
 class ChannelSink final : public archive::ByteSink {
   public:
@@ -67,10 +95,20 @@ void BackupStream::run(BackupJob& job) {
     }
 }
 
+<<<<<<< HEAD
 BackupService::BackupService(BackupSource source, std::size_t running_max)
     : source_(std::move(source)), slots_("backup", running_max, kBackupRetry / kSecond) {}
 
 Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options, std::string_view account) {
+=======
+BackupService::BackupService(BackupSource source, int running_max)
+    : source_(std::move(source)),
+      running_max_(running_max),
+      newest_(recall(source_.meta, kNewest)),
+      newest_verified_(recall(source_.meta, kNewestVerified)) {}
+
+Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options) {
+>>>>>>> 45ac2d1 (observe wip)
     {
         MutexLock lock(mutex_);
         if (reports_.contains(options.id))
@@ -90,18 +128,45 @@ Result<BackupReport> BackupService::report(const std::string& id) {
     return it->second;
 }
 
-std::optional<BackupReport> BackupService::newest() {
-    MutexLock lock(mutex_);
-    std::optional<BackupReport> best;
-    for (const auto& [id, report] : reports_)
-        if (report.finished && !report.error && (!best || report.started_at > best->started_at)) best = report;
-    return best;
+std::optional<BackupRecord> BackupService::newest() {
+    const MutexLock lock(mutex_);
+    return newest_;
+}
+
+std::optional<BackupRecord> BackupService::newest_verified() {
+    const MutexLock lock(mutex_);
+    return newest_verified_;
+}
+
+Status BackupService::verified(const std::string& id, std::string_view seal_digest) {
+    const MutexLock lock(mutex_);
+    std::optional<BackupRecord> found;
+    if (const auto report = reports_.find(id); report != reports_.end()) {
+        if (!report->second.finished || report->second.error)
+            return fail(ErrorCode::conflict, fmt::format("backup {} was not sealed", id));
+        found = record_of(report->second);
+    } else if (newest_ && newest_->id == id) {
+        found = newest_;
+    }
+    if (!found) return fail(ErrorCode::not_found, fmt::format("no backup {} is remembered", id.substr(0, 64)));
+    if (found->seal_digest != seal_digest)
+        return fail(ErrorCode::conflict, fmt::format("backup {} has another seal", id));
+    remember(kNewestVerified, *found, newest_verified_);
+    return {};
+}
+
+void BackupService::remember(std::string_view which, const BackupRecord& record, std::optional<BackupRecord>& newest) {
+    if (newest && newest->started_at > record.started_at) return;
+    newest = record;
+    if (const Status kept = source_.meta.collector().set_bookmark(which, line_of(record)); !kept)
+        log::warn("after a restart it will not be known when the last backup was: {}", kept.error().text());
 }
 
 void BackupService::record(BackupReport report) {
-    MutexLock lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto known = reports_.find(report.id);
     if (known != reports_.end()) report.started_at = known->second.started_at;
+    if (report.finished && !report.error) remember(kNewest, record_of(report), newest_);
     reports_[report.id] = std::move(report);
     while (reports_.size() > kReportsMax) {
         auto oldest = reports_.begin();

@@ -31,6 +31,15 @@ struct BackupReport {
     std::string cluster_id = {};
 };
 
+// What is remembered of backups beyond the life of a process, in the metadata of this replica; no backup carries it, so a
+// restored cluster begins without.
+struct BackupRecord {
+    std::string id;
+    Micros started_at = 0;
+    std::uint64_t bytes = 0;
+    std::string seal_digest;
+};
+
 class BackupService;
 
 // One running backup. Destroying it before the end abandons the backup.
@@ -61,24 +70,42 @@ class BackupStream {
 // Thread-safe.
 class BackupService {
   public:
+<<<<<<< HEAD
     explicit BackupService(BackupSource source, std::size_t running_max = kBackupsAtOnce);
+=======
+    // At most `running_max` at once.
+    explicit BackupService(BackupSource source, int running_max = kBackupsAtOnce);
+>>>>>>> 45ac2d1 (observe wip)
 
     // Takes the cut before it returns. Of all at most `running_max` run at once, of one account fewer (NamedSlots).
     // exhausted: so many are running; already_exists: a remembered one has that id.
     Result<std::unique_ptr<BackupStream>> start(BackupOptions options, std::string_view account = {});
     // Of the last few backups; not_found for others.
     Result<BackupReport> report(const std::string& id);
-    // The newest sealed one of this process.
-    std::optional<BackupReport> newest();
+    // The newest sealed one.
+    std::optional<BackupRecord> newest();
+    // The newest of which somebody else says, by verified(), that all of it arrived and holds.
+    std::optional<BackupRecord> newest_verified();
+    // Whoever took the backup has read all of it, and its sums and that seal hold. not_found: no such backup is remembered;
+    // conflict: it has another seal, or none.
+    Status verified(const std::string& id, std::string_view seal_digest);
 
   private:
     friend class BackupStream;
     void record(BackupReport report);
+    void remember(std::string_view which, const BackupRecord& record, std::optional<BackupRecord>& newest)
+        REQUIRES(mutex_);
 
     BackupSource source_;
     NamedSlots slots_;
     Mutex mutex_;
     std::map<std::string, BackupReport> reports_ GUARDED_BY(mutex_);
+<<<<<<< HEAD
+=======
+    std::optional<BackupRecord> newest_ GUARDED_BY(mutex_);
+    std::optional<BackupRecord> newest_verified_ GUARDED_BY(mutex_);
+    int running_ GUARDED_BY(mutex_) = 0;
+>>>>>>> 45ac2d1 (observe wip)
 };
 
 }  // namespace dtr::backup

@@ -432,6 +432,7 @@ Result<Secret> UcpAuthority::release(std::string_view recipient, meta::Actor act
     event.subject = found.recipient;
     event.detail = "cluster " + found.cluster_id;
     DTR_TRY(meta_.audit().add(event, actor.account_version));
+    ++keys_released_;
     return opened;
 }
 

@@ -9,6 +9,7 @@
 // under which keys lie in the database). Tokens live in memory for a minute: who restarts UCP asks again.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <optional>
 #include <string>
@@ -135,6 +136,7 @@ class UcpAuthority {
     // The identity file, once the actor's audit event (kReleaseAction) is written. not_found; exhausted: too many releases
     // within an hour, with the seconds until there is one again; stale: see meta::Actor.
     Result<Secret> release(std::string_view recipient, meta::Actor actor);
+    [[nodiscard]] std::uint64_t keys_released() const { return keys_released_; }  // by this process
 
   private:
     struct Issued {
@@ -159,6 +161,7 @@ class UcpAuthority {
     Random& random_;
     Mutex reports_;   // one at a time
     Mutex releases_;  // one at a time
+    std::atomic<std::uint64_t> keys_released_{0};
     Mutex mutex_;
     std::map<std::string, Issued, std::less<>> issued_ GUARDED_BY(mutex_);  // by the token's hash
     // When replicas were heard of ("<service>/<id>"), more often than it is written. 0: it said that it stops.

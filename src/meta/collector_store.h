@@ -34,6 +34,15 @@ struct Waste {
     std::uint64_t bytes = 0;      // of all of these
 };
 
+// What is stored, by the rows.
+struct Stored {
+    std::uint64_t repositories = 0;
+    std::uint64_t blobs = 0;  // objects of the image store, manifests too
+    std::uint64_t bytes = 0;  // of those
+    std::uint64_t quarantined = 0;
+    std::uint64_t uploads = 0;  // sessions that have bytes
+};
+
 class CollectorStore {
   public:
     virtual ~CollectorStore() = default;
@@ -59,6 +68,8 @@ class CollectorStore {
     virtual Result<std::string> bookmark(std::string_view walk) = 0;
     virtual Status set_bookmark(std::string_view walk, std::string_view place) = 0;
     virtual Result<Waste> survey(Micros condemned_before, Micros now) = 0;
+    // Looks at every row: for now and then, beside all else.
+    virtual Result<Stored> count_stored() = 0;
 };
 
 }  // namespace dtr::meta

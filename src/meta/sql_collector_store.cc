@@ -70,6 +70,10 @@ const Sql kSurveyCondemned(
     "count condemned objects",
     "SELECT count(*), COALESCE(SUM(size), 0) FROM blobs WHERE state = 1 AND condemned_at < ?1 AND NOT EXISTS"
     " (SELECT 1 FROM leases e WHERE e.digest = blobs.digest AND e.leased_until >= ?2)");
+const Sql kCountBlobs(
+    "count objects",
+    "SELECT count(*), COALESCE(SUM(size), 0), COALESCE(SUM(CASE WHEN state = 2 THEN 1 ELSE 0 END), 0),"
+    " (SELECT count(*) FROM repositories), (SELECT count(*) FROM uploads) FROM blobs");
 const Sql kSurveyRemovals("count removals", "SELECT count(*), COALESCE(SUM(size), 0) FROM removals");
 
 // True if a live fence stands. Otherwise expired ones are gone with this transaction.
@@ -239,6 +243,15 @@ Result<Waste> SqlCollectorStore::survey(Micros condemned_before, Micros now) {
         DTR_TRY(count(connection.query(kSurveyCondemned, {condemned_before, now}), waste.condemned, waste));
         DTR_TRY(count(connection.query(kSurveyRemovals, {}), waste.removals, waste));
         return waste;
+    });
+}
+
+Result<Stored> SqlCollectorStore::count_stored() {
+    return read<Stored>(parts_.database, [&](sql::Connection& connection) -> Result<Stored> {
+        DTR_ASSIGN(sql::Rows rows, connection.query(kCountBlobs, {}));
+        DTR_TRY(rows.next());
+        const auto number = [&](int column) { return static_cast<std::uint64_t>(rows.integer(column)); };
+        return Stored{number(3), number(0), number(1), number(2), number(4)};
     });
 }
 

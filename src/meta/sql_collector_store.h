@@ -19,6 +19,7 @@ class SqlCollectorStore final : public CollectorStore {
     Result<std::string> bookmark(std::string_view walk) override;
     Status set_bookmark(std::string_view walk, std::string_view place) override;
     Result<Waste> survey(Micros condemned_before, Micros now) override;
+    Result<Stored> count_stored() override;
 
   private:
     StoreParts parts_;

@@ -33,8 +33,12 @@ Micros Collection::condemned_before() const {
 Result<bool> Collection::step() {
     Clock& clock = collector_.context_.clock;
     const Micros from = clock.monotonic();
-    DTR_ASSIGN(phase_, next_phase());
+    if (phase_ == Phase::begin) began_ = from;
+    const Result<Phase> next = next_phase();
     step_took_ = clock.monotonic() - from;
+    if (!options_.dry_run && phase_ != Phase::done && (!next || *next == Phase::done))
+        collector_.count(report_, next ? Collector::End::good : Collector::End::failed, clock.monotonic() - began_);
+    DTR_ASSIGN(phase_, next);
     return phase_ != Phase::done;
 }
 
@@ -174,6 +178,26 @@ Result<std::unique_ptr<Collection>> Collector::begin(CollectionOptions options) 
 
 Result<std::string> Collector::held() {
     return guards_.held ? guards_.held() : std::string();
+}
+
+CollectorTotals Collector::totals() const {
+    const MutexLock lock(counting_);
+    return totals_;
+}
+
+void Collector::count(const CollectionReport& report, End end, Micros took) {
+    const MutexLock lock(counting_);
+    totals_.removed += report.removed;
+    totals_.bytes += report.bytes;
+    totals_.stuck += report.stuck;
+    if (end == End::failed) {
+        ++totals_.failed;
+        return;
+    }
+    ++totals_.runs;
+    totals_.held = !report.held.empty() && !report.held_by_fence;
+    totals_.last_ended = context_.clock.now();
+    totals_.last_took = took;
 }
 
 Result<CollectionReport> Collector::run(CollectionOptions options) {

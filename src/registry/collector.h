@@ -43,6 +43,18 @@ struct CollectionReport {
     Micros waits_until = 0;  // not 0: nothing is condemned before, as leases may have been lost with the last process
 };
 
+// Of all runs of this process but dry ones, asked for or on schedule.
+struct CollectorTotals {
+    std::uint64_t runs = 0;  // that came to their end
+    std::uint64_t failed = 0;
+    std::uint64_t removed = 0;  // objects
+    std::uint64_t bytes = 0;    // of those
+    std::uint64_t stuck = 0;
+    bool held = false;      // the last run removed nothing, until an operator says so
+    Micros last_ended = 0;  // wall time of the last run that came to its end; 0: none did
+    Micros last_took = 0;
+};
+
 class Collector;
 
 // One run, in steps that hold nobody up. One thread; ending it early is good at any step.
@@ -72,6 +84,7 @@ class Collection {
     CollectionOptions options_;
     CollectionReport report_;
     Phase phase_ = Phase::begin;
+    Micros began_ = 0;  // monotonic
     Micros step_took_ = 0;
     std::uint64_t seen_ = 0;  // objects of the image store, by this run
 };
@@ -87,6 +100,7 @@ class Collector {
     Result<std::unique_ptr<Collection>> begin(CollectionOptions options);
     // Why nothing is collected until an operator says so; empty: nothing holds it.
     Result<std::string> held();
+    [[nodiscard]] CollectorTotals totals() const;
     // To its end.
     Result<CollectionReport> run(CollectionOptions options);
 
@@ -97,6 +111,8 @@ class Collector {
   private:
     friend class Collection;
     void collect_if_due(PeriodicTask& task);
+    enum class End { good, failed };
+    void count(const CollectionReport& report, End end, Micros took);
 
     Context& context_;
     Uploads& uploads_;
@@ -105,6 +121,8 @@ class Collector {
     Micros started_;        // monotonic
     Mutex condemning_;      // between condemning and removing, no other collection of this process condemns
     Micros scheduled_ = 0;  // monotonic: when the last one on schedule began
+    mutable Mutex counting_;
+    CollectorTotals totals_ GUARDED_BY(counting_);
     PeriodicTask schedule_;
 };
 

@@ -16,10 +16,12 @@ Registry::Registry(Context context, CollectorGuards guards)
       batches_(context_),
       collector_(context_, uploads_, batches_, std::move(guards)),
       scrubber_(context_),
+      inventory_(context_),
       flusher_(context_.clock, {"flush", [] { return kFlushEvery; }},
                [this](PeriodicTask&) { (void)batches_.flush(); }) {}
 
 Registry::~Registry() {
+    inventory_.stop();
     scrubber_.stop();
     collector_.stop();
     flusher_.stop();
@@ -30,6 +32,7 @@ void Registry::start() {
     flusher_.start();
     collector_.start();
     scrubber_.start();
+    inventory_.start();
 }
 
 Result<meta::Object> Registry::stat_blob(std::string_view repository, const Digest& digest) {

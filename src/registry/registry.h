@@ -6,6 +6,7 @@
 #include "registry/batches.h"
 #include "registry/collector.h"
 #include "registry/context.h"
+#include "registry/inventory.h"
 #include "registry/manifests.h"
 #include "registry/scrubber.h"
 #include "registry/uploads.h"
@@ -24,6 +25,7 @@ class Registry {
     Batches& batches() { return batches_; }
     Collector& collector() { return collector_; }
     Scrubber& scrubber() { return scrubber_; }
+    Inventory& inventory() { return inventory_; }
     meta::MetaStore& meta() { return context_.meta; }
     meta::ContentStore& content() { return context_.meta.content(); }
     [[nodiscard]] const Settings& settings() const { return context_.settings; }
@@ -50,7 +52,8 @@ class Registry {
     // Takes over the settings that may change while running.
     void apply(const Settings& settings);
 
-    // Starts the threads that flush batches every few seconds, collect garbage and scrub on schedule.
+    // Starts the threads that flush batches every few seconds, collect garbage and scrub on schedule,
+    // and count what is stored.
     void start();
 
   private:
@@ -60,6 +63,7 @@ class Registry {
     Batches batches_;
     Collector collector_;
     Scrubber scrubber_;
+    Inventory inventory_;
     PeriodicTask flusher_;
 };
 

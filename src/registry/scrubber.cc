@@ -19,6 +19,21 @@ constexpr std::size_t kSuspectsMax = 32;
 constexpr std::size_t kUsesMax = 100;
 constexpr std::string_view kPlace = "scrub";
 constexpr std::string_view kBegun = "scrub.begun";
+constexpr std::string_view kFinished = "scrub.finished";
+
+Micros read_time(const std::string& text) {
+    Micros time = 0;
+    std::from_chars(text.data(), text.data() + text.size(), time);
+    return time;
+}
+
+// Digests are spread evenly, so how far the walk is stands in the first digits of where it is.
+double progress_at(std::string_view place) {
+    const std::string_view digits = place.substr(place.find(':') + 1).substr(0, 8);
+    std::uint32_t number = 0;
+    std::from_chars(digits.data(), digits.data() + digits.size(), number, 16);
+    return static_cast<double>(number) / 4294967296.0;
+}
 
 std::string names_of(const std::vector<meta::Use>& uses) {
     std::string names;
@@ -30,8 +45,12 @@ std::string names_of(const std::vector<meta::Use>& uses) {
 
 }  // namespace
 
-Scrub::Scrub(Context& context, std::string after, std::uint64_t bytes_per_s)
-    : context_(context), place_(std::move(after)), bytes_per_s_(bytes_per_s), started_(context.clock.monotonic()) {}
+Scrub::Scrub(Context& context, ScrubTotals& totals, std::string after, std::uint64_t bytes_per_s)
+    : context_(context),
+      totals_(totals),
+      place_(std::move(after)),
+      bytes_per_s_(bytes_per_s),
+      started_(context.clock.monotonic()) {}
 
 Micros Scrub::pause() const {
     if (bytes_per_s_ == 0) return 0;
@@ -45,7 +64,7 @@ Result<bool> Scrub::step() {
         DTR_TRY(next_page());
         if (page_.empty()) {
             DTR_TRY(release_suspects());
-            report_.finished = true;
+            DTR_TRY(finish());
             return false;
         }
     }
@@ -65,6 +84,12 @@ Result<bool> Scrub::step() {
         }
     }
     return true;
+}
+
+Status Scrub::finish() {
+    report_.finished = true;
+    totals_.last_finished = context_.clock.now();
+    return context_.meta.collector().set_bookmark(kFinished, std::to_string(totals_.last_finished));
 }
 
 Status Scrub::next_page() {
@@ -93,6 +118,7 @@ Result<bool> Scrub::read_some() {
     hasher_->update(std::string_view(buffer.data(), got));
     offset_ += got;
     report_.bytes += got;
+    totals_.bytes += got;
     return offset_ < page_[index_].object.size;
 }
 
@@ -109,6 +135,7 @@ Status Scrub::settle(const std::string& why) {
     const meta::ScrubObject found = page_[index_++];
     place_ = found.object.digest.to_string();
     ++report_.objects;
+    ++totals_.objects;
     if (!why.empty()) {
         suspects_.emplace_back(found, why);
         if (suspects_.size() < kSuspectsMax) return {};
@@ -139,6 +166,7 @@ Status Scrub::judge(const meta::ScrubObject& found, const std::string& why) {
         if (!quarantined) return {};  // collected, or replaced by a push, while it was read
     }
     ++report_.bad_objects;
+    ++totals_.bad;
     DTR_ASSIGN(auto uses, context_.meta.scrub().uses(found.object.digest, kUsesMax));
     log::error("{} is quarantined: {}; needed by {}; pushing it again repairs it", found.object.digest.to_string(), why,
                names_of(uses));
@@ -152,7 +180,14 @@ Scrubber::Scrubber(Context& context)
       }) {}
 
 std::unique_ptr<Scrub> Scrubber::begin(std::optional<std::uint64_t> bytes_per_s) {
-    return std::make_unique<Scrub>(context_, std::string(), bytes_per_s.value_or(context_.settings.scrub_bytes_per_s));
+    return std::make_unique<Scrub>(context_, totals_, std::string(),
+                                   bytes_per_s.value_or(context_.settings.scrub_bytes_per_s));
+}
+
+void Scrubber::start() {
+    if (const auto finished = context_.meta.collector().bookmark(kFinished))
+        totals_.last_finished = read_time(*finished);
+    schedule_.start();
 }
 
 // A walk is due if one was interrupted, or if the last began long enough ago.
@@ -162,8 +197,7 @@ Result<bool> Scrubber::due() {
     DTR_ASSIGN(const std::string place, context_.meta.collector().bookmark(kPlace));
     if (!place.empty()) return true;
     DTR_ASSIGN(const std::string begun, context_.meta.collector().bookmark(kBegun));
-    Micros at = 0;
-    std::from_chars(begun.data(), begun.data() + begun.size(), at);
+    const Micros at = read_time(begun);
     const Micros now = context_.clock.now();
     if (now - at >= interval || at > now) {
         DTR_TRY(context_.meta.collector().set_bookmark(kBegun, std::to_string(now)));
@@ -178,18 +212,23 @@ void Scrubber::scrub_if_due(PeriodicTask& task) {
     if (!wanted) log::warn("scrub: {}", wanted.error().text());
     if (!wanted || !*wanted) return;
     const auto place = context_.meta.collector().bookmark(kPlace);
-    Scrub scrub(context_, place ? *place : std::string(), context_.settings.scrub_bytes_per_s);
+    Scrub scrub(context_, totals_, place ? *place : std::string(), context_.settings.scrub_bytes_per_s);
     Micros noted = context_.clock.monotonic();
     Result<bool> more = true;
     while (more && *more && !task.stopping()) {
         more = scrub.step();
+        totals_.progress = progress_at(scrub.place());
         if (context_.clock.monotonic() - noted > kBookmarkEvery) {
             noted = context_.clock.monotonic();
             (void)context_.meta.collector().set_bookmark(kPlace, scrub.place());
         }
         (void)task.pause(scrub.pause());
     }
-    if (!more) log::error("scrub: {}", more.error().text());
+    totals_.progress = 0;
+    if (!more) {
+        ++totals_.failed;
+        log::error("scrub: {}", more.error().text());
+    }
     const bool over = !more || scrub.report().finished;
     (void)context_.meta.collector().set_bookmark(kPlace, over ? std::string() : scrub.place());
     if (scrub.report().finished)

@@ -4,6 +4,7 @@
 // new place. If its bytes turn out to be good after all (a volume came back), it is released.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,12 +30,22 @@ struct ScrubReport {
     bool finished = false;
 };
 
+// Of all walks of this process; kept up to date while they go on.
+struct ScrubTotals {
+    std::atomic<std::uint64_t> objects{0};
+    std::atomic<std::uint64_t> bytes{0};
+    std::atomic<std::uint64_t> bad{0};
+    std::atomic<std::uint64_t> failed{0};  // walks that ended in an error
+    std::atomic<Micros> last_finished{0};  // wall time of the last whole walk, also of an earlier process; 0: none was
+    std::atomic<double> progress{0};       // of the walk on schedule, from 0 to 1; 0: there is none
+};
+
 // One walk over all objects, in steps of at most a few megabytes. One thread; ending it early is good at any step.
 class Scrub {
   public:
     static constexpr std::size_t kBadMax = 1000;
     // From after `after` (a digest; empty: from the start) at that rate (0: unlimited).
-    Scrub(Context& context, std::string after, std::uint64_t bytes_per_s);
+    Scrub(Context& context, ScrubTotals& totals, std::string after, std::uint64_t bytes_per_s);
     // False: it was the last one. refused: so many objects are bad, one after another, that the fault must lie
     // elsewhere; these were not quarantined.
     Result<bool> step();
@@ -51,7 +62,10 @@ class Scrub {
     Status judge(const meta::ScrubObject& found, const std::string& why);
     Status release_suspects();
 
+    Status finish();
+
     Context& context_;
+    ScrubTotals& totals_;
     std::string place_;
     std::uint64_t bytes_per_s_;
     Micros started_;
@@ -77,14 +91,16 @@ class Scrubber {
     std::unique_ptr<Scrub> begin(std::optional<std::uint64_t> bytes_per_s);
 
     // The thread that walks every settings.scrub_interval, and after a restart goes on where it was.
-    void start() { schedule_.start(); }
+    void start();
     void stop() { schedule_.stop(); }
+    [[nodiscard]] const ScrubTotals& totals() const { return totals_; }
 
   private:
     void scrub_if_due(PeriodicTask& task);
     Result<bool> due();
 
     Context& context_;
+    ScrubTotals totals_;
     PeriodicTask schedule_;
 };
 

@@ -121,6 +121,7 @@ http::Reply revoke_access_token(Asked& asked);
 std::optional<http::Response> may_choose_backup(Asked& asked);
 http::Reply start_backup(Asked& asked);
 http::Reply show_backup(Asked& asked);
+http::Reply take_verification(Asked& asked);
 http::Reply collect_garbage(Asked& asked);
 http::Reply scrub(Asked& asked);
 

@@ -42,6 +42,11 @@ std::span<const Route> api_routes() {
          start_backup,
          {.body = Body::text_or_none, .body_bytes_max = 16U << 10, .pool = Pool::stream, .rights = may_choose_backup}},
         {"GET", "/api/v0/backups/{id}", Access::backup, show_backup},
+        {"POST",
+         "/api/v0/backups/{id}/verified",
+         Access::backup,
+         take_verification,
+         {.body = Body::json, .body_bytes_max = 1U << 10}},
 
         // access tokens: one's own, or for an administrator those of ?account=NAME
         {"GET", "/api/v0/api_tokens", account_by_password, list_access_tokens, kTokens},

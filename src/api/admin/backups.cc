@@ -116,6 +116,18 @@ http::Reply start_backup(Asked& asked) {
     return stream_backup(services, std::move(*stream), content_type);
 }
 
+// Whoever took a backup says that it holds: for the age of the newest one that does, which operators watch. Nothing depends
+// on it.
+http::Reply take_verification(Asked& asked) {
+    const auto* seal = asked.fields->if_contains("seal");
+    if (seal == nullptr || !seal->is_string())
+        return error_response(400, "INVALID", "the body lacks \"seal\"", "it is {\"seal\":\"...\"}");
+    if (const Status taken = asked.services.backups.verified(asked.at("id"), std::string_view(seal->as_string()));
+        !taken)
+        return error_response(taken.error(), "NO_SUCH_BACKUP", "INVALID");
+    return no_content();
+}
+
 http::Reply show_backup(Asked& asked) {
     const auto found = asked.services.backups.report(asked.at("id"));
     if (!found) return error_response(found.error(), "NO_SUCH_BACKUP");
