@@ -103,6 +103,13 @@ bool is_json(Body body) {
     return body == Body::json || body == Body::json_or_none;
 }
 
+// What is left of metadata/ is for those who make room and keep order.
+std::optional<http::Response> refuse_without_room(const Asked& asked) {
+    if (!asked.match.route->options.adds_rows || asked.caller.principal.is_admin) return std::nullopt;
+    const Status room = asked.services.registry.require_room();
+    return room ? std::nullopt : std::optional(error_response(room.error()));
+}
+
 http::Response too_large(std::size_t bytes_max) {
     return error_response(413, "SIZE_INVALID", "the body is too large", fmt::format("at most {} bytes", bytes_max));
 }
@@ -122,6 +129,7 @@ http::Response handle_fields(Asked& asked, const json::object& fields) {
 
 http::Response with_body(Asked& asked, std::string text) {
     if (auto refused = check_again(asked)) return std::move(*refused);
+    if (auto refused = refuse_without_room(asked)) return std::move(*refused);
     if (!is_json(asked.match.route->options.body)) {
         asked.body = std::move(text);
         return response_of(asked.match.route->handle(asked));
@@ -235,6 +243,7 @@ http::Reply answer(Services& services, http::Request request, std::string& user)
     for (std::size_t i = 1; i < found.matches.size(); ++i)
         if (names_repository(*asked, found.matches[i])) asked->match = std::move(found.matches[i]);
     if (auto refused = check_access(*asked)) return std::move(*refused);
+    if (auto refused = refuse_without_room(*asked)) return std::move(*refused);
     return receive(asked);
 }
 

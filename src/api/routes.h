@@ -80,7 +80,10 @@ struct RouteOptions {
     Where where = Where::everywhere;
     Rights rights = nullptr;
     PoolOfBody pool_of_body = nullptr;  // instead of `pool`, once a collected body is there
-    bool makes_repository = false;      // outside of /v2/ the repository of a path must be there, but for these
+    // What anybody may add; below the reserve of the metadata (registry/context.h) only administrators. What pushes add is
+    // the registry's to refuse.
+    bool adds_rows = false;
+    bool makes_repository = false;  // outside of /v2/ the repository of a path must be there, but for these
 };
 
 struct Route {

@@ -11,6 +11,8 @@
 namespace dtr::cluster {
 namespace {
 
+constexpr std::uint64_t kConfigRoom = 256U << 10;  // a change writes its files anew
+
 // What is staged or left over beside a live state: a restore stays staged until it is run again or given up.
 Status settle(Environment& environment, const config::Current& current, const config::Staging& staged,
               std::string& staged_restore) {
@@ -127,6 +129,9 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     r.sign_in_ = identity::oidc::SignIn::make(*r.config_, curl_http_client(), environment.clock, environment.random);
     r.admission_ = std::make_unique<identity::oidc::Admission>(
         *r.meta_, *r.accounts_, *r.access_tokens_, *r.account_version_, environment.clock, environment.random);
+    const auto room = [&registry = *r.registry_] { return registry.require_room(); };
+    r.directory_->add_only_while(room);
+    r.admission_->add_only_while(room);
     r.policy_ = std::make_unique<identity::Policy>(r.meta_->organizations(), r.meta_->grants(), *r.account_version_);
     r.policy_->set_create_on_push([&registry = *r.registry_] { return registry.settings().create_on_push; });
     identity::TokenService::Options tokens;
@@ -144,15 +149,15 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     return replica;
 }
 
-// What lies in metadata/ and config/ is small; it is the database's own change that needs the room.
+// As each of them refuses: the registry what adds to it, the configuration what does not fit.
 void Replica::watch_rooms() {
     const auto reserve = [this] { return registry_->settings().free_bytes_reserve.get(); };
-    const auto small = [reserve] { return std::min(reserve(), registry::kMetadataReserveMax); };
+    const auto small = [this] { return registry::metadata_reserve(registry_->settings()); };
     const config::DataDirectory& directory = environment_.directory;
     rooms_ = std::make_unique<RoomWatch>(
         std::vector<WatchedStore>{{"registry", directory.registry_path(), reserve},
                                   {"metadata", directory.metadata_path(current_.generation), small},
-                                  {"config", directory.config_path(current_.generation), small}});
+                                  {"config", directory.config_path(current_.generation), [] { return kConfigRoom; }}});
 }
 
 Status Replica::start_link(const std::string& address, std::function<std::string()> shown_authorities) {

@@ -110,7 +110,8 @@ Result<DirectorySettings> DirectoryService::settings() {
     return std::move(loaded.settings);
 }
 
-Result<DirectorySettings> DirectoryService::save(std::string_view json) {
+Result<DirectorySettings> DirectoryService::save(std::string_view json,
+                                                 const std::function<Status(const DirectorySettings&)>& before_saving) {
     // Settings that cannot be read any more may be replaced.
     DTR_ASSIGN(const auto entry, found_or_none(config_.get(kDirectorySettingsKey)));
     std::optional<DirectorySettings> before;
@@ -129,6 +130,7 @@ Result<DirectorySettings> DirectoryService::save(std::string_view json) {
     } else if (!entry) {
         return settings;
     }
+    if (before_saving) DTR_TRY(before_saving(settings));
     DTR_TRY(config_.apply({change}));
     {
         const MutexLock lock(mutex_);
@@ -227,6 +229,7 @@ Result<meta::Account> DirectoryService::account_of(const meta::Account* known, c
 }
 
 Result<meta::Account> DirectoryService::create(const DirectoryEntry& entry) {
+    if (room_) DTR_TRY(room_());
     meta::ExternalAccount fresh;
     DTR_ASSIGN(fresh.account.name, account_name_of(entry.name));
     fresh.account.id = random_uuid(random_);

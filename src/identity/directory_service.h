@@ -46,12 +46,16 @@ class DirectoryService final : public PasswordSource {
 
     Result<DirectorySettings> settings();  // not enabled() if there are none
     // As parse_directory_settings(), over those that are kept. conflict: somebody else changed them meanwhile.
-    Result<DirectorySettings> save(std::string_view json);
+    // `before_saving` is asked when they are good, and its error is save()'s.
+    Result<DirectorySettings> save(std::string_view json,
+                                   const std::function<Status(const DirectorySettings&)>& before_saving = {});
     // Reachable, and if a name is given, may log in. With `json`, by these settings instead of those kept. Errors as
     // UserDirectory's; invalid: there is no directory.
     Result<std::optional<DirectoryEntry>> try_login(std::optional<std::string> json, std::string_view name,
                                                     const Secret& password);
 
+    // What is asked before a login makes an account; a refusal is the login's. Before the first check(); unset: nobody is.
+    void add_only_while(std::function<Status()> room) { room_ = std::move(room); }
     // Who is unknown here gets an account, if their name can be one. At most two wait for the directory at once, and a
     // directory that did not answer is left alone for some seconds: it may not take the threads of everybody.
     [[nodiscard]] bool is_there() const override { return there_; }
@@ -90,6 +94,7 @@ class DirectoryService final : public PasswordSource {
     Clock& clock_;
     Random& random_;
     const DirectoryOpener open_;
+    std::function<Status()> room_;
 
     Mutex mutex_;
     CondVar changed_;

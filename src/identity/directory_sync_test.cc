@@ -447,6 +447,12 @@ TEST_F(DirectorySyncTest, SettingsAreKeptSecretAndCanBeTakenAway) {
     EXPECT_TRUE(must(config_.get(kDirectorySettingsKey)).secret);
     EXPECT_EQ(must(service().settings()).reader_password.expose(), "hush");
     EXPECT_EQ(outcome(service().sync()), "good");
+    EXPECT_EQ(outcome(service().save("{}",
+                                     [](const DirectorySettings& given) -> Status {
+                                         return fail(ErrorCode::no_space, given.enabled() ? "on" : "off");
+                                     })),
+              "no_space: off");
+    EXPECT_TRUE(must(service().settings()).enabled()) << "asked before anything is saved";
     must(service().save("{}"));
     EXPECT_FALSE(must(service().settings()).enabled());
     EXPECT_EQ(log_in("alice", "alice's password"), "unauthenticated");

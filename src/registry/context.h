@@ -68,6 +68,10 @@ struct Context {
 
 std::string new_generation(Random& random);
 
+std::uint64_t metadata_reserve(const Settings& settings);
+
+// no_space: what adds rows would take them from the reserve of the metadata.
+Status require_room(const Context& context);
 // Whether the registry takes changes now. refused in read-only mode.
 Status admit_change(const Context& context);
 // The same for what adds rows: no_space too, below the reserve of the metadata.

@@ -48,6 +48,8 @@ class Registry {
     Status admit_change() { return registry::admit_change(context_); }
     // The same for what adds to the metadata: no_space below its reserve.
     Status admit_rows() { return registry::admit_rows(context_); }
+    // For what adds rows and is no matter of the registry.
+    Status require_room() { return registry::require_room(context_); }
 
     // Takes over the settings that may change while running.
     void apply(const Settings& settings);

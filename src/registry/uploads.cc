@@ -27,12 +27,20 @@ Status admit_change(const Context& context) {
     return fail(ErrorCode::refused, "the registry is in read-only mode", "try again when maintenance is over");
 }
 
-Status admit_rows(const Context& context) {
-    DTR_TRY(admit_change(context));
+std::uint64_t metadata_reserve(const Settings& settings) {
+    return std::min(settings.free_bytes_reserve.get(), kMetadataReserveMax);
+}
+
+Status require_room(const Context& context) {
     DTR_ASSIGN(const auto free, context.meta.free_bytes());
-    if (!free || *free >= std::min(context.settings.free_bytes_reserve.get(), kMetadataReserveMax)) return {};
+    if (!free || *free >= metadata_reserve(context.settings)) return {};
     return fail(ErrorCode::no_space, fmt::format("only {} bytes are free in the metadata store", *free),
                 "free space or enlarge the volume of metadata/; pulls and deletes continue");
+}
+
+Status admit_rows(const Context& context) {
+    DTR_TRY(admit_change(context));
+    return require_room(context);
 }
 
 Status admit_bytes(const Context& context, std::uint64_t bytes) {

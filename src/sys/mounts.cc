@@ -1,11 +1,14 @@
 #include "sys/mounts.h"
 
+#include <fcntl.h>
 #include <sys/statvfs.h>
 
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+
+#include "sys/fd.h"
 
 namespace dtr {
 namespace {
@@ -73,6 +76,18 @@ Result<FileSystemRoom> file_system_room(const std::string& path) {
     room.free_files = s.f_files == 0 ? ~std::uint64_t{0} : s.f_favail;
     room.read_only = (s.f_flag & ST_RDONLY) != 0;
     return room;
+}
+
+Status take_blocks(const std::string& path, std::uint64_t bytes) {
+    const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (file.get() < 0) return fail(system_error(errno, "cannot open " + path));
+    int done = 0;
+    do {
+        done = ::fallocate(file.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes));
+    } while (done != 0 && errno == EINTR);
+    if (done == 0) return {};
+    if (errno == EOPNOTSUPP || errno == ENOSYS) return fail(ErrorCode::unsupported, path + ": its file system cannot");
+    return fail(system_error(errno, "cannot take room for " + path));
 }
 
 std::string resolved(const std::string& path) {

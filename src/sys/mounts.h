@@ -37,6 +37,9 @@ struct FileSystemRoom {
     bool read_only = false;
 };
 Result<FileSystemRoom> file_system_room(const std::string& path);
+// Blocks for the file's first so many bytes, which nobody else gets then; neither its length nor its bytes change.
+// unsupported: its file system cannot; no_space.
+Status take_blocks(const std::string& path, std::uint64_t bytes);
 
 // Absolute, links followed as far as the path exists.
 std::string resolved(const std::string& path);

@@ -1,8 +1,10 @@
 #include "sys/mounts.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "test/support/temp_dir.h"
 
@@ -42,6 +44,19 @@ TEST(Mounts, OfThisProcess) {
     const Mounts mounts = Mounts::of_this_process();
     ASSERT_NE(mounts.of("/"), nullptr);
     EXPECT_EQ(mounts.of("/proc/self")->type, "proc");
+}
+
+TEST(FileSystems, BlocksAreTakenBehindTheEndOfAFile) {
+    const test::TempDir dir;
+    const std::string path = dir.path() + "/log";
+    std::ofstream(path) << "what is there";
+    ASSERT_TRUE(take_blocks(path, 1 << 20));
+    struct stat s {};
+    ASSERT_EQ(::stat(path.c_str(), &s), 0);
+    EXPECT_EQ(s.st_size, 13);
+    EXPECT_GE(s.st_blocks * 512, 1 << 20);
+    EXPECT_EQ(take_blocks(dir.path() + "/none", 1).error().code, ErrorCode::not_found);
+    EXPECT_FALSE(take_blocks(path, std::uint64_t{1} << 60));
 }
 
 TEST(Mounts, LinksAreFollowedAsFarAsThereIsSomething) {

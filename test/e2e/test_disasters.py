@@ -129,9 +129,23 @@ def test_case_12_no_space_for_rows(space):
         registry.push(Image(), "kept")
         registry.push(Image(), "gone")
         session, api = server.session(), server.url + "/api/v0"
+        bob = {"name": "bob", "password": "bob's password"}
+        assert session.post(server.url + "/enzi/v0/accounts", json=bob).status_code == 201
+        his, tokens = server.session(("bob", bob["password"])), api + "/api_tokens"
+        made = his.post(tokens, json={"tokenLabel": "one"})
+        assert made.status_code == 201, made.text
+        one = f"{tokens}/{made.json()['id']}"
         with open(os.path.join(small, "ballast"), "wb") as out:
             room = os.statvfs(small)
             out.write(b"b" * (room.f_bavail * room.f_frsize - (12 << 20)))
+        for answer in (his.post(tokens, json={"tokenLabel": "two"}), his.patch(one, json={"tokenLabel": "renamed"}),
+                       his.post(server.url + "/enzi/v0/accounts/bob/changePassword",
+                                json={"oldPassword": bob["password"], "newPassword": "another password"})):
+            assert answer.status_code == 507, (answer.request.url, answer.text)
+        assert his.patch(one, json={"isActive": False}).status_code == 200
+        assert his.patch(one, json={"isActive": False}).status_code == 507, "again and again"
+        assert his.delete(one).status_code in (200, 204)
+        assert session.post(tokens, json={"tokenLabel": "an administrator's"}).status_code == 201
         for answer in (registry.do("POST", "blobs/uploads/"), registry.do_put("more", Image().manifest),
                        session.post(api + "/repositories/admin", json={"name": "other"})):
             assert answer.status_code == 507, (answer.request.url, answer.text)
@@ -141,6 +155,55 @@ def test_case_12_no_space_for_rows(space):
         assert session.delete(server.url + "/enzi/v0/accounts/new").status_code in (200, 204)
         os.remove(os.path.join(small, "ballast"))
         registry.push(Image(), "again")
+        server.stop()
+
+
+def fill(directory):
+    """Takes what is left, to the last byte."""
+    path = os.path.join(directory, "of-another-process")
+    with open(path, "wb", buffering=0) as out:
+        for size in (1 << 20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while out.write(b"f" * size) == size:
+                    pass
+    assert os.statvfs(directory).f_bavail == 0
+    return path
+
+
+@pytest.mark.parametrize("part", ["", "/metadata"])
+def test_case_12_no_byte_left(space, part):
+    """Another process fills the volume: an administrator still acts on accounts, deletes and collects, which makes room."""
+    with small_disk(space, "full" + part, "300m" if not part else "60m") as small:
+        server = space.server("full", "--set", "gc.lease=1s", "--set", "gc.grace=0s", "--set", "storage.reserve=4MiB").start()
+        registry = Registry(server, "admin/x")
+        kept = Image()
+        registry.push(kept, "kept")
+        Registry(server, "admin/gone").push(Image(layers=[{"large": os.urandom(24 << 20)}]), "gone")
+        session = server.session()
+        accounts = server.url + "/enzi/v0/accounts"
+        assert session.post(accounts, json={"name": "bob", "password": "bob's password"}).status_code == 201
+        time.sleep(1.5)  # the lease of what was pushed
+        filler = fill(small)
+        assert kept.digest in registry.pull("kept")
+        assert registry.do("POST", "blobs/uploads/").status_code == 507
+        assert server.session(auth=False).get(server.url + "/health").json()["writable"] is False
+        fresh = server.session()  # has to log in
+        assert fresh.get(server.url + "/v2/").status_code == 200
+        assert fresh.patch(accounts + "/bob", json={"isActive": False}).status_code == 200
+        assert server.session(("bob", "bob's password")).get(server.url + "/v2/").status_code == 401
+        assert fresh.delete(server.url + "/api/v0/repositories/admin/gone").status_code == 202
+        actions = [one["action"] for one in fresh.get(server.url + "/api/v0/audit").json()["events"]]
+        assert actions[:2] == ["repository.remove", "account.update"], actions
+        time.sleep(1.5)
+        dtr("gc", *server.cli_auth(), check=0)
+        if not part:
+            assert os.statvfs(small).f_bavail * os.statvfs(small).f_frsize > 20 << 20
+        else:
+            os.remove(filler)
+        registry.push(Image(label="again"), "again")
+        server.kill9()
+        server.start()
+        assert kept.digest in registry.pull("kept")
         server.stop()
 
 

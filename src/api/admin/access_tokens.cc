@@ -30,6 +30,16 @@ std::string account_of(const Asked& asked) {
     return asked.request.query_value("account").value_or(asked.caller.principal.name);
 }
 
+// To end a token takes no room that matters, and nobody ends one twice.
+std::optional<http::Response> refuse_change_without_room(Asked& asked, const identity::AccessTokens::Change& change) {
+    if (asked.caller.principal.is_admin) return std::nullopt;
+    const auto token = asked.services.access_tokens.find(account_of(asked), asked.at("id"));
+    if (!token) return error_response(token.error(), "NO_SUCH_TOKEN");
+    if (!change.label && change.is_active == false && token->is_active) return std::nullopt;
+    const Status room = asked.services.registry.require_room();
+    return room ? std::nullopt : std::optional(error_response(room.error()));
+}
+
 }  // namespace
 
 std::optional<http::Response> may_manage_tokens(Asked& asked) {
@@ -75,6 +85,7 @@ http::Reply change_access_token(Asked& asked) {
     }
     const std::string account = account_of(asked);
     const std::string& id = asked.at("id");
+    if (auto full = refuse_change_without_room(asked, change)) return std::move(*full);
     const std::string_view state = !change.is_active ? "" : *change.is_active ? ", active" : ", inactive";
     const auto changed = act(asked, {"token.change", account, fmt::format("{}{}", id, state)}, [&](meta::Actor actor) {
         return asked.services.access_tokens.change(account, id, change, actor);

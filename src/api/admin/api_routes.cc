@@ -10,9 +10,11 @@ std::span<const Route> api_routes() {
     static constexpr RouteOptions kJsonOfKeys{.body = Body::json, .body_bytes_max = 16U << 10};
     static constexpr RouteOptions kJsonOfCertificates{.body = Body::json, .where = Where::certificates};
     static constexpr RouteOptions kOfCertificates{.where = Where::certificates};
-    static constexpr RouteOptions kSaves{.body = Body::json, .makes_repository = true};
+    static constexpr RouteOptions kSaves{.body = Body::json, .adds_rows = true, .makes_repository = true};
+    static constexpr RouteOptions kAdds{.body = Body::json, .adds_rows = true};
     static constexpr RouteOptions kTokens{.rights = may_manage_tokens};
     static constexpr RouteOptions kTokensJson{.body = Body::json, .rights = may_manage_tokens};
+    static constexpr RouteOptions kNewToken{.body = Body::json, .rights = may_manage_tokens, .adds_rows = true};
     static constexpr RouteOptions kNamespace{.rights = may_manage_namespace};
     static constexpr RouteOptions kStream{.pool = Pool::stream};
 
@@ -50,7 +52,7 @@ std::span<const Route> api_routes() {
 
         // access tokens: one's own, or for an administrator those of ?account=NAME
         {"GET", "/api/v0/api_tokens", account_by_password, list_access_tokens, kTokens},
-        {"POST", "/api/v0/api_tokens", account_by_password, create_access_token, kTokensJson},
+        {"POST", "/api/v0/api_tokens", account_by_password, create_access_token, kNewToken},
         {"DELETE", "/api/v0/api_tokens", account_by_password, revoke_unused_access_tokens, kTokens},
         {"GET", "/api/v0/api_tokens/{id}", account_by_password, show_access_token, kTokens},
         {"PATCH", "/api/v0/api_tokens/{id}", account_by_password, change_access_token, kTokensJson},
@@ -73,11 +75,11 @@ std::span<const Route> api_routes() {
          "/api/v0/repositoryNamespaces/{space}/teamAccess/{team}",
          account_by_password,
          set_access,
-         {.body = Body::json, .rights = may_manage_namespace}},
+         {.body = Body::json, .rights = may_manage_namespace, .adds_rows = true}},
         {"DELETE", "/api/v0/repositoryNamespaces/{space}/teamAccess/{team}", account_by_password, remove_access,
          kNamespace},
         {"GET", "/api/v0/repositories/{repository...}/teamAccess", manage, list_access},
-        {"PUT", "/api/v0/repositories/{repository...}/teamAccess/{team}", manage_by_password, set_access, kJson},
+        {"PUT", "/api/v0/repositories/{repository...}/teamAccess/{team}", manage_by_password, set_access, kAdds},
         {"DELETE", "/api/v0/repositories/{repository...}/teamAccess/{team}", manage_by_password, remove_access},
 
         // repositories
@@ -91,10 +93,10 @@ std::span<const Route> api_routes() {
          "/api/v0/repositories/{space}",
          account,
          create_repository,
-         {.body = Body::json, .rights = may_create_in_namespace}},
+         {.body = Body::json, .rights = may_create_in_namespace, .adds_rows = true}},
         {"GET", "/api/v0/repositories/{repository...}", pull, show_repository},
         {"PUT", "/api/v0/repositories/{repository...}", manage, save_repository, kSaves},
-        {"PATCH", "/api/v0/repositories/{repository...}", manage, save_repository, kJson},
+        {"PATCH", "/api/v0/repositories/{repository...}", manage, save_repository, kAdds},
         {"POST", "/api/v0/repositories/{namespace}/{repository...}", manage, save_repository, kSaves},
         {"DELETE", "/api/v0/repositories/{repository...}", manage, remove_repository},
     };

@@ -11,7 +11,7 @@ std::span<const Route> enzi_routes() {
     static constexpr RouteOptions kLooks{.rights = may_look_at_organization};
     static constexpr RouteOptions kManages{.where = Where::own_accounts, .rights = may_manage_organization};
     static constexpr RouteOptions kManagesJson{
-        .body = Body::json, .where = Where::own_accounts, .rights = may_manage_organization};
+        .body = Body::json, .where = Where::own_accounts, .rights = may_manage_organization, .adds_rows = true};
     static constexpr RouteOptions kDirectory{.where = Where::directory};
     static constexpr RouteOptions kUcp{.where = Where::ucp};
     static constexpr RouteOptions kUcpJson{.body = Body::json, .where = Where::ucp};
@@ -64,7 +64,11 @@ std::span<const Route> enzi_routes() {
          "/enzi/v0/accounts/{account}/changePassword",
          account_by_password,
          change_password,
-         {.body = Body::json, .pool = Pool::password, .where = Where::own_accounts, .rights = is_own_or_administrator}},
+         {.body = Body::json,
+          .pool = Pool::password,
+          .where = Where::own_accounts,
+          .rights = is_own_or_administrator,
+          .adds_rows = true}},
         {"GET",
          "/enzi/v0/accounts/{account}/organizations",
          account,
@@ -79,7 +83,10 @@ std::span<const Route> enzi_routes() {
          "/enzi/v0/accounts/{org}/members/{member}",
          account_by_password,
          set_member,
-         {.body = Body::json_or_none, .where = Where::own_accounts, .rights = may_manage_organization}},
+         {.body = Body::json_or_none,
+          .where = Where::own_accounts,
+          .rights = may_manage_organization,
+          .adds_rows = true}},
         {"DELETE",
          "/enzi/v0/accounts/{org}/members/{member}",
          account_by_password,
@@ -98,7 +105,7 @@ std::span<const Route> enzi_routes() {
          "/enzi/v0/accounts/{org}/teams/{team}/members/{member}",
          account_by_password,
          set_team_member,
-         {.body = Body::json_or_none, .where = Where::own_accounts, .rights = may_manage_team}},
+         {.body = Body::json_or_none, .where = Where::own_accounts, .rights = may_manage_team, .adds_rows = true}},
         {"DELETE",
          "/enzi/v0/accounts/{org}/teams/{team}/members/{member}",
          account_by_password,

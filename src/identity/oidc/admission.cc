@@ -50,6 +50,12 @@ Result<std::string> parse_team_sync(std::string_view text) {
     return json::serialize(json::object{{"enableSync", true}, {"claimValue", value}});
 }
 
+Status Admission::require_room(const SignedIn& who) {
+    if (!room_) return {};
+    const auto known = meta_.accounts().find_external(meta::AccountOrigin::oidc, who.external_id());
+    return who.is_admin.value_or(known && known->is_admin) ? Status() : room_();
+}
+
 Result<meta::Account> Admission::find_or_make(const SignedIn& who) {
     meta::AccountStore& accounts = meta_.accounts();
     const auto known = accounts.find_external(meta::AccountOrigin::oidc, who.external_id());
@@ -102,7 +108,7 @@ Status Admission::bring_up_to_date(meta::Account& account, const SignedIn& who) 
 }
 
 // Who signs in every day must not run out of tokens.
-Result<Secret> Admission::make_token(const meta::Account& account) {
+Result<Secret> Admission::make_token(const meta::Account& account, const meta::AuditEvent& event) {
     DTR_ASSIGN(auto earlier, tokens_.list(account.name));
     std::erase_if(earlier, [](const meta::AccessToken& one) {
         return one.made_by != kActor || !one.label.starts_with(kTokenLabel);
@@ -112,7 +118,7 @@ Result<Secret> Admission::make_token(const meta::Account& account) {
     for (std::size_t i = kTokensKept; i < earlier.size(); ++i)
         DTR_TRY(tokens_.revoke(account.name, earlier[i].id, kActor));
     const std::string label = fmt::format("{} {}", kTokenLabel, format_rfc3339(clock_.now() / kSecond * kSecond));
-    DTR_ASSIGN(NewAccessToken made, tokens_.create(account.name, label, kActor));
+    DTR_ASSIGN(NewAccessToken made, tokens_.create(account.name, label, {kActor, std::nullopt, &event}));
     return std::move(made.token);
 }
 
@@ -149,7 +155,8 @@ Result<std::vector<std::string>> Admission::fill_teams(const meta::Account& acco
     return filled;
 }
 
-Result<Admitted> Admission::admit(const SignedIn& who) {
+Result<Admitted> Admission::admit(const SignedIn& who, meta::AuditEvent event) {
+    DTR_TRY(require_room(who));
     Admitted out;
     DTR_ASSIGN(out.account, find_or_make(who));
     DTR_TRY(bring_up_to_date(out.account, who));
@@ -159,7 +166,10 @@ Result<Admitted> Admission::admit(const SignedIn& who) {
         if (std::find(filled.begin(), filled.end(), membership.team.id) != filled.end())
             out.teams.push_back(membership.organization_name + "/" + membership.team.name);
     std::sort(out.teams.begin(), out.teams.end());
-    DTR_ASSIGN(out.token, make_token(out.account));
+    event.actor = out.account.name;
+    event.subject = out.account.name;
+    event.detail = who.external_id() + (out.account.is_admin ? ", administrator" : "");
+    DTR_ASSIGN(out.token, make_token(out.account, event));
     return out;
 }
 

@@ -2,6 +2,7 @@
 // teams filled from the groups, and an access token, which is the password that docker understands.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,15 +39,20 @@ class Admission {
               Random& random)
         : meta_(meta), accounts_(accounts), tokens_(tokens), version_(version), clock_(clock), random_(random) {}
 
-    // conflict: another account has the name; denied: the account is inactive. Nothing is changed then.
-    Result<Admitted> admit(const SignedIn& who);
+    // What is asked before anything is added for somebody who is no administrator; a refusal is theirs. Before the first
+    // admit(); unset: nobody is asked.
+    void add_only_while(std::function<Status()> room) { room_ = std::move(room); }
+    // conflict: another account has the name; denied: the account is inactive. Nothing is changed then. The token is not
+    // there without `event`, which is given actor, subject and details.
+    Result<Admitted> admit(const SignedIn& who, meta::AuditEvent event = {});
 
   private:
+    Status require_room(const SignedIn& who);
     Result<meta::Account> find_or_make(const SignedIn& who);
     Status bring_up_to_date(meta::Account& account, const SignedIn& who);
     Result<std::vector<std::string>> fill_teams(const meta::Account& account, const SignedIn& who);
 
-    Result<Secret> make_token(const meta::Account& account);
+    Result<Secret> make_token(const meta::Account& account, const meta::AuditEvent& event);
 
     meta::MetaStore& meta_;
     Accounts& accounts_;
@@ -54,6 +60,7 @@ class Admission {
     AccountVersion& version_;
     Clock& clock_;
     Random& random_;
+    std::function<Status()> room_;
 };
 
 }  // namespace dtr::identity::oidc

@@ -186,6 +186,33 @@ TEST_F(AdmissionTest, ManyTeamsAreReadInPages) {
     EXPECT_EQ(teams_of("alice").size(), 251U);
 }
 
+TEST_F(AdmissionTest, BelowTheReserveOnlyAdministratorsSignIn) {
+    must(admission_.admit(somebody("alice")));
+    admission_.add_only_while([] { return Status(fail(ErrorCode::no_space, "full")); });
+    EXPECT_EQ(outcome(admission_.admit(somebody("alice"))), "no_space: full");
+    EXPECT_EQ(outcome(admission_.admit(somebody("bert"))), "no_space: full");
+    EXPECT_FALSE(accounts_.find("bert"));
+    SignedIn boss = somebody("boss");
+    boss.is_admin = true;
+    EXPECT_TRUE(admission_.admit(boss));
+    boss.is_admin.reset();  // groups say nothing: what the account is counts
+    EXPECT_TRUE(admission_.admit(boss));
+}
+
+TEST_F(AdmissionTest, TheTokenIsNotThereWithoutItsEvent) {
+    meta::AuditEvent event;
+    event.address = "192.0.2.7";
+    event.action = "oidc.sign-in";
+    must(admission_.admit(somebody("alice"), event));
+    const auto rows = must(meta_->audit().list(0, 1));
+    ASSERT_EQ(rows.size(), 1U);
+    EXPECT_EQ(rows[0].actor, "alice");
+    EXPECT_EQ(rows[0].address, "192.0.2.7");
+    EXPECT_EQ(rows[0].subject, "alice");
+    EXPECT_THAT(rows[0].detail, HasSubstr(must(tokens_.list("alice")).front().id));
+    EXPECT_THAT(rows[0].detail, HasSubstr(somebody("alice").external_id()));
+}
+
 TEST_F(AdmissionTest, TwoFirstSignInsAtOnceMakeOneAccount) {
     std::vector<std::jthread> threads;
     std::atomic<int> good = 0;

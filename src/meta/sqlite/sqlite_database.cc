@@ -4,7 +4,8 @@
 //
 // The write-ahead log: a thread of our own copies it into the file as it grows (kBackgroundPages), beside readers and
 // the leader. It can be started over only in a moment without newer commits, and a busy server has none; so from
-// kLeaderPages on the leader itself copies the little that is left.
+// kLeaderPages on the leader itself copies the little that is left. So much of it is taken from the file system at once, as
+// blocks behind its end: whoever fills the disk, these are left for deletes, which write before they free anything.
 #include "meta/sqlite/sqlite_database.h"
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include "meta/sqlite/sqlite_writer.h"
 #include "sys/disk.h"
 #include "sys/log.h"
+#include "sys/mounts.h"
 
 namespace dtr::meta {
 namespace {
@@ -24,6 +26,7 @@ using sql::Durability;
 constexpr std::size_t kBatchMax = 256;
 constexpr int kBackgroundPages = 1000;  // of 4 KiB
 constexpr int kLeaderPages = 4000;
+constexpr std::uint64_t kLogBytes = 32 + std::uint64_t{kLeaderPages} * (24 + 4096);  // header; frames
 
 // The connection of a cut: one read transaction from birth to death.
 class SqliteSnapshot final : public sql::Connection {
@@ -56,6 +59,7 @@ Result<std::unique_ptr<SqliteDatabase>> SqliteDatabase::open(const std::string& 
     DTR_ASSIGN(auto session, open_or_create_schema(path));
     std::unique_ptr<SqliteDatabase> database(new SqliteDatabase(path, std::max(1U, read_connections)));
     DTR_ASSIGN(database->writer_, SqliteWriter::open(std::move(session)));
+    database->reserve_log();
     database->checkpointer_.start();
     return database;
 }
@@ -221,6 +225,14 @@ Status SqliteDatabase::commit() {
 
 // --- the write-ahead log ---
 
+// SQLite overwrites the log from its start, and deletes it with the last connection.
+void SqliteDatabase::reserve_log() {
+    if (log_reserved_) return;
+    const Status taken = take_blocks(path_ + "-wal", kLogBytes);
+    if (!taken) log::debug("metadata database: no room is reserved: {}", taken.error().text());
+    log_reserved_ = taken || taken.error().code == ErrorCode::unsupported;
+}
+
 void SqliteDatabase::keep_log_short() {
     const int pages = writer_->log_pages();
     if (pages < frames_tried_) frames_tried_ = 0;  // it was started over
@@ -240,6 +252,7 @@ Status SqliteDatabase::checkpoint(SqliteSession& session) {
 
 void SqliteDatabase::checkpoint_in_background() {
     checkpointing_ = true;
+    reserve_log();
     Status done;
     if (checkpoint_session_ == nullptr) {
         auto opened = SqliteSession::open(path_, SqliteSession::Access::write);

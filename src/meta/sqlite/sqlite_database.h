@@ -50,6 +50,7 @@ class SqliteDatabase final : public sql::Database {
     Status run_all(const std::vector<Request*>& batch, sql::Durability durability);
     Status begin(sql::Durability durability);
     Status commit();
+    void reserve_log();
     void keep_log_short();
     Status checkpoint(SqliteSession& session);
     void checkpoint_in_background();
@@ -77,6 +78,7 @@ class SqliteDatabase final : public sql::Database {
     bool distrust_disk_ = false;  // a sync failed: what the log holds on disk is unknown until it is reopened
     int frames_tried_ = 0;        // pages in the write-ahead log when the leader last tried to empty it
 
+    std::atomic<bool> log_reserved_{false};
     std::atomic<bool> checkpointing_{false};
     std::unique_ptr<SqliteSession> checkpoint_session_;  // the checkpointer's alone
     PeriodicTask checkpointer_;                          // only when the leader asks for it
