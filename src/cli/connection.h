@@ -38,6 +38,9 @@ struct Connection {
     // The id of the cluster that call() goes to: known after the first to a replica, else empty.
     [[nodiscard]] const std::string& cluster() const { return cluster_; }
 
+    // Whether that cluster's accounts are at a UCP that stands alone, and its recovery key in escrow there: likewise.
+    [[nodiscard]] bool has_ucp() const { return replica_.has_value(); }
+
     // The same to UCP, whatever the path.
     Result<HttpCall> call_ucp(std::string method, const std::string& path);
 

@@ -7,6 +7,7 @@ import stat
 from harness import DTR, dtr, run, tool
 from oci import Image, Registry
 from steps import restore
+from test_ucp import Pair, flags
 
 
 def recipient(key):
@@ -89,3 +90,19 @@ def test_rekey_offline(space):
     server.backup(space.file("b.tar"))
     dtr("verify", "--identity", new, space.file("b.tar"), check=0)
     dtr("verify", "--identity", old, space.file("b.tar"), check=6)
+
+
+def test_ucp_gets_the_new_key(space):
+    """Where UCP keeps the key in escrow it has the new one before backups are sealed to it, and gives it to a restore."""
+    pair = Pair(space, "a")
+    Registry(pair.registry, "admin/app").push(Image(), "1")
+    new = space.file("new")
+    done = dtr("rekey", *flags(pair.identity), "--output", new, check=0)
+    assert "UCP has it in escrow, too" in done.err
+    archive = space.file("b.tar")
+    dtr("backup", *flags(pair.identity), "--output", archive, check=0)
+    with open(archive, "rb") as file:
+        dtr("restore", *flags(pair.identity), "--data-dir", space.file("b"), stdin=file, check=0)
+    pair.registry.stop()
+    refused = dtr("rekey", "--offline", "--data-dir", pair.registry.data_dir, check=10)
+    assert "keeps the recovery key in escrow" in refused.err and "dtr rekey --ucp-url" in refused.err

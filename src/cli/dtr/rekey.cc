@@ -8,6 +8,7 @@
 #include "cli/exit_code.h"
 #include "cli/output.h"
 #include "cluster/rekey.h"
+#include "cluster/ucp_link.h"
 
 namespace dtr::cli {
 namespace {
@@ -40,6 +41,14 @@ Status tell(Connection& connection, const archive::AgeRecipient& from, const arc
     return {};
 }
 
+// UCP keeps the key in escrow: backups are not sealed to one that it does not have.
+Status give_to_escrow(Connection& connection, const std::string& cluster_id, const backup::KeyPlace& place) {
+    if (!connection.has_ucp()) return {};
+    DTR_ASSIGN(const std::string file, place.read());
+    DTR_ASSIGN(const HttpCall admin, connection.call_ucp("GET", ""));
+    return cluster::UcpAdministrator(curl_http_client(), admin).escrow(cluster_id, Secret(file));
+}
+
 Result<archive::AgeRecipient> rekey_online(RekeyCommand& command) {
     if (command.output.empty())
         return fail(ErrorCode::invalid, "no file was given for the new key", "use --output FILE");
@@ -47,7 +56,8 @@ Result<archive::AgeRecipient> rekey_online(RekeyCommand& command) {
     DTR_ASSIGN(const backup::RecoveryState state, recovery_state(command.connection));
     return backup::rekey(
         state, place,
-        [&](const archive::AgeRecipient& from, const archive::AgeRecipient& to) {
+        [&](const archive::AgeRecipient& from, const archive::AgeRecipient& to) -> Status {
+            DTR_TRY(give_to_escrow(command.connection, state.cluster_id, place));
             return tell(command.connection, from, to);
         },
         system_random());
@@ -66,6 +76,7 @@ int run_rekey(RekeyCommand& command, const backup::StoreOpeners& openers) {
     if (!key) return report(key.error());
     say(fmt::format("backups are sealed to {} from now on", key->text()));
     say(fmt::format("its key is in {}: move it to a safe place", command.output));
+    if (command.connection.has_ucp()) say("UCP has it in escrow, too");
     say("backups made so far still need the old key: keep it as long as you keep them");
     return kGood;
 }
