@@ -52,12 +52,9 @@ Result<Account> find_account(sql::Connection& connection, const Sql& sql, std::s
 
 Status erase_account_secrets(ChangeRecorder& recorder, std::string_view account_id) {
     DTR_TRY(recorder.erase(TableId::account_secrets, {account_id}));
-    while (true) {
-        DTR_ASSIGN(const auto tokens, collect<std::string>(recorder.transaction().query(kSomeTokens, {account_id}),
-                                                           [](const sql::Rows& rows) { return text_at(rows, 0); }));
-        if (tokens.empty()) return {};
-        for (const std::string& token : tokens) DTR_TRY(erase_access_token(recorder, token));
-    }
+    DTR_TRY(erase_all<std::string>(recorder, kSomeTokens, {account_id},
+                                   [&](const std::string& token) { return erase_access_token(recorder, token); }));
+    return {};
 }
 
 Result<Account> SqlAccountStore::find(std::string_view name) {

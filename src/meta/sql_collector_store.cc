@@ -84,14 +84,10 @@ Result<bool> fenced(sql::Transaction& transaction, Micros now) {
 }
 
 Status drop_idle_links(ChangeRecorder& recorder, std::string_view digest) {
-    while (true) {
-        DTR_ASSIGN(const auto repositories, collect<RepositoryId>(recorder.transaction().query(kIdleLinks, {digest}),
-                                                                  [](const sql::Rows& rows) -> Result<RepositoryId> {
-                                                                      return rows.integer(0);
-                                                                  }));
-        if (repositories.empty()) return {};
-        for (const RepositoryId id : repositories) DTR_TRY(recorder.erase(TableId::repository_blobs, {id, digest}));
-    }
+    DTR_TRY(erase_all<RepositoryId>(recorder, kIdleLinks, {digest}, [&](RepositoryId id) {
+        return recorder.erase(TableId::repository_blobs, {id, digest});
+    }));
+    return {};
 }
 
 // Decides about one object whose lease is over, and with that the lease has done its service.

@@ -68,11 +68,6 @@ Result<Team> require_team(sql::Connection& connection, std::string_view id) {
     return std::move(*found);
 }
 
-Result<std::vector<std::string>> texts(ChangeRecorder& recorder, const Sql& sql, std::string_view key) {
-    return collect<std::string>(recorder.transaction().query(sql, {key}),
-                                [](const sql::Rows& rows) { return text_at(rows, 0); });
-}
-
 Status put_member(ChangeRecorder& recorder, const OrganizationMember& member) {
     return recorder.upsert(TableId::organization_members,
                            {member.organization_id, member.account_id, member.is_owner, member.is_public});
@@ -168,50 +163,35 @@ Status require_own_team(sql::Connection& connection, const Namespace& owner, std
 }
 
 Status erase_namespace_grants(ChangeRecorder& recorder, std::string_view namespace_id) {
-    while (true) {
-        DTR_ASSIGN(const auto teams, texts(recorder, kTeamIdsOfNamespace, namespace_id));
-        if (teams.empty()) return {};
-        for (const std::string& team : teams) DTR_TRY(recorder.erase(TableId::namespace_grants, {namespace_id, team}));
-    }
+    DTR_TRY(erase_all<std::string>(recorder, kTeamIdsOfNamespace, {namespace_id}, [&](const std::string& team) {
+        return recorder.erase(TableId::namespace_grants, {namespace_id, team});
+    }));
+    return {};
 }
 
 }  // namespace
 
 Status erase_team(ChangeRecorder& recorder, std::string_view id) {
-    while (true) {
-        DTR_ASSIGN(const auto members, texts(recorder, kSomeTeamMembers, id));
-        if (members.empty()) break;
-        for (const std::string& member : members) DTR_TRY(recorder.erase(TableId::team_members, {id, member}));
-    }
-    while (true) {
-        DTR_ASSIGN(const auto namespaces, texts(recorder, kNamespaceIdsOfTeam, id));
-        if (namespaces.empty()) break;
-        for (const std::string& one : namespaces) DTR_TRY(recorder.erase(TableId::namespace_grants, {one, id}));
-    }
-    while (true) {
-        DTR_ASSIGN(
-            const auto repositories,
-            collect<std::int64_t>(recorder.transaction().query(kRepositoryIdsOfTeam, {id}),
-                                  [](const sql::Rows& rows) -> Result<std::int64_t> { return rows.integer(0); }));
-        if (repositories.empty()) break;
-        for (const std::int64_t one : repositories) DTR_TRY(recorder.erase(TableId::repository_grants, {one, id}));
-    }
+    DTR_TRY(erase_all<std::string>(recorder, kSomeTeamMembers, {id}, [&](const std::string& member) {
+        return recorder.erase(TableId::team_members, {id, member});
+    }));
+    DTR_TRY(erase_all<std::string>(recorder, kNamespaceIdsOfTeam, {id}, [&](const std::string& one) {
+        return recorder.erase(TableId::namespace_grants, {one, id});
+    }));
+    DTR_TRY(erase_all<RepositoryId>(recorder, kRepositoryIdsOfTeam, {id}, [&](RepositoryId one) {
+        return recorder.erase(TableId::repository_grants, {one, id});
+    }));
     DTR_TRY(recorder.erase(TableId::teams, {id}));
     return {};
 }
 
 Status erase_belongings(ChangeRecorder& recorder, std::string_view account_id) {
-    while (true) {  // of an organisation
-        DTR_ASSIGN(const auto teams, texts(recorder, kSomeTeams, account_id));
-        if (teams.empty()) break;
-        for (const std::string& team : teams) DTR_TRY(erase_team(recorder, team));
-    }
-    while (true) {
-        DTR_ASSIGN(const auto members, texts(recorder, kSomeMembers, account_id));
-        if (members.empty()) break;
-        for (const std::string& member : members)
-            DTR_TRY(recorder.erase(TableId::organization_members, {account_id, member}));
-    }
+    // Of an organisation:
+    DTR_TRY(erase_all<std::string>(recorder, kSomeTeams, {account_id},
+                                   [&](const std::string& team) { return erase_team(recorder, team); }));
+    DTR_TRY(erase_all<std::string>(recorder, kSomeMembers, {account_id}, [&](const std::string& member) {
+        return recorder.erase(TableId::organization_members, {account_id, member});
+    }));
     DTR_TRY(erase_namespace_grants(recorder, account_id));
     DTR_TRY(erase_from_teams(recorder, {}, account_id));  // of a user
     DTR_ASSIGN(const auto organizations,
@@ -223,17 +203,12 @@ Status erase_belongings(ChangeRecorder& recorder, std::string_view account_id) {
 }
 
 Status erase_repository_grants(ChangeRecorder& recorder, RepositoryId repository) {
-    bool any_grant = false;
-    while (true) {
-        DTR_ASSIGN(const auto teams,
-                   collect<std::string>(recorder.transaction().query(kTeamIdsOfRepository, {repository}),
-                                        [](const sql::Rows& rows) { return text_at(rows, 0); }));
-        if (teams.empty()) break;
-        any_grant = true;
-        for (const std::string& team : teams) DTR_TRY(recorder.erase(TableId::repository_grants, {repository, team}));
-    }
+    const auto erase = [&](const std::string& team) {
+        return recorder.erase(TableId::repository_grants, {repository, team});
+    };
+    DTR_ASSIGN(const std::size_t grants, erase_all<std::string>(recorder, kTeamIdsOfRepository, {repository}, erase));
     DTR_TRY(recorder.erase(TableId::repository_settings, {repository}));
-    return any_grant ? count_accounts_up(recorder) : Status();
+    return grants > 0 ? count_accounts_up(recorder) : Status();
 }
 
 Status SqlOrganizationStore::set_member(const OrganizationMember& member, Actor actor) {

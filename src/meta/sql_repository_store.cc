@@ -43,11 +43,6 @@ Result<Repository> find_repository(sql::Connection& connection, std::string_view
     return std::move(*found);
 }
 
-Result<std::vector<std::string>> some(ChangeRecorder& recorder, const Sql& sql, RepositoryId id) {
-    return collect<std::string>(recorder.transaction().query(sql, {id}),
-                                [](const sql::Rows& rows) { return text_at(rows, 0); });
-}
-
 // A page of each range, put together: none of them is read further than the page goes.
 Result<std::vector<Repository>> merged(sql::Connection& connection, const RepositoryStore::Visible& visible,
                                        std::string_view after, std::int64_t most) {
@@ -97,19 +92,13 @@ Status SqlRepositoryStore::set_visibility(std::string_view name, Visibility visi
 Status SqlRepositoryStore::remove(std::string_view name, Actor actor) {
     return change(parts_, actor, [&](ChangeRecorder& recorder) -> Status {
         DTR_ASSIGN(const RepositoryId id, require_repository_id(recorder.transaction(), name));
-        while (true) {
-            DTR_ASSIGN(const auto digests, some(recorder, kSomeManifests, id));
-            if (digests.empty()) break;
-            for (const std::string& digest : digests) DTR_TRY(erase_manifest(recorder, id, digest));
-        }
-        while (true) {
-            DTR_ASSIGN(const auto digests, some(recorder, kSomeLinks, id));
-            if (digests.empty()) break;
-            for (const std::string& digest : digests) {
-                DTR_TRY(recorder.erase(TableId::repository_blobs, {id, digest}));
-                DTR_TRY(watch(recorder, digest));
-            }
-        }
+        DTR_TRY(erase_all<std::string>(recorder, kSomeManifests, {id}, [&](const std::string& digest) {
+            return erase_manifest(recorder, id, digest);
+        }));
+        DTR_TRY(erase_all<std::string>(recorder, kSomeLinks, {id}, [&](const std::string& digest) -> Status {
+            DTR_TRY(recorder.erase(TableId::repository_blobs, {id, digest}));
+            return watch(recorder, digest);
+        }));
         DTR_TRY(recorder.transaction().execute(kForgetPulls, {id}));
         DTR_TRY(erase_repository_grants(recorder, id));
         DTR_TRY(recorder.erase(TableId::repositories, {id}));

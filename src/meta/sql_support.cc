@@ -109,15 +109,10 @@ Result<RepositoryId> ensure_repository(ChangeRecorder& recorder, std::string_vie
 }
 
 Status erase_references(ChangeRecorder& recorder, RepositoryId repository, std::string_view digest) {
-    while (true) {
-        DTR_ASSIGN(
-            const auto positions,
-            collect<std::int64_t>(recorder.transaction().query(kSomeReferencesOf, {repository, digest}),
-                                  [](const sql::Rows& rows) -> Result<std::int64_t> { return rows.integer(0); }));
-        if (positions.empty()) return {};
-        for (const std::int64_t position : positions)
-            DTR_TRY(recorder.erase(TableId::manifest_references, {repository, digest, position}));
-    }
+    DTR_TRY(erase_all<std::int64_t>(recorder, kSomeReferencesOf, {repository, digest}, [&](std::int64_t position) {
+        return recorder.erase(TableId::manifest_references, {repository, digest, position});
+    }));
+    return {};
 }
 
 Status require_current(sql::Connection& connection, const Actor& actor) {
@@ -137,13 +132,9 @@ Status count_accounts_up(ChangeRecorder& recorder) {
 }
 
 Status erase_manifest(ChangeRecorder& recorder, RepositoryId repository, std::string_view digest) {
-    while (true) {
-        DTR_ASSIGN(const auto names,
-                   collect<std::string>(recorder.transaction().query(kSomeTagsOf, {repository, digest}),
-                                        [](const sql::Rows& rows) { return text_at(rows, 0); }));
-        if (names.empty()) break;
-        for (const std::string& name : names) DTR_TRY(recorder.erase(TableId::tags, {repository, name}));
-    }
+    DTR_TRY(erase_all<std::string>(recorder, kSomeTagsOf, {repository, digest}, [&](const std::string& name) {
+        return recorder.erase(TableId::tags, {repository, name});
+    }));
     DTR_TRY(recorder.transaction().execute(kWatchReferences, {repository, digest, recorder.now() - 1}));
     DTR_TRY(erase_references(recorder, repository, digest));
     DTR_TRY(recorder.erase(TableId::manifests, {repository, digest}));

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "base/clock.h"
@@ -79,6 +81,24 @@ Result<std::optional<T>> first(Result<sql::Rows> rows, Make&& make) {
 }
 
 Result<bool> any(Result<sql::Rows> rows);  // is there a row?
+
+template <class Key>
+Result<Key> key_at(const sql::Rows& rows) {
+    if constexpr (std::is_same_v<Key, std::string>)
+        return rows.string(0);
+    else
+        return rows.integer(0);
+}
+// Has `erase(key)` take away what `sql` finds, some hundred keys at a time, until it finds no more. Answers how many.
+template <class Key, class Erase>
+Result<std::size_t> erase_all(ChangeRecorder& recorder, const sql::Sql& sql, sql::Params of, Erase&& erase) {
+    for (std::size_t erased = 0;;) {
+        DTR_ASSIGN(const auto found, collect<Key>(recorder.transaction().query(sql, of), key_at<Key>));
+        if (found.empty()) return erased;
+        for (const Key& key : found) DTR_TRY(erase(key));
+        erased += found.size();
+    }
+}
 
 Result<Digest> digest_at(const sql::Rows& rows, int column);  // corrupt if it is none
 Result<std::string> text_at(const sql::Rows& rows, int column);
