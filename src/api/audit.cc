@@ -22,10 +22,19 @@ Status announce(Asked& asked, Event event) {
     });
 }
 
-void audit(const Asked& asked, std::string_view action, std::string subject, std::string detail) {
-    const meta::AuditEvent row = event_of(asked, {action, std::move(subject), std::move(detail)});
-    if (const Status added = asked.services.registry.meta().audit().add(row); !added)
-        log::error("cannot record the audit event {} of {}: {}", action, row.actor, added.error().text());
+Status Announced::announce(Event event) {
+    DTR_TRY(api::announce(asked_, event));
+    events_.push_back(std::move(event));
+    return {};
+}
+
+void Announced::failed(ErrorCode code) {
+    for (const Event& event : events_) {
+        const std::string action = std::string(event.action) + ".failed";
+        const meta::AuditEvent row = event_of(asked_, {action, event.subject, to_string(code)});
+        if (const Status added = asked_.services.registry.meta().audit().add(row); !added)
+            log::error("cannot record the audit event {} of {}: {}", action, row.actor, added.error().text());
+    }
 }
 
 }  // namespace dtr::api

@@ -3,6 +3,8 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "api/acting.h"
 #include "api/asked.h"
@@ -29,23 +31,37 @@ auto act(Asked& asked, Event event, Change&& change) {
     });
 }
 
-// For what other stores than the metadata do or show, before it is done: without its event it is not. denied as above;
-// no_space, unavailable.
+// For what other stores than the metadata do or show, which have no transaction with it: before it is done, and without its
+// event it is not. denied as above; no_space, unavailable.
 Status announce(Asked& asked, Event event);
 
-// Of something that has happened; a failure to record is logged.
-void audit(const Asked& asked, std::string_view action, std::string subject, std::string detail = {});
+// What one act on such a store announces, which may be several events, and may be known only on its way.
+class Announced {
+  public:
+    explicit Announced(Asked& asked) : asked_(asked) {}
+    Status announce(Event event);
+    // It failed: so is that said of each event ("ACTION.failed"). A failure to record is logged.
+    void failed(ErrorCode code);
 
-// An act on such a store, which answers a Result: announced, and if it fails, so is that ("ACTION.failed").
+  private:
+    Asked& asked_;
+    std::vector<Event> events_;
+};
+
+// An act on such a store, which answers a Result.
+template <class Change>
+auto act_elsewhere_as(Asked& asked, std::vector<Event> events, Change&& change) {
+    Announced announced(asked);
+    for (Event& event : events)
+        if (const Status said = announced.announce(std::move(event)); !said)
+            return decltype(change())(fail(said.error()));
+    auto done = change();
+    if (!done) announced.failed(done.error().code);
+    return done;
+}
 template <class Change>
 auto act_elsewhere(Asked& asked, Event event, Change&& change) {
-    const std::string failed = std::string(event.action) + ".failed";
-    const std::string subject = event.subject;
-    const Status announced = announce(asked, std::move(event));
-    if (!announced) return decltype(change())(fail(announced.error()));
-    auto done = change();
-    if (!done) audit(asked, failed, subject, to_string(done.error().code));
-    return done;
+    return act_elsewhere_as(asked, std::vector<Event>{std::move(event)}, std::forward<Change>(change));
 }
 
 }  // namespace dtr::api

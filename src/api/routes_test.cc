@@ -7,7 +7,11 @@
 
 #include "api/access.h"
 #include "api/test_api.h"
+#include "archive/age.h"
 #include "cluster/install.h"
+#include "cluster/ucp_link.h"
+#include "sys/http_client.h"
+#include "test/support/faults.h"
 
 namespace dtr::api {
 namespace {
@@ -217,6 +221,110 @@ TEST_F(RoutesTest, TheServerAsAWholeHasOptions) {
     const Answer answer = Call("OPTIONS", "*").to(*everything_);
     EXPECT_EQ(answer.status, 204);
     EXPECT_NE(answer.header("Allow").find("PATCH"), std::string::npos);
+}
+
+// A directory is looked at here and changed at UCP, as accounts are.
+TEST_F(RoutesTest, WhatAnotherUcpKeepsIsChangedThere) {
+    cluster::UcpLink::Options options;
+    options.access.url = "https://ucp.example";
+    cluster::UcpLink link(curl_http_client(), world.meta(), version_, system_clock(), options);
+    Services relying = services_;
+    relying.link = &link;
+    Application there(relying);
+    for (const Route* route : all_routes()) {
+        const bool kept = route->options.where == Where::own_accounts ||
+                          (route->options.where == Where::directory && route->method != "GET");
+        const Found found = find_routes(&relying, route->method, path_of(*route));
+        if (route->options.where == Where::ucp) continue;
+        EXPECT_EQ(found.kept_at_ucp, kept) << route->method << ' ' << route->pattern;
+        EXPECT_EQ(found.matches.empty(), kept) << route->method << ' ' << route->pattern;
+        if (!kept) continue;
+        const Answer answer = Call(std::string(route->method), path_of(*route)).as(admin).body("{}").to(there);
+        EXPECT_EQ(answer.status, 405) << route->method << ' ' << route->pattern;
+        EXPECT_NE(answer.body.find("accounts are managed at UCP, https://ucp.example"), std::string::npos);
+        EXPECT_EQ(answer.header("Allow").find(std::string(route->method)), std::string::npos) << route->pattern;
+    }
+    const Answer directory = Call("PUT", "/enzi/v0/config/auth/ldap").as(admin).body("{}").to(there);
+    EXPECT_EQ(directory.status, 405);
+    EXPECT_EQ(directory.header("Allow"), "GET, HEAD");
+}
+
+// Whatever who is no administrator adds outside of the registry is held to the metadata's reserve.
+TEST_F(RoutesTest, WhatAnybodyMayAddEndsAtTheReserve) {
+    const std::set<std::pair<std::string_view, std::string_view>> others = {
+        {"POST", "/auth/token"},                   // keeps nothing
+        {"POST", "/enzi/v0/replicas/{id}/token"},  // in memory
+        {"PATCH", "/api/v0/api_tokens/{id}"},      // asks itself: to end a token is always good
+    };
+    const std::set<Access> of_others = {Access::administrator, Access::administrator_by_password, Access::service,
+                                        Access::service_or_administrator, Access::backup};
+    for (const Route* route : all_routes()) {
+        if (route->resource || route->method == "GET" || route->method == "DELETE") continue;
+        const bool held = !of_others.contains(route->access) && !others.contains({route->method, route->pattern});
+        EXPECT_EQ(route->options.adds_rows, held) << route->method << ' ' << route->pattern;
+    }
+}
+
+// An act on the configuration has no transaction with its audit event: it comes first, and without it nothing is done.
+TEST_F(RoutesTest, NoActOnTheConfigurationIsWithoutItsEvent) {
+    const auto old = must(ucp_.register_service({"old", std::string(32, '0')}));
+    const Answer key = ask("GET", "/api/v0/recovery-key", admin);
+    const std::string current(key.parsed().at("recipient").as_string());
+    const std::string next(archive::AgeIdentity::generate(system_random()).recipient().text());
+    struct Act {
+        const char* method;
+        std::string path, body, event;
+        int status;
+    };
+    const Act acts[] = {
+        {"PUT", "/api/v0/settings", R"({"gc.grace":"2h"})", "settings.change", 200},
+        {"PUT", "/api/v0/settings", R"({"gc.grace":null})", "settings.change", 200},
+        {"POST", "/api/v0/meta/settings", R"({"dtrHost":"a.example"})", "settings.change", 200},
+        {"PUT", "/enzi/v0/config/auth/oidc", R"({"issuer":"https://id.example","clientID":"d","enabled":false})",
+         "oidc.settings", 200},
+        {"POST", "/enzi/v0/services", fmt::format(R"({{"name":"new","clusterId":"{}"}})", std::string(32, '1')),
+         "service.register", 201},
+        {"DELETE", "/enzi/v0/services/" + old.service.id, "", "service.remove", 204},
+        {"PUT", "/api/v0/recovery-key", fmt::format(R"({{"from":"{}","to":"{}"}})", current, next), "key.change", 204},
+        {"PUT", "/api/v0/recovery-key", fmt::format(R"({{"from":"{}","to":"{}"}})", next, current), "key.change", 204},
+        {"POST", "/api/v0/certificates/authority", R"({"step":"begin"})", "certificates.authority.rotate", 200},
+        {"POST", "/api/v0/certificates/authority", R"({"step":"cancel"})", "certificates.authority.rotate", 200},
+    };
+    for (const Act& act : acts) {
+        const auto answer = [&] {
+            Call call(act.method, act.path);
+            call.as(admin);
+            if (!act.body.empty()) call.body(act.body);
+            return call.to(*everything_);
+        };
+        const std::string what = fmt::format("{} {} {}", act.method, act.path, act.body);
+        const std::int64_t before = must(world.config().revision());
+        {
+            const test::FailAt no_metadata("meta.begin");
+            EXPECT_GE(answer().status, 500) << what;
+        }
+        EXPECT_EQ(must(world.config().revision()), before) << what;
+        const Answer done = answer();
+        EXPECT_EQ(done.status, act.status) << what << ' ' << done.body;
+        EXPECT_GT(must(world.config().revision()), before) << what;
+        EXPECT_EQ(must(world.meta().audit().list(0, 1)).front().action, act.event) << what;
+    }
+    must(world.config().apply({{cluster::kExternalUrl, std::nullopt, false, std::nullopt}}));
+}
+
+// What fails after its event says so, too; what is no good at all leaves none.
+TEST_F(RoutesTest, ActsThatFailLeaveThatInTheAudit) {
+    const auto newest = [&] { return must(world.meta().audit().list(0, 1)).front(); };
+    const std::int64_t before = newest().sequence;
+    for (const char* body : {R"({"gc.grace":"never"})", R"({"no.such":"1"})"})
+        EXPECT_EQ(Call("PUT", "/api/v0/settings").as(admin).body(body).to(*everything_).status, 400);
+    EXPECT_EQ(newest().sequence, before);
+    {
+        const test::FailAt no_configuration("disk.rename");
+        EXPECT_GE(Call("PUT", "/api/v0/settings").as(admin).body(R"({"gc.grace":"2h"})").to(*everything_).status, 500);
+    }
+    EXPECT_EQ(newest().action, "settings.change.failed");
+    EXPECT_EQ(newest().subject, "gc.grace");
 }
 
 TEST_F(RoutesTest, EveryAnswerOfTheRegistrySaysSo) {

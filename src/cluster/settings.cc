@@ -153,15 +153,22 @@ Result<registry::Settings> SettingsService::combine(const SettingValues& configu
     return settings;
 }
 
-Status SettingsService::change(const std::map<std::string, std::optional<std::string>>& changes) {
-    MutexLock lock(mutex_);
-    DTR_ASSIGN(SettingValues values, configured());
-    std::vector<config::Change> transaction;
+Status SettingsService::check(const std::map<std::string, std::optional<std::string>>& changes) {
     registry::Settings scratch;
     for (const auto& [key, value] : changes) {
         DTR_TRY(find_setting(key));
+        if (value) DTR_TRY(set(scratch, key, *value));
+    }
+    return {};
+}
+
+Status SettingsService::change(const std::map<std::string, std::optional<std::string>>& changes) {
+    DTR_TRY(check(changes));
+    MutexLock lock(mutex_);
+    DTR_ASSIGN(SettingValues values, configured());
+    std::vector<config::Change> transaction;
+    for (const auto& [key, value] : changes) {
         if (value) {
-            DTR_TRY(set(scratch, key, *value));
             values[key] = *value;
         } else if (values.erase(key) == 0) {
             continue;

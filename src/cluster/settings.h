@@ -40,6 +40,8 @@ class SettingsService {
     [[nodiscard]] registry::Settings effective();
     // What takes over every change from now on.
     void attach(registry::Registry& registry) { registry_ = &registry; }
+    // Whether change() would take them. invalid.
+    static Status check(const std::map<std::string, std::optional<std::string>>& changes);
     // Sets values for the whole cluster, or with none given for a key goes back to its default; all or nothing.
     Status change(const std::map<std::string, std::optional<std::string>>& changes);
     // Keys that this replica's command line or file decides.

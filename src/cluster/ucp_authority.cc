@@ -135,19 +135,21 @@ bool of_one_cluster(const std::vector<ReplicaRecord>& replicas) {
                        [&](const ReplicaRecord& one) { return one.cluster_id == replicas.front().cluster_id; });
 }
 
-Result<Registration> UcpAuthority::register_service(const Newcomer& newcomer) {
+Result<Registration> UcpAuthority::register_service(const Newcomer& newcomer, const Announce& announce) {
     if (newcomer.name.empty() || newcomer.cluster_id.empty() || !plain_text(newcomer.name, kTextMax) ||
         !plain_text(newcomer.cluster_id, kTextMax) || !plain_text(newcomer.parent_cluster_id, kTextMax))
         return fail(ErrorCode::invalid, "a service needs a name and a cluster id");
     DTR_ASSIGN(const auto known, services());
     const auto same = std::find_if(known.begin(), known.end(),
                                    [&](const Service& one) { return one.cluster_id == newcomer.cluster_id; });
+    if (same != known.end() && announce) DTR_TRY(announce(*same));
     if (same != known.end()) return certify(*same);
     if (known.size() >= kServicesMax)
         return fail(ErrorCode::conflict, fmt::format("{} services are registered", known.size()),
                     "remove those that no longer exist");
     Service service{"service-" + random_hex(random_, 8), newcomer.name, newcomer.cluster_id, {}, clock_.now()};
     if (!newcomer.parent_cluster_id.empty()) service.former.push_back(newcomer.parent_cluster_id);
+    if (announce) DTR_TRY(announce(service));
     DTR_ASSIGN(Registration made, certify(std::move(service)));
     DTR_TRY(save(made.service));
     return made;
@@ -208,7 +210,8 @@ Status UcpAuthority::remove_service(std::string_view id) {
 
 // --- replicas ---
 
-Result<Reported> UcpAuthority::record_replica(std::string_view service_id, const ReplicaReport& report) {
+Result<Reported> UcpAuthority::record_replica(std::string_view service_id, const ReplicaReport& report,
+                                              const Announce& announce_move) {
     DTR_TRY(check_report(report));
     const MutexLock one_at_a_time(reports_);
     DTR_ASSIGN(Service stands_for, service(service_id));
@@ -216,7 +219,7 @@ Result<Reported> UcpAuthority::record_replica(std::string_view service_id, const
     std::erase_if(known, [&](const ReplicaRecord& one) { return one.service_id != service_id; });
     const std::string cluster = report.cluster_id.empty() ? stands_for.cluster_id : report.cluster_id;
     const bool moved = cluster != stands_for.cluster_id;
-    if (moved) DTR_TRY(take_place(stands_for, report, known));
+    if (moved) DTR_TRY(take_place(stands_for, report, known, announce_move));
 
     const ReplicaRecord now{report.id,     stands_for.id,  cluster,     report.address,
                             report.ca_pem, report.version, clock_.now()};
@@ -231,8 +234,8 @@ Result<Reported> UcpAuthority::record_replica(std::string_view service_id, const
     return moved ? Reported::in_place_of_former : Reported::as_registered;
 }
 
-Status UcpAuthority::take_place(Service& service, const ReplicaReport& report,
-                                const std::vector<ReplicaRecord>& known) {
+Status UcpAuthority::take_place(Service& service, const ReplicaReport& report, const std::vector<ReplicaRecord>& known,
+                                const Announce& announce) {
     const std::string& parent = report.parent_cluster_id;
     const bool descends = contains(service.former, report.cluster_id) || parent == service.cluster_id ||
                           (!parent.empty() && contains(service.former, parent));
@@ -264,6 +267,7 @@ Status UcpAuthority::take_place(Service& service, const ReplicaReport& report,
     service.former.push_back(service.cluster_id);
     if (service.former.size() > kFormerMax) service.former.erase(service.former.begin());
     service.cluster_id = report.cluster_id;
+    if (announce) DTR_TRY(announce(service));
     return save(service);
 }
 

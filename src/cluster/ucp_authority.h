@@ -10,6 +10,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -108,8 +109,11 @@ class UcpAuthority {
     UcpAuthority(config::ConfigStore& config, meta::MetaStore& meta, Clock& clock, Random& random)
         : config_(config), meta_(meta), clock_(clock), random_(random) {}
 
+    // Asked before the configuration is changed or a certificate is given, with what the service will be: its error is the
+    // act's.
+    using Announce = std::function<Status(const Service&)>;
     // A new certificate for a new service, or for the one of that cluster.
-    Result<Registration> register_service(const Newcomer& newcomer);
+    Result<Registration> register_service(const Newcomer& newcomer, const Announce& announce = {});
     // A new certificate for a service that is registered. not_found.
     Result<Registration> renew(std::string_view service_id);
     Result<Service> service(std::string_view id);  // not_found
@@ -118,7 +122,8 @@ class UcpAuthority {
 
     // Of a service's own cluster; or of one that was restored from it in its place, once that one's replicas are silent:
     // then the service stands for it from now on. invalid; denied: another cluster; conflict: the former one is running.
-    Result<Reported> record_replica(std::string_view service_id, const ReplicaReport& report);
+    Result<Reported> record_replica(std::string_view service_id, const ReplicaReport& report,
+                                    const Announce& announce_move = {});
     // It stops: nobody is sent there unless they ask for it, and nobody waits for it to fall silent. not_found.
     Status dismiss_replica(std::string_view service_id, std::string_view replica_id);
     Result<std::vector<ReplicaRecord>> replicas();
@@ -149,7 +154,8 @@ class UcpAuthority {
     Result<Registration> certify(Service service);
     Status save(const Service& service);
     // Makes `service` stand for the reporting replica's cluster, if that one may take the place. See record_replica().
-    Status take_place(Service& service, const ReplicaReport& report, const std::vector<ReplicaRecord>& known);
+    Status take_place(Service& service, const ReplicaReport& report, const std::vector<ReplicaRecord>& known,
+                      const Announce& announce);
     Status write(const ReplicaRecord& replica);
     void saw(const ReplicaRecord& replica);
     Result<Secret> escrow_key();

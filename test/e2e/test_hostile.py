@@ -199,6 +199,7 @@ def test_many_unfinished_manifests(hosted):
                 with contextlib.suppress(OSError):  # refused on the way
                     connection.sendall(half)
             registry.push(Image(label="meanwhile"), "meanwhile")
+            time.sleep(1)
             grown = resident_kib(server) - before
             for connection in attackers:
                 connection.setblocking(False)

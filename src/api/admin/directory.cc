@@ -37,9 +37,12 @@ http::Response shown(const identity::DirectorySettings& settings) {
 }
 
 http::Response save_directory(Asked& asked, const std::string& text) {
-    const auto saved = asked.services.directory->save(text);
+    Announced announced(asked);
+    const auto saved = asked.services.directory->save(text, [&](const identity::DirectorySettings& settings) {
+        return announced.announce({"directory.settings", settings.enabled() ? settings.server_url : "off"});
+    });
+    if (!saved) announced.failed(saved.error().code);
     if (!saved) return error_response(saved.error(), "NOT_FOUND", "INVALID");
-    audit(asked, "directory.settings", saved->enabled() ? saved->server_url : "off");
     return shown(*saved);
 }
 
@@ -104,9 +107,9 @@ http::Reply try_directory_login(Asked& asked) {
 }
 
 http::Reply begin_directory_sync(Asked& asked) {
-    const auto state = asked.services.directory->request_sync();
+    const auto state = act_elsewhere(asked, Event{"directory.sync.request", ""},
+                                     [&] { return asked.services.directory->request_sync(); });
     if (!state) return trouble(state.error());
-    audit(asked, "directory.sync.request", "");
     return json_response(202, describe_sync(*state));
 }
 

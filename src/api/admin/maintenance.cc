@@ -29,12 +29,15 @@ class WorkSource final : public http::BodySource {
 
   private:
     std::string next_line() {
-        const Micros from = clock_.monotonic();
+        const Micros end = clock_.monotonic() + kLineEvery;
         Result<bool> more = true;
-        while (more && *more && clock_.monotonic() - from < kLineEvery) {
+        for (Micros now = clock_.monotonic(); more && *more && now < end; now = clock_.monotonic()) {
+            if (now < next_step_at_) {
+                clock_.sleep(std::min(end, next_step_at_) - now);
+                continue;
+            }
             more = work_.step();
-            const Micros left = from + kLineEvery - clock_.monotonic();
-            if (more && *more && left > 0) clock_.sleep(std::min(left, work_.pause()));
+            next_step_at_ = clock_.monotonic() + work_.pause();
         }
         json::object line = work_.describe();
         over_ = !more || !*more;
@@ -52,6 +55,7 @@ class WorkSource final : public http::BodySource {
     Work work_;
     Clock& clock_;
     std::string line_;
+    Micros next_step_at_ = 0;  // monotonic; a step's pause may be longer than a line
     bool over_ = false;
 };
 
@@ -125,11 +129,17 @@ http::Reply collect_garbage(Asked& asked) {
     options.dry_run = wants(request, "dry-run");
     options.all_orphans = wants(request, "orphans");
     if (wants(request, "confirm") && !options.dry_run)
-        if (auto confirmed = services.confirm_restore(); !confirmed) return error_response(confirmed.error());
+        if (auto confirmed =
+                act_elsewhere(asked, Event{"restore.confirm", ""}, [&] { return services.confirm_restore(); });
+            !confirmed)
+            return error_response(confirmed.error());
     auto slot = services.maintenance.take(asked.actor());
     if (!slot) return error_response(slot.error());
     auto collection = services.registry.collector().begin(options);
     if (!collection) return error_response(collection.error());
+    if (!options.dry_run)
+        if (auto announced = announce(asked, {"gc.start", "", request.query_value("grace").value_or("")}); !announced)
+            return error_response(announced.error());
     return stream(Collecting{std::move(*collection)}, services.clock, std::move(*slot));
 }
 

@@ -134,11 +134,8 @@ http::Reply finish_sign_in(Asked& asked) {
     const auto respond = [&]() -> http::Response {
         const auto who = services.sign_in.finish(back);
         if (!who) return error_page(who.error());
-        const auto admitted = services.admission.admit(*who);
+        const auto admitted = services.admission.admit(*who, event_of(asked, {"oidc.sign-in", ""}));
         if (!admitted) return error_page(admitted.error());
-        asked.caller.principal.name = admitted->account.name;
-        audit(asked, "oidc.sign-in", admitted->account.name,
-              who->external_id() + (admitted->account.is_admin ? ", administrator" : ""));
         http::Response welcomed = welcome(services, request, *admitted);
         welcomed.user = admitted->account.name;
         return welcomed;
@@ -160,9 +157,10 @@ http::Reply set_oidc(Asked& asked) {
     const auto settings = oidc::parse_settings(asked.body, before == nullptr ? nullptr : &before->settings);
     if (!settings) return error_response(settings.error(), "INVALID", "INVALID");
     const std::int64_t revision = before == nullptr ? 0 : before->revision;
-    if (auto saved = oidc::save_settings(services.config, system_random(), *settings, revision); !saved)
-        return error_response(saved.error(), "INVALID", "INVALID");
-    audit(asked, "oidc.settings", settings->issuer, settings->enabled ? "" : "off");
+    const Status saved = act_elsewhere(asked, {"oidc.settings", settings->issuer, settings->enabled ? "" : "off"}, [&] {
+        return oidc::save_settings(services.config, system_random(), *settings, revision);
+    });
+    if (!saved) return error_response(saved.error(), "INVALID", "INVALID");
     if (settings->insecure_tls)
         log::warn("the OIDC provider's certificate is not checked: anybody on the network path can impersonate it");
     return show_oidc(services);

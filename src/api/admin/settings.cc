@@ -48,6 +48,14 @@ http::Response list_meta(Services& services) {
                                            {"webTLSCA", services.shown_ca()}});
 }
 
+using Changes = std::map<std::string, std::optional<std::string>>;
+
+std::vector<Event> events_of(const Changes& changes) {
+    std::vector<Event> events;
+    for (const auto& [key, value] : changes) events.push_back({"settings.change", key, value.value_or("default")});
+    return events;
+}
+
 Status check_host(std::string_view host) {
     constexpr std::string_view good = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]";
     if (!host.empty() && host.size() <= 255 && host.find_first_not_of(good) == std::string_view::npos) return {};
@@ -62,7 +70,7 @@ http::Reply list_settings(Asked& asked) {
 
 http::Reply change_settings(Asked& asked) {
     Services& services = asked.services;
-    std::map<std::string, std::optional<std::string>> changes;
+    Changes changes;
     for (const auto& [key, value] : *asked.fields) {
         if (!value.is_null() && !value.is_string())
             return error_response(
@@ -70,10 +78,9 @@ http::Reply change_settings(Asked& asked) {
                 fmt::format("the value of {} must be a string or null", std::string_view(key).substr(0, 64)));
         changes[std::string(key)] = value.is_null() ? std::nullopt : std::optional(std::string(value.as_string()));
     }
-    if (auto done = services.settings.change(changes); !done) return error_response(done.error(), "INVALID", "INVALID");
-    for (const auto& [key, value] : changes)
-        audit(asked, "settings.change", key, value ? *value : std::string("default"));
-    return list_settings(services);
+    if (auto good = services.settings.check(changes); !good) return error_response(good.error(), "INVALID", "INVALID");
+    const Status done = act_elsewhere_as(asked, events_of(changes), [&] { return services.settings.change(changes); });
+    return done ? list_settings(services) : error_response(done.error(), "INVALID", "INVALID");
 }
 
 http::Reply show_meta_settings(Asked& asked) {
@@ -83,7 +90,7 @@ http::Reply show_meta_settings(Asked& asked) {
 // Everything is looked at before anything is changed.
 http::Reply change_meta_settings(Asked& asked) {
     Services& services = asked.services;
-    std::map<std::string, std::optional<std::string>> changes;
+    Changes changes;
     std::optional<std::string> host;
     for (const auto& [key, value] : *asked.fields) {
         const std::string_view name = key;
@@ -99,15 +106,14 @@ http::Reply change_meta_settings(Asked& asked) {
                 "only dtrHost, readOnlyRegistry and createRepositoryOnPush can; for others, see dtr reconfigure");
         }
     }
-    if (auto done = services.settings.change(changes); !done) return error_response(done.error(), "INVALID", "INVALID");
-    if (host) {
-        const auto applied =
-            services.config.apply({{cluster::kExternalUrl, Secret("https://" + *host), false, std::nullopt}});
-        if (!applied) return error_response(applied.error());
-        audit(asked, "settings.change", "external-url", *host);
-    }
-    for (const auto& [key, value] : changes) audit(asked, "settings.change", key, *value);
-    return list_meta(services);
+    std::vector<Event> events = events_of(changes);
+    if (host) events.push_back({"settings.change", "external-url", *host});
+    const Status done = act_elsewhere_as(asked, std::move(events), [&]() -> Status {
+        DTR_TRY(services.settings.change(changes));
+        if (host) DTR_TRY(services.config.apply({{cluster::kExternalUrl, Secret("https://" + *host), false, {}}}));
+        return {};
+    });
+    return done ? list_meta(services) : error_response(done.error(), "INVALID", "INVALID");
 }
 
 }  // namespace dtr::api::admin

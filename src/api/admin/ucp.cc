@@ -89,11 +89,15 @@ http::Reply list_services(Asked& asked) {
 
 http::Reply register_service(Asked& asked) {
     const json::object& fields = *asked.fields;
+    Announced announced(asked);
     const auto made = asked.services.ucp->register_service(
-        {text_field(fields, "name"), text_field(fields, "clusterId"), text_field(fields, "parentClusterId")});
+        {text_field(fields, "name"), text_field(fields, "clusterId"), text_field(fields, "parentClusterId")},
+        [&](const cluster::Service& service) {
+            return announced.announce(
+                {"service.register", service.id, fmt::format("{}, cluster {}", service.name, service.cluster_id)});
+        });
+    if (!made) announced.failed(made.error().code);
     if (!made) return failed(made.error());
-    audit(asked, "service.register", made->service.id,
-          fmt::format("{}, cluster {}", made->service.name, made->service.cluster_id));
     return json_response(201, json::object{{"id", made->service.id},
                                            {"ca", made->ca_pem},
                                            {"certificate", made->client.certificate_pem},
@@ -139,12 +143,17 @@ http::Reply record_replica(Asked& asked) {
     const json::object& fields = *asked.fields;
     const std::string& service_id = service_of(asked);
     const std::string cluster_id = text_field(fields, "clusterId");
+    Announced announced(asked);
     const auto recorded = asked.services.ucp->record_replica(
-        service_id, {asked.at("id"), text_field(fields, "address"), text_field(fields, "ca"),
-                     text_field(fields, "version"), cluster_id, text_field(fields, "parentClusterId")});
+        service_id,
+        {asked.at("id"), text_field(fields, "address"), text_field(fields, "ca"), text_field(fields, "version"),
+         cluster_id, text_field(fields, "parentClusterId")},
+        [&](const cluster::Service& service) {
+            return announced.announce(
+                {"service.move", service.id, "to cluster " + service.cluster_id + ", which was restored from its own"});
+        });
+    if (!recorded) announced.failed(recorded.error().code);
     if (!recorded) return failed(recorded.error());
-    if (*recorded == cluster::Reported::in_place_of_former)
-        audit(asked, "service.move", service_id, "to cluster " + cluster_id + ", which was restored from its own");
     // What it should trust and show from now on: both change when our authority does.
     const auto trusted = cluster::shown_authorities(asked.services.config);
     const auto issuer = asked.services.config.get(cluster::kAuthorityCertificate);
@@ -159,9 +168,9 @@ http::Reply dismiss_replica(Asked& asked) {
 }
 
 http::Reply renew_service(Asked& asked) {
-    const auto made = asked.services.ucp->renew(service_of(asked));
+    const auto made = act_elsewhere(asked, Event{"service.renew", service_of(asked)},
+                                    [&] { return asked.services.ucp->renew(service_of(asked)); });
     if (!made) return failed(made.error());
-    audit(asked, "service.renew", service_of(asked));
     return json_response(200, json::object{{"ca", made->ca_pem},
                                            {"certificate", made->client.certificate_pem},
                                            {"key", made->client.key_pem.expose()}});
