@@ -91,7 +91,7 @@ BENCHMARK(find_tagged)->Name("rows: find the manifest of a tag")->UseRealTime();
 
 void stat_blob(benchmark::State& state) {
     Rows& rows = Rows::get();
-    for (auto _ : state) benchmark::DoNotOptimize(must(rows.registry().stat_blob(kRepository, rows.layer())));
+    for (auto _ : state) benchmark::DoNotOptimize(must(rows.registry().blobs().stat(kRepository, rows.layer())));
 }
 BENCHMARK(stat_blob)->Name("rows: find a blob")->UseRealTime();
 
@@ -108,7 +108,7 @@ void upload_session(benchmark::State& state) {
     auto& uploads = rows.store().uploads();
     for (auto _ : state) {
         meta::Upload upload{random_hex(system_random(), 16), kRepository, "", 0, Hasher().save(), 0, Rows::lease()};
-        must(uploads.create(upload));
+        must(uploads.create(upload, 1'000));
         upload.offset = 1000;
         must(uploads.advance(upload, 0));
         must(uploads.remove(upload.id));

@@ -82,9 +82,9 @@ std::optional<http::Response> check_repository(Asked& asked) {
     if (auto good = dtr::oci::check_repository_name(name); !good)
         return error_response(400, is_registry(asked) ? "NAME_INVALID" : "INVALID", good.error().message,
                               good.error().hint);
-    meta::MetaStore& meta = asked.services.registry.meta();
-    asked.revision = meta.revision();
-    auto existing = found_or_none(meta.repositories().find(name));
+    registry::Registry& registry = asked.services.registry;
+    asked.revision = registry.revision();
+    auto existing = found_or_none(registry.repositories().find(name));
     if (!existing) return error_response(existing.error());
     asked.repository = std::move(*existing);
     if (!may_there(asked, route.access, name, asked.existing()))
@@ -220,7 +220,7 @@ std::optional<http::Response> check_again(Asked& asked) {
 bool names_repository(Asked& asked, const Match& match) {
     const std::string name = match.repository();
     if (!dtr::oci::check_repository_name(name)) return false;
-    const auto existing = asked.services.registry.meta().repositories().find(name);
+    const auto existing = asked.services.registry.repositories().find(name);
     return existing && may_there(asked, match.route->access, name, &*existing);
 }
 

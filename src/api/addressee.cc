@@ -8,7 +8,7 @@ namespace dtr::api {
 std::optional<http::Response> refuse_other_cluster(Services& services, const http::Request& request) {
     const std::string_view wanted = request.header("Dtr-Cluster-Id");
     if (wanted.empty()) return std::nullopt;
-    const auto epoch = services.registry.meta().epoch();
+    const auto epoch = services.registry.epoch();
     if (!epoch) return error_response(epoch.error());
     if (wanted == epoch->cluster_id) return std::nullopt;
     return error_response(

@@ -24,8 +24,6 @@ class Application final : public http::Handler {
     http::Response refusal(const http::Request& request, int status, std::string_view detail) override;
     void answered(const http::Request& request, const http::Answered& answered) override;
 
-    // Of a registry with a UCP of its own; set once, before serving.
-    void set_link(cluster::UcpLink* link) { services_.link = link; }
     // For the gauge of open connections; set once, before serving.
     void set_connection_count(std::function<std::size_t()> count) { connection_count_ = std::move(count); }
     void set_pools(std::function<std::vector<http::PoolUse>()> pools) { pools_ = std::move(pools); }

@@ -17,9 +17,8 @@ meta::AuditEvent event_of(const Asked& asked, Event event) {
 Status announce(Asked& asked, Event event) {
     const meta::AuditEvent row = event_of(asked, std::move(event));
     std::optional<http::Response> refused;
-    return act(asked, refused, [&](const meta::Actor& actor) {
-        return asked.services.registry.meta().audit().add(row, actor.account_version);
-    });
+    return act(asked, refused,
+               [&](const meta::Actor& actor) { return asked.services.audit.add(row, actor.account_version); });
 }
 
 Status Announced::announce(Event event) {
@@ -32,7 +31,7 @@ void Announced::failed(ErrorCode code) {
     for (const Event& event : events_) {
         const std::string action = std::string(event.action) + ".failed";
         const meta::AuditEvent row = event_of(asked_, {action, event.subject, to_string(code)});
-        if (const Status added = asked_.services.registry.meta().audit().add(row); !added)
+        if (const Status added = asked_.services.audit.add(row); !added)
             log::error("cannot record the audit event {} of {}: {}", action, row.actor, added.error().text());
     }
 }

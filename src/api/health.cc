@@ -28,7 +28,7 @@ http::Response ping(const std::string& error) {
 std::string stores_error(Services& services) {
     if (const auto revision = services.config.revision(); !revision)
         return "configuration: " + revision.error().message;
-    if (const auto epoch = services.registry.meta().epoch(); !epoch) return "metadata: " + epoch.error().message;
+    if (const auto epoch = services.registry.epoch(); !epoch) return "metadata: " + epoch.error().message;
     return {};
 }
 

@@ -1,4 +1,4 @@
-// What the HTTP API stands on; made by the composition root, and outlives the API.
+// What the HTTP API stands on: all of it, from the start.
 #pragma once
 
 #include <functional>
@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/named_slots.h"
 #include "cluster/certificates.h"
+#include "cluster/replica.h"
 #include "cluster/room_watch.h"
 #include "cluster/settings.h"
 #include "cluster/ucp_authority.h"
@@ -18,6 +19,7 @@
 #include "identity/accounts.h"
 #include "identity/authenticator.h"
 #include "identity/directory_service.h"
+#include "identity/failed_logins.h"
 #include "identity/oidc/admission.h"
 #include "identity/oidc/sign_in.h"
 #include "identity/organizations.h"
@@ -29,6 +31,8 @@ namespace dtr::api {
 
 struct Services {
     registry::Registry& registry;
+    meta::AuditStore& audit;
+    identity::FailedLogins& failed_logins;
     identity::Accounts& accounts;
     identity::AccessTokens& access_tokens;
     identity::Authenticator& authenticator;
@@ -65,5 +69,8 @@ struct Services {
         return certificates == nullptr ? ca_pem : certificates->served().shown_pem;
     }
 };
+
+// What `replica` offers, served with `certificates` at `external_url` (empty: taken from requests). Both outlive it.
+Result<Services> services_of(cluster::Replica& replica, cluster::Certificates& certificates, std::string external_url);
 
 }  // namespace dtr::api

@@ -223,9 +223,10 @@ class World {
     // Everything else as it is.
     Services services_over(registry::Registry& registry) {
         const Services& s = *services_;
-        return {registry,          s.accounts, s.access_tokens, s.authenticator, s.tokens,  s.policy,
-                s.organizations,   s.sign_in,  s.admission,     s.config,        s.backups, s.settings,
-                s.confirm_restore, s.clock,    s.version,       s.replica_id,    s.ca_pem,  s.external_url};
+        return {registry,        s.audit,   s.failed_logins, s.accounts,      s.access_tokens,
+                s.authenticator, s.tokens,  s.policy,        s.organizations, s.sign_in,
+                s.admission,     s.config,  s.backups,       s.settings,      s.confirm_restore,
+                s.clock,         s.version, s.replica_id,    s.ca_pem,        s.external_url};
     }
 
     const std::string admin = basic("admin", kAdminPassword);
@@ -260,6 +261,8 @@ class World {
         admission_ = std::make_unique<identity::oidc::Admission>(*meta_, accounts_, *access_tokens_, version_,
                                                                  system_clock(), system_random());
         services_.reset(new Services{*registry_,
+                                     meta_->audit(),
+                                     failed_logins_,
                                      accounts_,
                                      *access_tokens_,
                                      authenticator_,
@@ -293,6 +296,7 @@ class World {
     identity::AccountVersion version_{meta_->accounts(), system_clock()};
     identity::Accounts accounts_{meta_->accounts(), version_, passwords_, system_clock(), system_random()};
     identity::Authenticator authenticator_{meta_->accounts(), version_, passwords_, system_clock(), system_random()};
+    identity::FailedLogins failed_logins_{meta_->failed_logins(), system_clock()};
     std::unique_ptr<identity::TokenService> tokens_;
     identity::oidc::MemoryProvider provider_;
     std::unique_ptr<identity::oidc::SignIn> sign_in_ =

@@ -25,7 +25,7 @@ Result<std::vector<identity::Access>> permitted(Services& services, const identi
     for (const identity::Access& access : asked) {
         identity::Access allowed{access.type, access.name, {}};
         if (access.type == "repository") {
-            DTR_ASSIGN(const auto existing, found_or_none(services.registry.meta().repositories().find(access.name)));
+            DTR_ASSIGN(const auto existing, found_or_none(services.registry.repositories().find(access.name)));
             for (const std::string& name : access.actions) {
                 const auto action = identity::parse_action(name);
                 if (action && services.policy.allows(principal, access.name, existing ? &*existing : nullptr, *action))

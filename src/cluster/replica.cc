@@ -98,12 +98,12 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
                     fmt::format("metadata/ and config/ of {} belong to different clusters (epoch {}, not {})",
                                 directory.path(), epoch.number, r.current_.epoch),
                     "mount folders that belong together; if one is lost, run dtr restore into an empty directory");
-    DTR_ASSIGN(const Role role, role_of(*r.config_));
-    if (options.role && role != *options.role)
+    DTR_ASSIGN(r.role_, role_of(*r.config_));
+    if (options.role && r.role_ != *options.role)
         return fail(ErrorCode::refused,
                     fmt::format("{} holds {}", directory.path(),
-                                role == Role::ucp ? "a UCP, not a registry" : "a registry, not a UCP"),
-                    role == Role::ucp ? "start it with ucp serve" : "start it with dtr serve");
+                                r.role_ == Role::ucp ? "a UCP, not a registry" : "a registry, not a UCP"),
+                    r.role_ == Role::ucp ? "start it with ucp serve" : "start it with dtr serve");
     DTR_ASSIGN(r.settings_, SettingsService::open(*r.config_, options.settings));
     r.registry_ = std::make_unique<registry::Registry>(
         registry::Context{*r.meta_, *r.blobs_, environment.clock, environment.random, r.settings_->effective(),
@@ -139,13 +139,16 @@ Result<std::unique_ptr<Replica>> Replica::open(Environment& environment, const R
     DTR_ASSIGN(r.tokens_,
                identity::TokenService::open(*r.config_, environment.clock, environment.random, tokens,
                                             &r.meta_->accounts(), r.account_version_.get(), &r.meta_->access_tokens()));
-    DTR_ASSIGN(r.access_, load_ucp_access(*r.config_));
+    DTR_ASSIGN(const auto access, load_ucp_access(*r.config_));
+    if (access) {
+        r.open_link(*access, epoch);
+    } else {
+        r.ucp_ = std::make_unique<UcpAuthority>(*r.config_, *r.meta_, environment.clock, environment.random);
+    }
     // The backup of a UCP is small: one, and one of somebody else.
     r.backups_ =
-        std::make_unique<backup::BackupService>(r.backup_source(), role == Role::ucp ? 2 : backup::kBackupsAtOnce);
+        std::make_unique<backup::BackupService>(r.backup_source(), r.role_ == Role::ucp ? 2 : backup::kBackupsAtOnce);
     r.watch_rooms();
-    if (!r.access_)
-        r.ucp_ = std::make_unique<UcpAuthority>(*r.config_, *r.meta_, environment.clock, environment.random);
     return replica;
 }
 
@@ -160,26 +163,25 @@ void Replica::watch_rooms() {
                                   {"config", directory.config_path(current_.generation), [] { return kConfigRoom; }}});
 }
 
-Status Replica::start_link(const std::string& address, std::function<std::string()> shown_authorities) {
-    if (!access_) return {};
+void Replica::open_link(const UcpAccess& access, const meta::Epoch& epoch) {
     UcpLink::Options options;
-    options.access = *access_;
-    DTR_ASSIGN(const meta::Epoch epoch, meta_->epoch());
+    options.access = access;
     options.replica_id = current_.replica_id;
     options.cluster_id = epoch.cluster_id;
     options.parent_cluster_id = epoch.parent_cluster_id;
-    options.address = address;
-    options.ca = std::move(shown_authorities);
     options.version = product_version_;
-    options.save = [this](const UcpAccess& access) -> Status {
-        DTR_TRY(config_->apply(ucp_access_changes(access)));
+    options.save = [this](const UcpAccess& changed) -> Status {
+        DTR_TRY(config_->apply(ucp_access_changes(changed)));
         return {};
     };
+    options.max_age = [this] { return registry_->settings().ucp_max_age.get(); };
     link_ = std::make_unique<UcpLink>(curl_http_client(), *meta_, *account_version_, environment_.clock,
                                       std::move(options));
     authenticator_->delegate_to(*link_);
-    link_->start([this] { return registry_->settings().ucp_max_age.get(); });
-    return {};
+}
+
+void Replica::start_link(UcpLink::Presence presence) {
+    if (link_) link_->start(std::move(presence));
 }
 
 void Replica::stop_link() {
@@ -230,7 +232,7 @@ backup::BackupSource Replica::backup_source() const {
             current_.replica_id,
             product_version_,
             environment_.directory.metadata_path(current_.generation),
-            access_.has_value()};
+            link_ != nullptr};
 }
 
 Result<std::string> Replica::authority_certificate() {

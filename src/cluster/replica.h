@@ -47,6 +47,12 @@ class Replica {
     [[nodiscard]] const config::Current& current() const { return current_; }
     // The backup whose interrupted restore lies beside the live state, or empty.
     [[nodiscard]] const std::string& staged_restore() const { return staged_restore_; }
+    [[nodiscard]] const std::string& product_version() const { return product_version_; }
+    [[nodiscard]] Role role() const { return role_; }
+    // Paths of secrets that the operator was told to carry away, and that are still here.
+    [[nodiscard]] std::vector<std::string> left_to_carry_away() const {
+        return environment_.directory.left_to_carry_away();
+    }
     config::ConfigStore& config() { return *config_; }
     meta::MetaStore& meta() { return *meta_; }
     SettingsService& settings() { return *settings_; }
@@ -65,9 +71,8 @@ class Replica {
     RoomWatch& rooms() { return *rooms_; }
     UcpAuthority* ucp() { return ucp_.get(); }  // null where accounts are another UCP's
     UcpLink* link() { return link_.get(); }     // null where they are not
-    // Where accounts are another UCP's: mirrors them from now on, and reports this replica as being at `address`, with a
-    // certificate of what `shown_authorities` answers.
-    Status start_link(const std::string& address, std::function<std::string()> shown_authorities);
+    // Where accounts are another UCP's: mirrors them from now on, and reports this replica.
+    void start_link(UcpLink::Presence presence);
     void stop_link();  // nothing of it runs any more
     [[nodiscard]] backup::BackupSource backup_source() const;
     // The restored state is what was wanted: garbage may be collected again.
@@ -85,12 +90,14 @@ class Replica {
         : environment_(environment), current_(std::move(current)) {}
 
     void watch_rooms();
+    void open_link(const UcpAccess& access, const meta::Epoch& epoch);
     Result<std::vector<meta::Object>> not_kept(std::vector<meta::Object> objects);
 
     Environment& environment_;
     config::Current current_;
     std::string staged_restore_;
     std::string product_version_;
+    Role role_ = Role::registry;
     std::unique_ptr<config::ConfigStore> config_;
     std::unique_ptr<blob::BlobStore> blobs_;
     std::unique_ptr<meta::MetaStore> meta_;
@@ -114,7 +121,6 @@ class Replica {
     std::unique_ptr<backup::BackupService> backups_;
     std::unique_ptr<RoomWatch> rooms_;
     std::unique_ptr<UcpAuthority> ucp_;
-    std::optional<UcpAccess> access_;
     std::unique_ptr<UcpLink> link_;
 };
 

@@ -136,6 +136,11 @@ class UcpAuthority {
     std::optional<TokenGrant> check_token(const Service& service, std::string_view cluster_id,
                                           std::string_view username, const Secret& token);
 
+    // What registries mirror: see meta::read_account_feed().
+    Result<meta::AccountFeed> read_accounts(const std::optional<meta::FeedPosition>& after) {
+        return meta::read_account_feed(meta_, after);
+    }
+
     // `identity_file` holds one key. invalid: it does not; refused: no service of that cluster is registered.
     Status escrow(std::string_view cluster_id, const Secret& identity_file, meta::Actor actor);
     // The identity file, once the actor's audit event (kReleaseAction) is written. not_found; exhausted: too many releases

@@ -202,8 +202,8 @@ UcpLink::UcpLink(HttpClient& client, meta::MetaStore& meta, identity::AccountVer
       rounds_(clock, {"ucp-link", [this] { return options_.poll_interval; }, PeriodicTask::First::at_once},
               [this](PeriodicTask&) { round(); }) {}
 
-void UcpLink::start(std::function<Micros()> max_age) {
-    max_age_ = std::move(max_age);
+void UcpLink::start(Presence presence) {
+    presence_ = std::move(presence);
     started_ = true;
     rounds_.start();
 }
@@ -222,7 +222,7 @@ void UcpLink::stop() {
 Status UcpLink::require_fresh() const {
     const Micros at = fresh_at_.load(std::memory_order_acquire);
     const Micros age = clock_.monotonic() - at;
-    if (at != 0 && (!max_age_ || age <= max_age_())) return {};
+    if (at != 0 && (!options_.max_age || age <= options_.max_age())) return {};
     return fail(ErrorCode::unavailable,
                 at == 0 ? fmt::format("UCP at {} could not be reached for accounts yet", url_)
                         : fmt::format("UCP at {} has not answered for {} s", url_, age / kSecond),
@@ -304,8 +304,8 @@ Status UcpLink::synchronise() {
 }
 
 Status UcpLink::report() {
-    const std::string ca = options_.ca();
-    json::object fields{{"address", options_.address}, {"ca", ca}, {"version", options_.version}};
+    const std::string ca = presence_.ca();
+    json::object fields{{"address", presence_.address}, {"ca", ca}, {"version", options_.version}};
     fields["clusterId"] = options_.cluster_id;
     if (!options_.parent_cluster_id.empty()) fields["parentClusterId"] = options_.parent_cluster_id;
     DTR_ASSIGN(const HttpAnswer answer,

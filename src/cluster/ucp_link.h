@@ -73,13 +73,17 @@ class UcpLink final : public identity::PasswordSource {
         UcpAccess access;
         std::string replica_id;
         std::string cluster_id;
-        std::string parent_cluster_id;    // which it was restored from, or empty
-        std::string address;              // of this replica: host:port
-        std::function<std::string()> ca;  // what clients of this replica shall trust, now; PEM
+        std::string parent_cluster_id;  // which it was restored from, or empty
         std::string version;
         std::function<Status(const UcpAccess&)> save = {};  // what UCP gave anew: certificate, authority
+        std::function<Micros()> max_age = {};               // of the mirror, to decide by; unset: any
         Micros poll_interval = 2 * kSecond;
         Micros report_interval = 10 * kSecond;
+    };
+    // What clients find this replica by.
+    struct Presence {
+        std::string address;              // host:port
+        std::function<std::string()> ca;  // what they are to trust, now; PEM
     };
     UcpLink(HttpClient& client, meta::MetaStore& meta, identity::AccountVersion& version, Clock& clock,
             Options options);
@@ -87,8 +91,8 @@ class UcpLink final : public identity::PasswordSource {
     UcpLink(const UcpLink&) = delete;
     UcpLink& operator=(const UcpLink&) = delete;
 
-    // Mirrors and reports from now on, on a thread of its own. `max_age` is asked for each time.
-    void start(std::function<Micros()> max_age);
+    // Mirrors and reports from now on, on a thread of its own.
+    void start(Presence presence);
     // Ends the thread, also one that waits for UCP, within about a second; then tells UCP that this replica stops.
     void stop();
     // Waits until the mirror is fresh and this replica reported, for `patience` at most. unavailable: it is not, and the
@@ -128,7 +132,7 @@ class UcpLink final : public identity::PasswordSource {
     const std::string url_;
     Mutex access_mutex_;
     UcpAccess access_ GUARDED_BY(access_mutex_);
-    std::function<Micros()> max_age_;
+    Presence presence_;                    // set by start(), before the thread
     std::atomic<Micros> fresh_at_{0};      // monotonic; 0: never
     std::atomic<Micros> silent_until_{0};  // monotonic: nobody waits for UCP before that, since it did not answer
     std::atomic<int> waiting_{0};          // logins that wait for UCP

@@ -76,9 +76,11 @@ class UcpLinkTest : public testing::Test {
         options.replica_id = "0123456789ab";
         options.cluster_id = "cluster";
         options.parent_cluster_id = "parent";
-        options.address = "registry.example:443";
-        options.ca = [] { return std::string("ca"); };
+        options.max_age = [] { return Micros{60 * kSecond}; };
         return std::make_unique<UcpLink>(client_, *mirror_, version_, clock_, std::move(options));
+    }
+    static void start(UcpLink& link) {
+        link.start({"registry.example:443", [] { return std::string("ca"); }});
     }
     Result<identity::CheckedAccount> log_in(UcpLink& link) {
         return link.check(nullptr, "alice", Secret("password"), "192.0.2.1");
@@ -115,9 +117,6 @@ TEST_F(UcpLinkTest, DecidesByAMirrorOfTheStatedAgeAndNoOlder) {
     client_.answer = [](const HttpCall&) -> Result<HttpAnswer> {
         return fail(ErrorCode::unavailable, "no connection");
     };
-    // start() would run a thread: what it says of the age is all that is needed.
-    link->start([] { return Micros{60 * kSecond}; });
-    link->stop();
     clock_.advance(60 * kSecond);
     EXPECT_TRUE(link->require_fresh());
     clock_.advance(kSecond);
@@ -152,7 +151,7 @@ TEST_F(UcpLinkTest, LogsInWhomUcpKnows) {
         if (call.method == "GET") return feed(call);
         return with(200, R"({"id":"id-1","name":"alice","byToken":true,"backupOnly":true})");
     };
-    link->start([] { return Micros{60 * kSecond}; });
+    start(*link);
     (void)link->settle(1);
     must(source_->accounts().remove("alice", ""));
     must(source_->accounts().create({"id-1", "alice", "Alice", meta::AccountKind::user, false, true, 0}, "hash", ""));
@@ -210,7 +209,7 @@ TEST_F(UcpLinkTest, IsSettledOnceItMirroredAndReportedOrWaitedLongEnough) {
     {
         const auto link = this->link();
         client_.answer = [](const HttpCall&) -> Result<HttpAnswer> { return fail(ErrorCode::unavailable, "gone"); };
-        link->start([] { return Micros{60 * kSecond}; });
+        start(*link);
         EXPECT_FALSE(link->settled());
         EXPECT_THAT(outcome(link->settle(1)), StartsWith("unavailable"));
         EXPECT_TRUE(link->settled());
@@ -223,7 +222,7 @@ TEST_F(UcpLinkTest, IsSettledOnceItMirroredAndReportedOrWaitedLongEnough) {
         if (call.method == "DELETE") return with(204, "");
         return with(409, R"({"errors":[{"code":"X","message":"another\u001b[31m one","detail":"stop it"}]})");
     };
-    link->start([] { return Micros{60 * kSecond}; });
+    start(*link);
     const auto settled = link->settle(3 * kSecond);
     EXPECT_THAT(outcome(settled), testing::AllOf(StartsWith("conflict"), HasSubstr("another?[31m one")));
     EXPECT_EQ(settled.error().hint, "stop it");

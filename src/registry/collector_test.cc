@@ -86,7 +86,7 @@ TEST_F(CollectorTest, NothingIsCondemnedInTheFirstTermOfAProcess) {
 TEST_F(CollectorTest, APromiseOutlivesTheCollectionThatMeetsIt) {
     must(push("alice/a", "promised"));
     clock.advance(3 * kSecond);
-    must(registry->promise_blob("alice/a", Digest::of("promised")));  // in memory only
+    must(registry->blobs().promise("alice/a", Digest::of("promised")));  // in memory only
     EXPECT_EQ(collect().removed, 0U);
     EXPECT_EQ(objects().size(), 1U);
     // Condemned and revived, it lost its link: the push goes on by mounting or sending it again, both of which work.

@@ -170,14 +170,39 @@ Result<ManifestBytes> Manifests::bytes_of(const meta::Manifest& row) {
     return shared;
 }
 
+Result<meta::Manifest> Manifests::find(std::string_view repository, const Digest& digest) {
+    return context_.meta.content().find_manifest(repository, digest);
+}
+
+Result<meta::Manifest> Manifests::find_tagged(std::string_view repository, std::string_view tag) {
+    return context_.meta.content().find_tagged(repository, tag);
+}
+
+Result<std::vector<meta::Manifest>> Manifests::referrers(std::string_view repository, const Digest& subject,
+                                                         std::string_view artifact_type, std::string_view after,
+                                                         std::size_t limit) {
+    return context_.meta.content().list_referrers(repository, subject, artifact_type, after, limit);
+}
+
+// What a digest names never changes, so what is expected of it needs no transaction: it holds for ever or never.
+Status Manifests::remove(std::string_view repository, const Digest& digest, const meta::Expected& expected,
+                         meta::Actor actor) {
+    DTR_TRY(admit_change(context_));
+    if (!expected.holds(digest)) {
+        DTR_TRY(find(repository, digest));
+        return fail(ErrorCode::precondition_failed, fmt::format("the current one is {}", digest.to_string()));
+    }
+    return context_.meta.content().remove_manifest(repository, digest, actor);
+}
+
 Result<StoredManifest> Manifests::get(std::string_view repository, const Digest& digest) {
-    DTR_ASSIGN(meta::Manifest row, context_.meta.content().find_manifest(repository, digest));
+    DTR_ASSIGN(meta::Manifest row, find(repository, digest));
     DTR_ASSIGN(ManifestBytes bytes, bytes_of(row));
     return StoredManifest{std::move(row), std::move(bytes)};
 }
 
 Result<StoredManifest> Manifests::get_tagged(std::string_view repository, std::string_view tag) {
-    DTR_ASSIGN(meta::Manifest row, context_.meta.content().find_tagged(repository, tag));
+    DTR_ASSIGN(meta::Manifest row, find_tagged(repository, tag));
     DTR_ASSIGN(ManifestBytes bytes, bytes_of(row));
     return StoredManifest{std::move(row), std::move(bytes)};
 }

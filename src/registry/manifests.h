@@ -83,9 +83,19 @@ class Manifests {
 
     // invalid: not a manifest, or not the digest named; not_found: it needs blobs that the repository lacks.
     Result<PushedManifest> push(const ManifestPush& push, std::string_view bytes);
+    Result<meta::Manifest> find(std::string_view repository, const Digest& digest);
+    Result<meta::Manifest> find_tagged(std::string_view repository, std::string_view tag);
+    // find() and bytes_of().
     Result<StoredManifest> get(std::string_view repository, const Digest& digest);
     Result<StoredManifest> get_tagged(std::string_view repository, std::string_view tag);
     Result<ManifestBytes> bytes_of(const meta::Manifest& row);
+    // Those whose subject is `subject`: see meta::ContentStore::list_referrers().
+    Result<std::vector<meta::Manifest>> referrers(std::string_view repository, const Digest& subject,
+                                                  std::string_view artifact_type, std::string_view after,
+                                                  std::size_t limit);
+    // With the tags that name it. not_found before precondition_failed; conflict, naming the index, if one of that
+    // repository needs it; refused in read-only mode.
+    Status remove(std::string_view repository, const Digest& digest, const meta::Expected& expected, meta::Actor actor);
 
     // Of a tag or digest that was looked up since the last change of anything: null if it was not. Never blocks.
     std::shared_ptr<const RecentManifests::Found> recall(std::string_view repository, std::string_view reference);

@@ -164,7 +164,7 @@ TEST_F(ManifestsTest, RemovedOnesAreGoneAlthoughTheyAreCached) {
     must(store->content().remove_manifest("alice/a", Digest::of(bytes), "alice"));
     EXPECT_FALSE(manifests().get_tagged("alice/a", "v1"));
     EXPECT_FALSE(manifests().get("alice/a", Digest::of(bytes)));
-    EXPECT_TRUE(registry->stat_blob("alice/a", Digest::of("layer"))) << "blobs stay linked until they are deleted";
+    EXPECT_TRUE(registry->blobs().stat("alice/a", Digest::of("layer"))) << "blobs stay linked until they are deleted";
 }
 
 TEST_F(ManifestsTest, AlteredBytesAreNotServed) {

@@ -1,14 +1,19 @@
-// The registry's rules without HTTP: one object that owns the services and their background work.
+// The registry's rules without HTTP: one object that owns the services and their background work. Its stores are hidden
+// behind them: what changes anything is admitted there.
 #pragma once
 
 #include <memory>
 
 #include "registry/batches.h"
+#include "registry/blobs.h"
 #include "registry/collector.h"
 #include "registry/context.h"
+#include "registry/grants.h"
 #include "registry/inventory.h"
 #include "registry/manifests.h"
+#include "registry/repositories.h"
 #include "registry/scrubber.h"
+#include "registry/tags.h"
 #include "registry/uploads.h"
 #include "sys/periodic_task.h"
 
@@ -20,36 +25,29 @@ class Registry {
     explicit Registry(Context context, CollectorGuards guards = {});
     ~Registry();  // flushes
 
+    Repositories& repositories() { return repositories_; }
+    Grants& grants() { return grants_; }
+    Blobs& blobs() { return blobs_; }
     Uploads& uploads() { return uploads_; }
     Manifests& manifests() { return manifests_; }
+    Tags& tags() { return tags_; }
     Batches& batches() { return batches_; }
     Collector& collector() { return collector_; }
     Scrubber& scrubber() { return scrubber_; }
     Inventory& inventory() { return inventory_; }
-    meta::MetaStore& meta() { return context_.meta; }
-    meta::ContentStore& content() { return context_.meta.content(); }
     [[nodiscard]] const Settings& settings() const { return context_.settings; }
     Clock& clock() { return context_.clock; }
 
-    // Opens a blob that `repository` links, also a manifest by digest.
-    struct OpenBlob {
-        meta::Object object;
-        std::unique_ptr<blob::BlobReader> reader;
-    };
-    Result<OpenBlob> open_blob(std::string_view repository, const Digest& digest);
-    Result<meta::Object> stat_blob(std::string_view repository, const Digest& digest);
-    // The same for somebody who will not send what he is told is there: the blob is leased with the answer.
-    Result<meta::Object> promise_blob(std::string_view repository, const Digest& digest);
-    // Links into `repository` what `source` links. not_found if it does not. refused in read-only mode.
-    Result<meta::Object> mount(std::string_view repository, std::string_view source, const Digest& digest,
-                               meta::Actor actor);
-
-    // For deletes and settings, which go to the stores directly: refused in read-only mode.
-    Status admit_change() { return registry::admit_change(context_); }
-    // The same for what adds to the metadata: no_space below its reserve.
-    Status admit_rows() { return registry::admit_rows(context_); }
     // For what adds rows and is no matter of the registry.
     Status require_room() { return registry::require_room(context_); }
+    // Which data this is. not_found, corrupt, unavailable: the metadata cannot be read.
+    Result<meta::Epoch> epoch() { return context_.meta.epoch(); }
+    // See meta::MetaStore::revision(). Never blocks.
+    [[nodiscard]] std::optional<std::uint64_t> revision() const { return context_.meta.revision(); }
+    // What was pushed and deleted after that place of the change log.
+    Result<std::vector<meta::Change>> changes(std::int64_t after_sequence, std::size_t limit) {
+        return context_.meta.changes().read(after_sequence, limit);
+    }
 
     // Takes over the settings that may change while running.
     void apply(const Settings& settings);
@@ -60,9 +58,13 @@ class Registry {
 
   private:
     Context context_;
+    Repositories repositories_;
+    Grants grants_;
     Uploads uploads_;
     Manifests manifests_;
+    Tags tags_;
     Batches batches_;
+    Blobs blobs_;
     Collector collector_;
     Scrubber scrubber_;
     Inventory inventory_;

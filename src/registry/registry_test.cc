@@ -66,14 +66,15 @@ TEST_F(BatchesTest, WhatAddsRowsEndsBeforeTheMetadataIsFull) {
     EXPECT_EQ(outcome(counting.uploads().begin(start("alice/a"))).substr(0, 8), "no_space");
     EXPECT_EQ(outcome(counting.uploads().begin_single(start("alice/a"))).substr(0, 8), "no_space");
     EXPECT_EQ(outcome(must(counting.uploads().open("alice/a", begun.id))->append("x")).substr(0, 8), "no_space");
-    EXPECT_EQ(outcome(counting.mount("alice/b", "alice/a", Digest::of("there"), "alice")).substr(0, 8), "no_space");
+    EXPECT_EQ(outcome(counting.blobs().mount("alice/b", "alice/a", Digest::of("there"), "alice")).substr(0, 8),
+              "no_space");
     EXPECT_EQ(outcome(counting.manifests().push({"alice/a", std::nullopt, {"v1"}, "", "alice"}, "{}")).substr(0, 8),
               "no_space");
-    EXPECT_EQ(outcome(counting.admit_rows()).substr(0, 8), "no_space");
-    EXPECT_TRUE(counting.admit_change()) << "deletes make room";
-    EXPECT_TRUE(counting.stat_blob("alice/a", Digest::of("there")));
+    EXPECT_EQ(outcome(counting.repositories().create("alice/c", {}, "alice")).substr(0, 8), "no_space");
+    EXPECT_TRUE(counting.repositories().admit_change()) << "deletes make room";
+    EXPECT_TRUE(counting.blobs().stat("alice/a", Digest::of("there")));
     counted.room = kMetadataReserveMax;
-    EXPECT_TRUE(counting.admit_rows());
+    EXPECT_TRUE(counting.repositories().create("alice/c", {}, "alice"));
     must(must(counting.uploads().open("alice/a", begun.id))->append("x"));
 }
 
@@ -205,22 +206,22 @@ TEST_F(LeasesTest, ThatCouldNotBeWrittenAreTriedAgain) {
 
 TEST_F(RegistryTest, MountLinksWhatTheSourceHas) {
     const auto object = must(push("alice/a", "layer"));
-    const auto mounted = must(registry->mount("bob/b", "alice/a", object.digest, "bob"));
+    const auto mounted = must(registry->blobs().mount("bob/b", "alice/a", object.digest, "bob"));
     EXPECT_EQ(mounted.generation, object.generation);
     EXPECT_EQ(must(pull("bob/b", object.digest)), "layer");
     EXPECT_EQ(objects().size(), 1U);
     // Each repository's link is its own.
     must(store->content().unlink_blob("alice/a", object.digest, "alice"));
     EXPECT_EQ(must(pull("bob/b", object.digest)), "layer");
-    EXPECT_EQ(outcome(registry->mount("carol/c", "alice/a", object.digest, "carol")).substr(0, 9), "not_found");
-    EXPECT_EQ(outcome(registry->mount("carol/c", "no/body", object.digest, "carol")).substr(0, 9), "not_found");
+    EXPECT_EQ(outcome(registry->blobs().mount("carol/c", "alice/a", object.digest, "carol")).substr(0, 9), "not_found");
+    EXPECT_EQ(outcome(registry->blobs().mount("carol/c", "no/body", object.digest, "carol")).substr(0, 9), "not_found");
     EXPECT_FALSE(store->repositories().find("carol/c")) << "a mount that failed made the repository";
 }
 
 TEST_F(RegistryTest, ManifestsAreBlobsByTheirDigest) {
     const std::string bytes = must(push_image("alice/a", "layer", "v1"));
     EXPECT_EQ(must(pull("alice/a", Digest::of(bytes))), bytes);
-    must(registry->mount("bob/b", "alice/a", Digest::of(bytes), "bob"));
+    must(registry->blobs().mount("bob/b", "alice/a", Digest::of(bytes), "bob"));
     EXPECT_EQ(must(pull("bob/b", Digest::of(bytes))), bytes);
     EXPECT_FALSE(manifests().get("bob/b", Digest::of(bytes))) << "a mounted blob is no manifest there";
 }
@@ -233,12 +234,12 @@ TEST_F(RegistryTest, ABlobInUseIsNotDeleted) {
     EXPECT_NE(refused.error().message.find(Digest::of(bytes).to_string()), std::string::npos);
     must(store->content().remove_manifest("alice/a", Digest::of(bytes), "alice"));
     must(store->content().unlink_blob("alice/a", Digest::of("layer"), "alice"));
-    EXPECT_FALSE(registry->stat_blob("alice/a", Digest::of("layer")));
+    EXPECT_FALSE(registry->blobs().stat("alice/a", Digest::of("layer")));
 }
 
 TEST_F(RegistryTest, AnOpenBlobStaysReadable) {
     const auto object = must(push("alice/a", "layer"));
-    const auto blob = must(registry->open_blob("alice/a", object.digest));
+    const auto blob = must(registry->blobs().open("alice/a", object.digest));
     must(blobs->remove({object.digest, object.generation}));
     char bytes[16];
     EXPECT_EQ(must(blob.reader->read(bytes, sizeof bytes, 0)), 5U);

@@ -90,6 +90,11 @@ class Scrubber {
     // A walk of its own, whatever the schedule does.
     std::unique_ptr<Scrub> begin(std::optional<std::uint64_t> bytes_per_s);
 
+    // At most `limit` of the objects that nobody is served.
+    Result<std::vector<meta::Object>> quarantined(std::size_t limit) {
+        return context_.meta.scrub().list_quarantined(limit);
+    }
+
     // The thread that walks every settings.scrub_interval, and after a restart goes on where it was.
     void start();
     void stop() { schedule_.stop(); }

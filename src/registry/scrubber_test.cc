@@ -57,7 +57,7 @@ TEST_F(ScrubberTest, PushingItAgainHealsItEverywhere) {
     scrub();
     // An image that needs it is refused until it is sent; so is a mount.
     EXPECT_FALSE(push_manifest("alice/a", image("{}", {"layer"}, R"(,"annotations":{"a":"b"}))"), {"2"}));
-    EXPECT_FALSE(registry->mount("alice/c", "alice/a", Digest::of("layer"), "alice"));
+    EXPECT_FALSE(registry->blobs().mount("alice/c", "alice/a", Digest::of("layer"), "alice"));
     must(push("alice/a", "layer"));
     EXPECT_EQ(must(pull("alice/a", Digest::of("layer"))), "layer");
     EXPECT_EQ(must(pull("bob/b", Digest::of("layer"))), "layer");

@@ -142,7 +142,7 @@ class RegistryTest : public ::testing::Test {
         return push_single(repository, bytes, Digest::of(bytes));
     }
     Result<std::string> pull(const std::string& repository, const Digest& digest) {
-        DTR_ASSIGN(const auto blob, registry->open_blob(repository, digest));
+        DTR_ASSIGN(const auto blob, registry->blobs().open(repository, digest));
         std::string bytes(blob.object.size, '\0');
         DTR_ASSIGN(const std::size_t got, blob.reader->read(bytes.data(), bytes.size(), 0));
         bytes.resize(got);

@@ -26,7 +26,7 @@ TEST_F(UploadsTest, ChunksBecomeABlob) {
         sent += size;
         EXPECT_EQ(must(uploads().status("alice/a", row.id)).offset, sent);
     }
-    EXPECT_FALSE(registry->stat_blob("alice/a", Digest::of(bytes))) << "visible before the close";
+    EXPECT_FALSE(registry->blobs().stat("alice/a", Digest::of(bytes))) << "visible before the close";
     const auto object = must(close("alice/a", row.id, Digest::of(bytes)));
     EXPECT_EQ(object.size, bytes.size());
     EXPECT_EQ(must(pull("alice/a", Digest::of(bytes))), bytes);
@@ -75,7 +75,7 @@ TEST_F(UploadsTest, AnotherAlgorithmAtTheCloseHashesAgain) {
     const auto object = must(close("alice/a", row.id, sha512, std::string_view(bytes).substr(1'234'567)));
     EXPECT_EQ(object.digest, sha512);
     EXPECT_EQ(must(pull("alice/a", sha512)), bytes);
-    EXPECT_FALSE(registry->stat_blob("alice/a", Digest::of(bytes))) << "only the name that the client gave";
+    EXPECT_FALSE(registry->blobs().stat("alice/a", Digest::of(bytes))) << "only the name that the client gave";
 
     // That is done once: or else each further close costs as much as the upload.
     const auto other = must(uploads().begin(start("alice/a")));
@@ -312,10 +312,10 @@ TEST_F(UploadsTest, ReadOnlyTakesNothing) {
     EXPECT_EQ(outcome(uploads().begin_single(start("alice/a"))).substr(0, 7), "refused");
     EXPECT_EQ(outcome(send_chunk("alice/a", row.id, "def")).substr(0, 7), "refused");
     EXPECT_EQ(outcome(close("alice/a", row.id, Digest::of("abc"))).substr(0, 7), "refused");
-    EXPECT_EQ(outcome(registry->mount("alice/b", "alice/a", Digest::of("there before"), "alice")).substr(0, 7),
+    EXPECT_EQ(outcome(registry->blobs().mount("alice/b", "alice/a", Digest::of("there before"), "alice")).substr(0, 7),
               "refused");
     EXPECT_EQ(outcome(push_manifest("alice/a", image("{}", {}))).substr(0, 7), "refused");
-    EXPECT_EQ(outcome(registry->admit_change()).substr(0, 7), "refused");
+    EXPECT_EQ(outcome(registry->repositories().admit_change()).substr(0, 7), "refused");
     EXPECT_EQ(must(pull("alice/a", Digest::of("there before"))), "there before");
     reopen();
     must(close("alice/a", row.id, Digest::of("abc")));
@@ -409,14 +409,14 @@ TEST_F(UploadsTest, OneObjectForAllRepositories) {
     const auto first = must(push("alice/a", "shared"));
     const auto row = must(uploads().begin(start("bob/b")));
     must(send_chunk("bob/b", row.id, "shared"));
-    EXPECT_FALSE(registry->stat_blob("bob/b", first.digest)) << "visible to who has not pushed it";
+    EXPECT_FALSE(registry->blobs().stat("bob/b", first.digest)) << "visible to who has not pushed it";
     const auto second = must(close("bob/b", row.id, first.digest));
     EXPECT_EQ(second.generation, first.generation);
     EXPECT_EQ(must(push("carol/c", "shared")).generation, first.generation);
     EXPECT_EQ(objects().size(), 1U);
     EXPECT_TRUE(upload_files().empty());
     must(store->content().unlink_blob("alice/a", first.digest, "alice"));
-    EXPECT_FALSE(registry->stat_blob("alice/a", first.digest));
+    EXPECT_FALSE(registry->blobs().stat("alice/a", first.digest));
     EXPECT_EQ(must(pull("bob/b", first.digest)), "shared");
 }
 
@@ -502,7 +502,7 @@ TEST_F(UploadsTest, AFailedCommitShowsNothing) {
         EXPECT_TRUE(fault.hit());
     }
     for (int process = 0; process < 2; ++process) {
-        EXPECT_EQ(outcome(registry->stat_blob("alice/a", digest)).substr(0, 9), "not_found");
+        EXPECT_EQ(outcome(registry->blobs().stat("alice/a", digest)).substr(0, 9), "not_found");
         EXPECT_EQ(outcome(store->content().find_object(digest)).substr(0, 9), "not_found");
         EXPECT_FALSE(store->repositories().find("alice/a")) << "half a push made the repository";
         reopen();

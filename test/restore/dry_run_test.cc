@@ -45,8 +45,8 @@ class DryRun : public testing::Test {
         const Site site = must(open_replica(path));
         must(push_image(*site, "team/later", "1", {{71, 2000}}));
         must(push_image(*site, "team/app", "2", {{72, 500}}));  // moves the tag
-        must(site->registry().meta().content().remove_tag("team/app", "1", "admin"));
-        must(site->registry().meta().repositories().remove("base", "admin"));
+        must(site->meta().content().remove_tag("team/app", "1", "admin"));
+        must(site->meta().repositories().remove("base", "admin"));
         must(site->accounts().create_user({"bob", "", Secret(kUserPassword), false}, "admin"));
         must(site->accounts().remove("alice", "admin"));
         must(site->config().apply({{"settings/motd", Secret("later"), false, std::nullopt},
@@ -114,8 +114,7 @@ TEST_F(DryRun, ListsAreBounded) {
     {
         const Site site = must(open_replica(path));
         for (int i = 0; i < 150; ++i)
-            must(site->registry().meta().repositories().create(fmt::format("many/r{}", i), meta::Visibility::restricted,
-                                                               "admin"));
+            must(site->meta().repositories().create(fmt::format("many/r{}", i), meta::Visibility::restricted, "admin"));
     }
     const auto report = must(rehearse(path, source.archive, options));
     EXPECT_EQ(report.repositories.removed, 150U);

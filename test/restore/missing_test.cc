@@ -202,10 +202,10 @@ TEST_F(Missing, Case21AfterTheRestoreAPushHeals) {
     const Site site = must(open_replica(target));
     registry::Registry& registry = site->registry();
     for (const char* repository : {"team/app", "team/web"}) {
-        const auto gone = registry.open_blob(repository, kShared);
+        const auto gone = registry.blobs().open(repository, kShared);
         ASSERT_FALSE(gone);
         EXPECT_EQ(gone.error().code, ErrorCode::not_found);
-        EXPECT_EQ(registry.stat_blob(repository, kShared).error().code, ErrorCode::not_found);
+        EXPECT_EQ(registry.blobs().stat(repository, kShared).error().code, ErrorCode::not_found);
     }
     EXPECT_TRUE(registry.manifests().get_tagged("team/app", "1"));
     EXPECT_TRUE(registry.manifests().get_tagged("base", "latest"));
@@ -221,7 +221,7 @@ TEST_F(Missing, Case21AfterTheRestoreAPushHeals) {
     EXPECT_EQ(report.missing.sufferers.size(), 4U);
 
     EXPECT_EQ(must(push_blob(*site, "team/app", random_text(1, 3000))), kShared);
-    EXPECT_TRUE(registry.open_blob("team/web", kShared));
+    EXPECT_TRUE(registry.blobs().open("team/web", kShared));
     const auto whole = check_whole(*site);
     EXPECT_TRUE(whole) << whole.error().text();
     EXPECT_THAT(must(verify_at(3, must(back_up(*site)), keys)).missing.digests, IsEmpty());

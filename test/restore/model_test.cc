@@ -183,14 +183,14 @@ class Story {
         auto* entry = some_repository();
         if (entry == nullptr || entry->second.tags.empty()) return push();
         const std::string name = some(entry->second.tags);
-        must(replica().registry().meta().content().remove_tag(entry->first, name, "admin"));
+        must(replica().meta().content().remove_tag(entry->first, name, "admin"));
         entry->second.tags.erase(name);
     }
     void remove_image() {
         auto* entry = some_repository();
         if (entry == nullptr || entry->second.images.empty()) return push();
         const std::string digest = some(entry->second.images);
-        must(replica().registry().meta().content().remove_manifest(entry->first, must(Digest::parse(digest)), "admin"));
+        must(replica().meta().content().remove_manifest(entry->first, must(Digest::parse(digest)), "admin"));
         entry->second.images.erase(digest);
         std::erase_if(entry->second.tags, [&](const auto& item) { return item.second == digest; });
     }
@@ -198,14 +198,14 @@ class Story {
         auto* entry = some_repository();
         if (entry == nullptr || pick(3) != 0) return push();
         const std::string name = entry->first;
-        must(replica().registry().meta().repositories().remove(name, "admin"));
+        must(replica().meta().repositories().remove(name, "admin"));
         now_.repositories.erase(name);
     }
     void publish() {
         auto* entry = some_repository();
         if (entry == nullptr) return push();
         entry->second.is_public = !entry->second.is_public;
-        must(replica().registry().meta().repositories().set_visibility(
+        must(replica().meta().repositories().set_visibility(
             entry->first, entry->second.is_public ? meta::Visibility::everyone : meta::Visibility::restricted,
             "admin"));
     }

@@ -17,8 +17,8 @@ class Rewind : public testing::Test {
         copy_directory(source.dir.path(), path);
         const Site site = must(open_replica(path));
         must(push_image(*site, "team/later", "1", {{71, 2000}, {72, 50}}));
-        must(site->registry().meta().content().remove_tag("team/app", "1", "admin"));
-        must(site->registry().meta().repositories().remove("base", "admin"));
+        must(site->meta().content().remove_tag("team/app", "1", "admin"));
+        must(site->meta().repositories().remove("base", "admin"));
         must(site->accounts().create_user({"bob", "", Secret(kUserPassword), false}, "admin"));
         must(site->config().apply({{"settings/motd", Secret("later"), false, std::nullopt}}));
         before = must(logical(*site));

@@ -151,8 +151,8 @@ Status fill_sample(cluster::Replica& replica, std::size_t layer_bytes) {
     DTR_TRY(
         push_image(replica, "team/web", "_odd..tag", {{1, layer_bytes}, {4, small, DigestAlgorithm::sha512}, {5, 0}}));
     DTR_TRY(push_image(replica, "base", "latest", {{6, small}}));
-    DTR_TRY(registry.meta().repositories().set_visibility("base", meta::Visibility::everyone, "admin"));
-    DTR_TRY(registry.meta().repositories().create("team/empty", meta::Visibility::restricted, "admin"));
+    DTR_TRY(replica.meta().repositories().set_visibility("base", meta::Visibility::everyone, "admin"));
+    DTR_TRY(replica.meta().repositories().create("team/empty", meta::Visibility::restricted, "admin"));
 
     DTR_ASSIGN(const auto stored_one, registry.manifests().get("team/app", one));
     DTR_ASSIGN(const auto stored_two, registry.manifests().get("team/app", two));
@@ -313,7 +313,7 @@ std::string difference(const Logical& expected, const Logical& actual, bool secr
 
 Status check_whole(cluster::Replica& replica) {
     registry::Registry& registry = replica.registry();
-    const auto cut = registry.meta().changes().cut();
+    const auto cut = replica.meta().changes().cut();
     if (!cut) return fail(cut.error());
     std::map<std::string, std::string> names;
     DTR_TRY((*cut)->each_row(meta::table(meta::TableId::repositories), [&](const meta::Cut::Row& row) -> Status {
@@ -332,7 +332,7 @@ Status check_whole(cluster::Replica& replica) {
         DTR_ASSIGN(const auto parsed, oci::parse_manifest(*manifest.bytes, ""));
         for (const oci::Need& need : parsed.needs) {
             if (need.may_be_absent) continue;
-            DTR_ASSIGN(const meta::Object object, registry.stat_blob(repository, need.digest));
+            DTR_ASSIGN(const meta::Object object, registry.blobs().stat(repository, need.digest));
             DTR_ASSIGN(const Digest actual, hash_of(replica.backup_source().blobs, object));
             if (actual != need.digest) return fail(ErrorCode::corrupt, "damaged: " + need.digest.to_string());
         }

@@ -148,7 +148,7 @@ Status push_telling(cluster::Replica& replica, ToldObjects& told) {
 }
 
 std::string read_blob(cluster::Replica& replica, const Digest& digest) {
-    const auto open = replica.registry().open_blob(kRepository, digest);
+    const auto open = replica.registry().blobs().open(kRepository, digest);
     if (!open) return open.error().text();
     std::string bytes(open->object.size, '\0');
     bytes.resize(open->reader->read(bytes.data(), bytes.size(), 0).value_or(0));

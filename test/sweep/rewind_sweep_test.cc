@@ -26,7 +26,7 @@ struct Systems {
         {
             const Site site = must(open_replica(live.path()));
             must(push_image(*site, "team/later", "1", {{71, 900}}));
-            must(site->registry().meta().content().remove_tag("team/app", "1", "admin"));
+            must(site->meta().content().remove_tag("team/app", "1", "admin"));
             before = must(logical(*site));
         }
         copy_directory(live.path(), rewound.path());

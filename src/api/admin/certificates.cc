@@ -63,7 +63,7 @@ http::Reply rotate_authority(Asked& asked) {
     const std::string text = text_field(*asked.fields, "step");
     const auto step = cluster::parse_rotation_step(text);
     if (!step) return error_response(step.error(), "NOT_FOUND", "INVALID");
-    const auto epoch = asked.services.registry.meta().epoch();
+    const auto epoch = asked.services.registry.epoch();
     if (!epoch) return error_response(epoch.error());
     const Status done = act_elsewhere(asked, {"certificates.authority.rotate", text},
                                       [&] { return asked.services.certificates->rotate(*step, epoch->cluster_id); });

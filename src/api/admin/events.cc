@@ -101,7 +101,7 @@ http::Response read_events(Services& services, const WantedEvents& wanted) {
     std::int64_t last = wanted.after;
     const std::size_t most = wanted.repository ? kChangesPerSearch : kChangesPerAnswer;
     for (std::size_t seen = 0; seen < most && events.size() < kChangesPerAnswer && bytes < kEventBytesPerAnswer;) {
-        const auto changes = services.registry.meta().changes().read(last, kChangesPerRead);
+        const auto changes = services.registry.changes(last, kChangesPerRead);
         if (!changes) return error_response(changes.error());
         for (const meta::Change& change : *changes) {
             last = change.sequence;
@@ -140,7 +140,7 @@ http::Reply list_audit(Asked& asked) {
         if (error != std::errc() || end != text->data() + text->size())
             return error_response(400, "INVALID", "before is not a number");
     }
-    const auto rows = asked.services.registry.meta().audit().list(before, kChangesPerAnswer);
+    const auto rows = asked.services.audit.list(before, kChangesPerAnswer);
     if (!rows) return error_response(rows.error());
     json::array events;
     for (const meta::AuditEvent& row : *rows)
@@ -161,7 +161,7 @@ http::Reply list_failed_logins(Asked& asked) {
         if (!place) return error_response(place.error(), "NOT_FOUND", "INVALID");
         after = *std::move(place);
     }
-    const auto rows = asked.services.registry.meta().failed_logins().list(after ? &*after : nullptr, kChangesPerAnswer);
+    const auto rows = asked.services.failed_logins.list(after ? &*after : nullptr, kChangesPerAnswer);
     if (!rows) return error_response(rows.error());
     json::array logins;
     for (const meta::FailedLogin& row : *rows)

@@ -11,22 +11,16 @@ namespace {
 
 namespace json = boost::json;
 
-// Where access is given: a repository by its whole name, or a namespace.
-struct Place {
-    bool is_namespace = false;
-    std::string name;
-    [[nodiscard]] std::string owner() const { return is_namespace ? name : std::string(identity::namespace_of(name)); }
-};
+using registry::Place;
 
 Place place_of(const Asked& asked) {
     const std::string repository = asked.match.repository();
-    return repository.empty() ? Place{true, asked.at("space")} : Place{false, repository};
+    if (repository.empty()) return {Place::Kind::name_space, asked.at("space")};
+    return {Place::Kind::repository, repository};
 }
 
-Status set_grant(Services& services, const Place& place, const meta::TeamGrant& grant, meta::Actor actor) {
-    auto& grants = services.registry.meta().grants();
-    return place.is_namespace ? grants.set_namespace(place.name, grant, actor)
-                              : grants.set_repository(place.name, grant, actor);
+std::string owner_of(const Place& place) {
+    return place.is_namespace() ? place.name : std::string(identity::namespace_of(place.name));
 }
 
 // Its members and who manages it.
@@ -53,8 +47,7 @@ std::optional<http::Response> may_manage_namespace(Asked& asked) {
 http::Reply list_access(Asked& asked) {
     Services& services = asked.services;
     const Place place = place_of(asked);
-    auto& grants = services.registry.meta().grants();
-    const auto rows = place.is_namespace ? grants.of_namespace(place.name) : grants.of_repository(place.name);
+    const auto rows = services.registry.grants().at(place);
     if (!rows) return error_response(rows.error(), "NO_SUCH_REPOSITORY", "INVALID");
     json::array items;
     for (const meta::TeamGrant& grant : *rows) {
@@ -63,19 +56,18 @@ http::Reply list_access(Asked& asked) {
         items.push_back(
             json::object{{"accessLevel", identity::to_string(grant.level)}, {"team", describe_team(*team)}});
     }
-    return json_response(200, json::object{{place.is_namespace ? "namespace" : "repository", place.name},
+    return json_response(200, json::object{{place.is_namespace() ? "namespace" : "repository", place.name},
                                            {"teamAccessList", std::move(items)}});
 }
 
 http::Reply remove_access(Asked& asked) {
     Services& services = asked.services;
-    if (auto open = services.registry.admit_change(); !open) return error_response(open.error());
     const Place place = place_of(asked);
-    const auto team = services.organizations.find_team(place.owner(), asked.at("team"));
+    const auto team = services.organizations.find_team(owner_of(place), asked.at("team"));
     if (!team) return error_response(team.error(), "NO_SUCH_TEAM", "INVALID");
     const auto done =
-        act(asked, {"grant.remove", place.name, place.owner() + "/" + team->name}, [&](meta::Actor actor) {
-            return set_grant(services, place, {team->id, meta::AccessLevel::none}, actor);
+        act(asked, {"grant.remove", place.name, owner_of(place) + "/" + team->name}, [&](meta::Actor actor) {
+            return services.registry.grants().set(place, {team->id, meta::AccessLevel::none}, actor);
         });
     services.accounts.changed();
     if (!done) return error_response(done.error(), "NO_SUCH_TEAM", "INVALID");
@@ -84,24 +76,23 @@ http::Reply remove_access(Asked& asked) {
 
 http::Reply set_access(Asked& asked) {
     Services& services = asked.services;
-    if (auto open = services.registry.admit_change(); !open) return error_response(open.error());
     const Place place = place_of(asked);
-    const auto team = services.organizations.find_team(place.owner(), asked.at("team"));
+    const auto team = services.organizations.find_team(owner_of(place), asked.at("team"));
     if (!team) return error_response(team.error(), "NO_SUCH_TEAM", "INVALID");
     const auto level = identity::parse_access_level(text_field(*asked.fields, "accessLevel"));
     if (!level)
         return error_response(400, "INVALID", "send {\"accessLevel\": \"read-only\"}, \"read-write\" or \"admin\"");
-    const auto done =
-        act(asked,
-            {"grant.set", place.name, fmt::format("{}/{} {}", place.owner(), team->name, identity::to_string(*level))},
-            [&](meta::Actor actor) {
-                return set_grant(services, place, {team->id, *level}, actor);
-            });
+    const auto done = act(
+        asked,
+        {"grant.set", place.name, fmt::format("{}/{} {}", owner_of(place), team->name, identity::to_string(*level))},
+        [&](meta::Actor actor) {
+            return services.registry.grants().set(place, {team->id, *level}, actor);
+        });
     services.accounts.changed();
     if (!done) return error_response(done.error(), "NO_SUCH_TEAM", "INVALID");
     return json_response(200, json::object{{"accessLevel", identity::to_string(*level)},
                                            {"team", describe_team(*team)},
-                                           {place.is_namespace ? "namespace" : "repository", place.name}});
+                                           {place.is_namespace() ? "namespace" : "repository", place.name}});
 }
 
 // A team that is not there is refused like one that the caller has no part in, but for who manages the organisation.
@@ -122,7 +113,7 @@ std::optional<http::Response> may_see_access_of_team(Asked& asked) {
 http::Reply list_access_of_team(Asked& asked) {
     const auto team = asked.services.organizations.find_team(asked.at("org"), asked.at("team"));
     if (!team) return error_response(team.error(), "NO_SUCH_TEAM", "INVALID");
-    const auto grants = asked.services.registry.meta().grants().of_team(team->id);
+    const auto grants = asked.services.registry.grants().of_team(team->id);
     if (!grants) return error_response(grants.error());
     const auto items = [](const std::vector<meta::Grants::Place>& places, const char* what) {
         json::array list;
@@ -143,7 +134,7 @@ http::Reply show_access_of_account(Asked& asked) {
     if (account->kind != meta::AccountKind::user)
         return error_response(400, "INVALID", fmt::format("{} is an organization, not a user", account->name),
                               "access belongs to its teams: see /api/v0/accounts/ORG/teams/TEAM/repositoryAccess");
-    const auto repository = services.registry.meta().repositories().find(repository_name);
+    const auto repository = services.registry.repositories().find(repository_name);
     if (!repository) return error_response(repository.error(), "NO_SUCH_REPOSITORY");
     identity::Principal principal{account->id, account->name, account->is_admin, false};
     if (const auto known = services.policy.look_up(principal); !known) return error_response(known.error());

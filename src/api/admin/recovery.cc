@@ -22,7 +22,7 @@ Result<archive::AgeRecipient> recipient_of(const json::object& fields, std::stri
 
 http::Reply show_recovery_key(Asked& asked) {
     Services& services = asked.services;
-    const auto epoch = services.registry.meta().epoch();
+    const auto epoch = services.registry.epoch();
     if (!epoch) return error_response(epoch.error());
     const auto state = backup::recovery_state(services.config, epoch->cluster_id);
     if (!state) return error_response(state.error());

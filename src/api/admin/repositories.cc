@@ -22,8 +22,7 @@ json::object describe_repository(const meta::Repository& repository) {
 }
 
 Result<json::object> describe_all(Services& services, const meta::Repository& repository) {
-    DTR_ASSIGN(const meta::RepositorySettings settings,
-               services.registry.meta().repositories().settings(repository.id));
+    DTR_ASSIGN(const meta::RepositorySettings settings, services.registry.repositories().settings(repository));
     json::object all = describe_repository(repository);
     all["shortDescription"] = settings.short_description;
     all["longDescription"] = settings.long_description;
@@ -37,7 +36,7 @@ http::Response show_repository(Services& services, const meta::Repository& repos
 }
 
 // Goes through all of them, as the store has no other way to count what one may see.
-Result<std::size_t> count_repositories(meta::RepositoryStore& repositories,
+Result<std::size_t> count_repositories(registry::Repositories& repositories,
                                        const meta::RepositoryStore::Visible& visible) {
     constexpr std::size_t kStep = 1000;
     std::size_t all = 0;
@@ -58,7 +57,7 @@ http::Response list_repositories(Asked& asked, const std::string& space) {
     if (!page) return error_response(page.error(), "", "INVALID");
     const auto visible = visible_to(services, asked.caller);
     if (!visible) return error_response(visible.error());
-    auto& repositories = services.registry.meta().repositories();
+    auto& repositories = services.registry.repositories();
     std::string start = page->start;
     if (!space.empty() && start < space + "/") start = space + "/";
     const auto rows = repositories.list(*visible, start, page->limit);
@@ -84,21 +83,12 @@ http::Response list_repositories(Asked& asked, const std::string& space) {
 constexpr std::size_t kShortDescriptionMax = 256;
 constexpr std::size_t kLongDescriptionMax = 32U << 10;
 
-// What a body says of a repository; what it leaves out stays as it is.
-struct Wanted {
-    std::optional<bool> is_public;
-    std::optional<std::string> short_description;
-    std::optional<std::string> long_description;
-    std::optional<bool> immutable_tags;
-    [[nodiscard]] bool of_settings() const { return short_description || long_description || immutable_tags; }
-};
-
-Result<Wanted> wanted(const json::object& fields) {
-    Wanted all;
+Result<registry::RepositoryChange> wanted(const json::object& fields) {
+    registry::RepositoryChange all;
     if (const auto* value = fields.if_contains("visibility")) {
         if (!value->is_string() || (value->as_string() != "public" && value->as_string() != "private"))
             return fail(ErrorCode::invalid, "visibility is neither \"public\" nor \"private\"");
-        all.is_public = value->as_string() == "public";
+        all.visibility = value->as_string() == "public" ? meta::Visibility::everyone : meta::Visibility::restricted;
     }
     const auto text = [&](const char* name, std::size_t most, std::optional<std::string>& to) -> Status {
         const auto* value = fields.if_contains(name);
@@ -117,24 +107,6 @@ Result<Wanted> wanted(const json::object& fields) {
     return all;
 }
 
-meta::Visibility visibility_of(bool is_public) {
-    return is_public ? meta::Visibility::everyone : meta::Visibility::restricted;
-}
-
-Status apply(meta::RepositoryStore& repositories, const meta::Repository& repository, const Wanted& wanted,
-             meta::Actor actor) {
-    if (wanted.is_public) {
-        DTR_TRY(repositories.set_visibility(repository.name, visibility_of(*wanted.is_public), actor));
-        actor = actor.name;  // decided and recorded with that
-    }
-    if (!wanted.of_settings()) return {};
-    DTR_ASSIGN(meta::RepositorySettings settings, repositories.settings(repository.id));
-    settings.short_description = wanted.short_description.value_or(settings.short_description);
-    settings.long_description = wanted.long_description.value_or(settings.long_description);
-    settings.immutable_tags = wanted.immutable_tags.value_or(settings.immutable_tags);
-    return repositories.save_settings(repository.name, settings, actor);
-}
-
 enum class Existing { allowed, refused };
 
 // Changes the repository, or makes it if it may not be there yet.
@@ -143,25 +115,21 @@ http::Response save_repository(Asked& asked, const std::string& name, Existing a
     const auto all = wanted(*asked.fields);
     if (!all) return error_response(all.error(), "", "INVALID");
     const bool must_be_new = allowed == Existing::refused;
-    if (!must_be_new && !all->is_public && !all->of_settings())
+    if (!must_be_new && all->of_nothing())
         return error_response(400, "INVALID", "send {\"visibility\": \"public\"} or \"private\"");
-    auto& repositories = services.registry.meta().repositories();
+    auto& repositories = services.registry.repositories();
     auto row = repositories.find(name);
     const bool made = !row && row.error().code == ErrorCode::not_found;
     if (row && must_be_new)
         return error_response(409, "REPOSITORY_EXISTS", fmt::format("repository {} already exists", name));
     const Event event{made ? "repository.create" : "repository.update", name};
     if (made) {
-        row = act(asked, event, [&](meta::Actor actor) {
-            return repositories.create(name, visibility_of(all->is_public.value_or(false)), actor);
-        });
+        row = act(asked, event, [&](meta::Actor actor) { return repositories.create(name, *all, actor); });
         if (!row) return error_response(row.error());
-        if (const auto applied = apply(repositories, *row, *all, asked.actor()); !applied)
-            return error_response(applied.error());
     } else {
         if (!row) return error_response(row.error());
         const Status applied =
-            act(asked, event, [&](meta::Actor actor) { return apply(repositories, *row, *all, actor); });
+            act(asked, event, [&](meta::Actor actor) { return repositories.update(*row, *all, actor); });
         if (!applied) return error_response(applied.error());
     }
     row = repositories.find(name);
@@ -170,7 +138,7 @@ http::Response save_repository(Asked& asked, const std::string& name, Existing a
 
 Status remove_repositories(Asked& asked, const std::string& space, std::size_t& removed) {
     constexpr std::size_t kStep = 100;
-    meta::RepositoryStore& repositories = asked.services.registry.meta().repositories();
+    registry::Repositories& repositories = asked.services.registry.repositories();
     while (true) {
         DTR_ASSIGN(const auto rows, repositories.list({true}, space + "/", kStep));
         for (const meta::Repository& row : rows) {
@@ -204,7 +172,6 @@ http::Reply list_namespace(Asked& asked) {
 }
 
 http::Reply create_repository(Asked& asked) {
-    if (auto open = asked.services.registry.admit_rows(); !open) return error_response(open.error());
     const std::string name = asked.at("space") + "/" + text_field(*asked.fields, "name");
     if (auto good = dtr::oci::check_repository_name(name); !good) return error_response(good.error(), "", "INVALID");
     return save_repository(asked, name, Existing::refused);
@@ -215,15 +182,13 @@ http::Reply show_repository(Asked& asked) {
 }
 
 http::Reply save_repository(Asked& asked) {
-    if (auto open = asked.services.registry.admit_rows(); !open) return error_response(open.error());
     return save_repository(asked, asked.match.repository(), Existing::allowed);
 }
 
 http::Reply remove_repository(Asked& asked) {
-    if (auto open = asked.services.registry.admit_change(); !open) return error_response(open.error());
     const std::string& name = asked.repository->name;
     const auto removed = act(asked, {"repository.remove", name}, [&](meta::Actor actor) {
-        return asked.services.registry.meta().repositories().remove(name, actor);
+        return asked.services.registry.repositories().remove(name, actor);
     });
     if (!removed) return error_response(removed.error(), "NO_SUCH_REPOSITORY");
     return json_response(202, json::object{});
@@ -233,7 +198,7 @@ http::Reply remove_repository(Asked& asked) {
 http::Reply remove_namespace(Asked& asked) {
     Services& services = asked.services;
     const std::string& space = asked.at("account");
-    if (auto open = services.registry.admit_change(); !open) return error_response(open.error());
+    if (auto open = services.registry.repositories().admit_change(); !open) return error_response(open.error());
     bool found = false;
     if (services.link == nullptr) {
         const auto account = act(asked, {"account.remove", space, "with its repositories"},

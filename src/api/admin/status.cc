@@ -27,10 +27,10 @@ json::array stores_status(const Services& services) {
 
 http::Reply show_cluster_status(Asked& asked) {
     Services& services = asked.services;
-    const auto epoch = services.registry.meta().epoch();
+    const auto epoch = services.registry.epoch();
     if (!epoch) return error_response(epoch.error());
     const auto held = services.registry.collector().held();
-    const auto quarantined = services.registry.meta().scrub().list_quarantined(1000);
+    const auto quarantined = services.registry.scrubber().quarantined(1000);
     json::object status{
         {"replica_health", json::object{{services.replica_id, "OK"}}},
         {"replica_timestamp", json::object{{services.replica_id, format_rfc3339(services.clock.now())}}},

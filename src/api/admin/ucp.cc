@@ -38,7 +38,7 @@ const std::string& service_of(const Asked& asked) {
 
 // With embedded accounts the replica is this process, and no token is needed.
 http::Response name_embedded(Services& services, const cluster::ReplicaChoice& choice) {
-    const auto epoch = services.registry.meta().epoch();
+    const auto epoch = services.registry.epoch();
     if (!epoch) return failed(epoch.error());
     if (!choice.id.empty() && choice.id != services.replica_id)
         return error_response(404, "NO_SUCH_REPLICA",
@@ -196,7 +196,7 @@ http::Reply read_feed(Asked& asked) {
         if (error != std::errc() || end != text->data() + text->size())
             return error_response(400, "INVALID", "after is not a number");
     }
-    const auto feed = meta::read_account_feed(asked.services.registry.meta(), after);
+    const auto feed = asked.services.ucp->read_accounts(after);
     if (!feed) return failed(feed.error());
     json::array rows;
     boost::system::error_code error;

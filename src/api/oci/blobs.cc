@@ -63,8 +63,9 @@ http::Response unknown_blob(const Exchange& exchange, const Digest& digest) {
 http::Response head(const Exchange& exchange, const Conditions& conditions, const Digest& digest) {
     // A pusher that is told "it is there" will not send it: it is kept until the manifest can follow.
     dtr::registry::Registry& registry = exchange.services.registry;
-    const auto object = exchange.may(identity::Action::push) ? registry.promise_blob(exchange.route.repository, digest)
-                                                             : registry.stat_blob(exchange.route.repository, digest);
+    const auto object = exchange.may(identity::Action::push)
+                            ? registry.blobs().promise(exchange.route.repository, digest)
+                            : registry.blobs().stat(exchange.route.repository, digest);
     if (!object && object.error().code == ErrorCode::not_found) return unknown_blob(exchange, digest);
     if (!object) return error_response(object.error());
     if (auto answer = answer_by_conditions(conditions, digest)) return std::move(*answer);
@@ -82,8 +83,8 @@ dtr::oci::RangeRequest wanted_range(const Exchange& exchange, const Conditions& 
 
 http::Response get(const Exchange& exchange, const Conditions& conditions, const Digest& digest) {
     if (auto answer = answer_by_conditions(conditions, digest))
-        if (exchange.services.registry.stat_blob(exchange.route.repository, digest)) return std::move(*answer);
-    auto blob = exchange.services.registry.open_blob(exchange.route.repository, digest);
+        if (exchange.services.registry.blobs().stat(exchange.route.repository, digest)) return std::move(*answer);
+    auto blob = exchange.services.registry.blobs().open(exchange.route.repository, digest);
     if (!blob && blob.error().code == ErrorCode::not_found) return unknown_blob(exchange, digest);
     if (!blob) return error_response(blob.error());
     const std::uint64_t size = blob->object.size;
@@ -112,7 +113,7 @@ http::Response get(const Exchange& exchange, const Conditions& conditions, const
 std::optional<http::Response> refuse_by_conditions(const Exchange& exchange, const Conditions& conditions,
                                                    const Digest& digest) {
     if (!conditions.any() || conditions.expected.holds(digest)) return std::nullopt;
-    const auto object = exchange.services.registry.stat_blob(exchange.route.repository, digest);
+    const auto object = exchange.services.registry.blobs().stat(exchange.route.repository, digest);
     return object ? condition_failed(digest) : unknown_blob(exchange, digest);
 }
 
@@ -131,11 +132,10 @@ http::Reply remove_blob(const Exchange& exchange) {
     if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
     const auto conditions = read_conditions(exchange.request);
     if (!conditions) return error_response(conditions.error());
-    if (auto open = exchange.services.registry.admit_change(); !open) return error_response(open.error());
     if (auto refused = refuse_by_conditions(exchange, *conditions, *digest)) return std::move(*refused);
     std::optional<http::Response> refused;
     const Status removed = act(*exchange.asked, refused, [&](meta::Actor actor) {
-        return exchange.services.registry.content().unlink_blob(exchange.route.repository, *digest, actor);
+        return exchange.services.registry.blobs().unlink(exchange.route.repository, *digest, actor);
     });
     if (refused) return std::move(*refused);
     if (removed) {

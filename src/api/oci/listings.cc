@@ -76,8 +76,8 @@ Result<ReferrersPage> referrers_page(const Exchange& exchange, const Digest& sub
     ReferrersPage page;
     std::size_t bytes = 0;
     while (true) {
-        DTR_ASSIGN(auto rows, exchange.services.registry.content().list_referrers(exchange.route.repository, subject,
-                                                                                  type, after, kReferrersStep));
+        DTR_ASSIGN(auto rows, exchange.services.registry.manifests().referrers(exchange.route.repository, subject, type,
+                                                                               after, kReferrersStep));
         for (meta::Manifest& row : rows) {
             bytes += row.annotations_json.size();
             page.more =
@@ -98,10 +98,9 @@ http::Reply list_tags(const Exchange& exchange) {
     if (!n) return error_response(400, "PAGINATION_NUMBER_INVALID", n.error().message);
     const std::string last = exchange.request.query_value("last").value_or("");
     const std::string& repository = exchange.route.repository;
-    meta::ContentStore& content = exchange.services.registry.content();
-    const auto page = names_page(last, *n, [&](const std::string& after, std::size_t limit) {
-        return content.list_tags(repository, after, limit);
-    });
+    registry::Tags& tags = exchange.services.registry.tags();
+    const auto page = names_page(
+        last, *n, [&](const std::string& after, std::size_t limit) { return tags.list(repository, after, limit); });
     if (!page) return error_response(page.error());
     return answer_names(
         fmt::format(R"({{"name":{},"tags":{}}})", json::serialize(json::string_view(repository)), page->array),
@@ -116,7 +115,7 @@ http::Reply list_catalog(Asked& asked) {
     const std::string last = request.query_value("last").value_or("");
     const auto visible = visible_to(services, asked.caller);
     if (!visible) return error_response(visible.error());
-    meta::RepositoryStore& repositories = services.registry.meta().repositories();
+    registry::Repositories& repositories = services.registry.repositories();
     const auto page = names_page(last, *n, [&](const std::string& after, std::size_t limit) {
         return repositories.list(*visible, after, limit);
     });

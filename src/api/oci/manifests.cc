@@ -70,9 +70,9 @@ http::Response read(const Exchange& exchange) {
     if (is_digest(reference)) {
         const auto digest = Digest::parse(reference);
         if (!digest) return error_response(400, "DIGEST_INVALID", digest.error().message, digest.error().hint);
-        row = registry.content().find_manifest(exchange.route.repository, *digest);
+        row = registry.manifests().find(exchange.route.repository, *digest);
     } else if (dtr::oci::check_tag(reference)) {
-        row = registry.content().find_tagged(exchange.route.repository, reference);
+        row = registry.manifests().find_tagged(exchange.route.repository, reference);
     }
     if (!row && row.error().code == ErrorCode::not_found) return unknown_manifest(exchange);
     if (!row) return error_response(row.error());
@@ -152,16 +152,6 @@ http::Response removal_error(const Exchange& exchange, const Error& error) {
     return error_response(error);
 }
 
-// What a digest names never changes: see blobs.cc.
-Status remove_named(meta::ContentStore& content, const std::string& repository, const Digest& digest,
-                    const meta::Expected& expected, meta::Actor actor) {
-    if (!expected.holds(digest)) {
-        DTR_TRY(content.find_manifest(repository, digest));
-        return fail(ErrorCode::precondition_failed, fmt::format("the current one is {}", digest.to_string()));
-    }
-    return content.remove_manifest(repository, digest, actor);
-}
-
 }  // namespace
 
 std::optional<http::Response> recall_manifest(Services& services, const http::Request& request, const Target& target,
@@ -207,13 +197,12 @@ http::Reply remove_manifest(const Exchange& exchange) {
         if (!parsed) return error_response(400, "DIGEST_INVALID", parsed.error().message, parsed.error().hint);
         digest = std::move(*parsed);
     }
-    if (auto open = exchange.services.registry.admit_change(); !open) return error_response(open.error());
-    meta::ContentStore& content = exchange.services.registry.content();
+    registry::Registry& registry = exchange.services.registry;
     const std::string& repository = exchange.route.repository;
     std::optional<http::Response> refused;
     const Status removed = act(*exchange.asked, refused, [&](meta::Actor actor) {
-        return digest ? remove_named(content, repository, *digest, conditions->expected, actor)
-                      : content.remove_tag(repository, reference, conditions->expected, actor);
+        return digest ? registry.manifests().remove(repository, *digest, conditions->expected, actor)
+                      : registry.tags().remove(repository, reference, conditions->expected, actor);
     });
     if (refused) return std::move(*refused);
     if (!removed) return removal_error(exchange, removed.error());

@@ -120,7 +120,7 @@ std::unique_ptr<UploadSink> sink_for(const Exchange& exchange, std::unique_ptr<U
 
 bool may_read_source(const Exchange& exchange, const std::string& source) {
     if (!dtr::oci::check_repository_name(source)) return false;
-    const auto existing = exchange.services.registry.meta().repositories().find(source);
+    const auto existing = exchange.services.registry.repositories().find(source);
     return existing && api::may(exchange.services, exchange.caller, source, &*existing, identity::Action::pull);
 }
 
@@ -134,7 +134,7 @@ Result<std::string> find_source(const Exchange& exchange, const Digest& digest) 
         DTR_ASSIGN(const auto principal, with_rights(exchange.services, exchange.caller));
         visible = exchange.services.policy.visible_to(principal);
     }
-    return exchange.services.registry.content().find_mount_source(visible, digest);
+    return exchange.services.registry.blobs().find_source(visible, digest);
 }
 
 // The repository to mount from, if the caller may read one that has the blob. not_found: then it is uploaded.
@@ -150,7 +150,7 @@ std::optional<http::Response> try_mount(const Exchange& exchange, const Digest& 
     const auto mounted = act(*exchange.asked, refused, [&](meta::Actor actor) -> Result<meta::Object> {
         const auto source = mount_source(exchange, digest);
         if (!source) return fail(ErrorCode::not_found, source.error().message);
-        return exchange.services.registry.mount(exchange.route.repository, *source, digest, actor);
+        return exchange.services.registry.blobs().mount(exchange.route.repository, *source, digest, actor);
     });
     if (refused) return refused;
     if (mounted) return created(exchange.route.repository, digest);

@@ -181,12 +181,6 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
     DTR_ASSIGN(replica_options.settings, own_settings(options));
     registry::Settings scratch;
     for (const auto& [key, value] : replica_options.settings) DTR_TRY(cluster::set(scratch, key, value));
-<<<<<<< HEAD
-    if (options.certificate_pem.empty() != options.key_pem.empty())
-        return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key must be given together");
-    http::ServerOptions server_options;
-=======
->>>>>>> 45ac2d1 (observe wip)
     DTR_ASSIGN(server_options.trusted_proxies, IpRanges::parse(options.trusted_proxies));
     server_options.proxy_protocol = options.proxy_protocol;
     replica_options.role = options.role;
@@ -222,45 +216,18 @@ Status serve(const ServeOptions& options, const backup::StoreOpeners& openers,
                    [&options] { return own_certificate(options); }, system_clock(), system_random()));
     server_options.certificate_pem = certificates->served().pair.certificate_pem;
     server_options.private_key_pem = certificates->served().pair.key_pem;
-    DTR_ASSIGN(std::string ca_pem, replica->authority_certificate());
-    DTR_ASSIGN(const std::string fingerprint, identity::fingerprint(ca_pem));
     const bool asks_services = replica->ucp() != nullptr;
     if (asks_services) server_options.client_ca_pem = certificates->served().authorities_pem;
     const std::size_t tls_count = server_options.tls_addresses.size();
     // The server first: it knows its port. Nothing is served before start().
-    api::Services services{replica->registry(),
-                           replica->accounts(),
-                           replica->access_tokens(),
-                           replica->authenticator(),
-                           replica->tokens(),
-                           replica->policy(),
-                           replica->organizations(),
-                           replica->sign_in(),
-                           replica->admission(),
-                           replica->config(),
-                           replica->backups(),
-                           replica->settings(),
-                           [&replica] { return replica->confirm_restore(); },
-                           system_clock(),
-                           kProductVersion,
-                           replica->current().replica_id,
-                           std::move(ca_pem),
-                           external_url,
-                           replica->ucp(),
-                           nullptr,
-                           options.role == cluster::Role::ucp,
-                           replica->staged_restore(),
-                           certificates.get(),
-                           replica->ucp() == nullptr ? nullptr : &replica->directory(),
-                           [&directory] { return directory->left_to_carry_away(); },
-                           &replica->rooms()};
+    DTR_ASSIGN(api::Services services, api::services_of(*replica, *certificates, external_url));
+    DTR_ASSIGN(const std::string fingerprint, identity::fingerprint(services.ca_pem));
     api::Application application(services, *api::parse_access_logging(options.access_log));
     DTR_ASSIGN(auto server, http::Server::open(std::move(server_options), application));
     application.set_connection_count([&server] { return server->open_connections(); });
     application.set_pools([&server] { return server->pools(); });
-    DTR_TRY(replica->start_link(external_url.empty() ? server->addresses().front() : without_scheme(external_url),
-                                [&certificates] { return certificates->served().shown_pem; }));
-    application.set_link(replica->link());
+    replica->start_link({external_url.empty() ? server->addresses().front() : without_scheme(external_url),
+                         [&certificates] { return certificates->served().shown_pem; }});
     replica->registry().start();
     if (services.directory != nullptr) services.directory->start();
     replica->failed_logins().start();
