@@ -65,7 +65,7 @@ http::Response refuse_there(const Asked& asked, const std::string& name, identit
         const bool manages = action == identity::Action::admin;
         return refuse_account(asked.caller, manages ? "whoever manages the repository may do it" : "");
     }
-    // No token helps whoever may make the repository, but not by pushing.
+    // No token helps anybody who may make the repository, but not by pushing.
     if (action == identity::Action::push && !asked.repository) {
         const auto principal = with_rights(asked.services, asked.caller);
         if (principal && asked.services.policy.allows(*principal, name, nullptr, identity::Action::admin))
@@ -154,7 +154,7 @@ std::optional<http::Response> check_column(Asked& asked) {
         case visitor:
             return std::nullopt;
         case token_request:
-            // Or else who holds a token for one thing could turn it into one for everything, and renew it for ever.
+            // Or else who holds a token for one thing could turn it into one for everything, and renew it forever.
             if (!caller.claims) return std::nullopt;
             return refuse_credentials(
                 asked, {ErrorCode::unauthenticated, "a token is issued only for a name and a password", {}});

@@ -1,4 +1,4 @@
-// Holds a request against what its route says of who may.
+// Checks a request against its route's access rule.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,7 @@ namespace dtr::api {
 // Finds out who asks, or answers the refusal of credentials that are wrong or cannot be checked. May block.
 std::optional<http::Response> identify_caller(Asked& asked);
 
-// Nothing if the caller may go on, else the refusal. Also reads the repository that the path names, where access depends on
+// Nothing if the caller may continue, otherwise the refusal. Also reads the repository in the path, if access depends on
 // it. May block.
 std::optional<http::Response> check_access(Asked& asked);
 

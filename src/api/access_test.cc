@@ -1,4 +1,4 @@
-// Who may do what, and what those who may not can learn.
+// Who may do what, and what is revealed to those who may not.
 #include <set>
 
 #include "api/test_api.h"
@@ -147,7 +147,7 @@ TEST_F(AccessTest, GuessingIsThrottledPerAddress) {
     EXPECT_EQ(ask("GET", "/v2/", bob).status, 200) << "another address is locked out, too";
 }
 
-// What a stranger is told about a private repository must not differ from what he is told about none.
+// What a stranger is told about a private repository must not differ from what they are told about one that does not exist.
 TEST_F(AccessTest, StrangersCannotTellPrivateFromAbsent) {
     const auto everything = [](const Answer& answer, const std::string& name) {
         std::string text = std::to_string(answer.status) + '\n' + answer.body + '\n' + std::to_string(answer.length);

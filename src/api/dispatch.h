@@ -1,4 +1,4 @@
-// From a request to its route's handler: the one place that answers 404, 405 and OPTIONS, asks who may, collects bodies,
+// From a request to its route's handler: the one place that answers 404, 405 and OPTIONS, checks access, collects bodies,
 // and asks again when a body is there.
 #pragma once
 

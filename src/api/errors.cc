@@ -47,7 +47,7 @@ http::Response error_response(const Error& error, std::string_view not_found_cod
         case ErrorCode::no_space:
             return answer(507, "NO_SPACE");
         case ErrorCode::exhausted: {
-            // Only what waiting mends is to be tried again (RFC 6585, 4): the rest is too large for good.
+            // Only what waiting fixes is to be tried again (RFC 6585, 4): the rest is too large for good.
             if (error.retry_after_s <= 0) return answer(413, "SIZE_INVALID");
             http::Response response = answer(429, "TOOMANYREQUESTS");
             response.set("Retry-After", std::to_string(error.retry_after_s));

@@ -24,6 +24,6 @@ std::optional<http::Response> ping_now(const Liveness& liveness, const http::Req
 boost::json::object writable_fields(Services& services);
 // 503 if a store does not answer; of ?write=1 also if one takes no writes.
 http::Reply handle_health(Asked& asked);  // /_ping, /health, /load_balancer_status
-http::Reply handle_ca(Asked& asked);      // what clients shall trust
+http::Reply handle_ca(Asked& asked);      // what clients should trust
 
 }  // namespace dtr::api

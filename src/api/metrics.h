@@ -23,7 +23,7 @@ struct Asked;
 
 http::Reply handle_metrics(Asked& asked);
 
-// What is measured when it is asked for: all of it lies in memory.
+// What is measured when it is asked for: all of it is in memory.
 struct Gauges {
     std::size_t open_connections = 0;
     std::vector<http::PoolUse> pools;

@@ -1,4 +1,4 @@
-// The one table of what is served: for each method and path who may, by which credentials, what body is taken, on which
+// The one table of what is served: for each method and path who may use it, with which credentials, what body, on which
 // pool, and by what handler (docs/design/0011). The dispatcher alone (dispatch.h) holds requests against it, and makes 404,
 // 405, OPTIONS and every refusal for want of access from it.
 #pragma once

@@ -101,7 +101,7 @@ struct Row {
     Access access;
     std::array<int, 10> outcomes;
 };
-// nobody, wrong password, an account's password, its access token, an administrator's password, his access token, his token
+// nobody, wrong password, an account's password, its access token, an administrator's password, their access token, their token
 // for backups, registry tokens: of the account for nothing, of the administrator for all, of nobody
 constexpr Row kRows[] = {
     {Access::anyone, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},

@@ -64,7 +64,7 @@ struct Services {
     NamedSlots maintenance{"maintenance task", 4, 10};  // collections and scrubs that are asked for
     std::function<std::string()> render_metrics = {};   // set by the application
 
-    // What clients shall trust, now: what /ca answers.
+    // What clients should trust, now: what /ca answers.
     [[nodiscard]] std::string shown_ca() const {
         return certificates == nullptr ? ca_pem : certificates->served().shown_pem;
     }

@@ -119,7 +119,7 @@ TEST_F(TokenTest, WrongPasswordsAreAskedForAgain) {
     EXPECT_EQ(unknown.body, answer.body) << "which accounts exist can be learned";
 }
 
-// Or else a token for one pull would be worth as much as the password, for ever.
+// Or else a token for one pull would be worth as much as the password, forever.
 TEST_F(TokenTest, ATokenIsNoWayToAnother) {
     const std::string narrow = token(alice, "repository:alice/token-public:pull");
     const Answer answer = ask("GET", "/auth/token?scope=repository:alice/token-private:pull,push,delete", narrow);

@@ -107,7 +107,7 @@ Result<TarEntry> parse_ustar(const char* block) {
     return entry;
 }
 
-// A path that came from outside and would trip split_path() is no path of ours.
+// A path that came from outside and would trip split_path() is not a path of ours.
 bool can_be_built(std::string_view path) {
     if (path.empty() || path.size() > 400) return false;
     if (path.size() <= kNameFieldBytes) return true;

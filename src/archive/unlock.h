@@ -1,7 +1,7 @@
-// Who can open an archive: its recipients, a passphrase, and the age stream it may lie in.
+// Who can open an archive: its recipients, a passphrase, and the age stream it may be in.
 //
-// age does not let a passphrase stand beside other recipients. So a backup sealed to one has a key pair of its own among
-// its recipients, and the private half of that lies in the header, sealed to the passphrase: the passphrase opens the
+// age allows no recipients besides a passphrase. Therefore a backup sealed to one has its own key pair among
+// its recipients, and the private half of that is in the header, sealed to the passphrase: the passphrase opens the
 // backup, the recovery key opens it too, and scrypt runs once per archive and not once per entry.
 #pragma once
 
@@ -31,7 +31,7 @@ std::string describe_recipients(const Header& header);
 Result<AgeKeys> unlock(const Header& header, const AgeKeys& keys);
 
 // The archive of `source`: as it comes, or what the age stream holds that it turns out to be. The source must outlive it.
-// untrusted if it is encrypted and no key fits; corrupt, saying what it is, if it is no archive at all.
+// untrusted if it is encrypted and no key fits; corrupt, saying what it is, if it is not an archive at all.
 Result<std::unique_ptr<ByteSource>> open_stream(ByteSource& source, const AgeKeys& keys);
 
 }  // namespace dtr::archive

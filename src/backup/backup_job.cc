@@ -125,7 +125,7 @@ struct BackupJob::State {
         return {};
     }
 
-    // A small entry, encrypted if entries are; secrets come as they are to lie in the archive.
+    // A small entry, encrypted if entries are; secrets come in the form they have in the archive.
     Status add(archive::ArchiveWriter& writer, const std::string& name, std::string_view bytes) {
         if (header.encryption == archive::Encryption::none || name.starts_with("secrets/"))
             return writer.add(name, bytes);

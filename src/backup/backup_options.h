@@ -28,7 +28,7 @@ struct BackupOptions {
     EncryptionChoice encryption = EncryptionChoice::none;
     std::vector<archive::AgeRecipient> recipients;  // besides the cluster's recovery key
     bool allow_missing = false;  // leave out blobs that are gone or damaged, and say so; else they stop the backup
-    // Opens what the recipients open; but a stream opens with it alone, as age lets nobody stand beside a passphrase.
+    // Opens what the recipients open. A stream opens only with it: age allows no recipients besides a passphrase.
     std::optional<Secret> passphrase;
 };
 

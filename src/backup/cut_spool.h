@@ -11,7 +11,7 @@
 
 namespace dtr::backup {
 
-// An object of the cut, as it lies in the spool.
+// An object of the cut, as stored in the spool.
 struct CutObject {
     Digest digest;
     std::string generation;  // empty: a synthetic index, whose bytes are `synthetic`, or lost

@@ -96,7 +96,7 @@ class SizeClaims {
     }
 
   private:
-    // Half a SHA-256 tells digests apart well enough here, at half the memory: a clash only means a false alarm.
+    // Half a SHA-256 distinguishes digests well enough here, with half the memory: a collision only means a false alarm.
     using Key = std::array<char, 16>;
     using Claim = std::pair<Key, std::uint64_t>;
     static Key key(const Digest& digest) {

@@ -21,7 +21,7 @@ struct LayoutView {
     std::vector<std::string> unnamed;  // tags outside the grammar of OCI references: they are under "dtr.ref" only
 };
 
-// not_found if the backup has no tag of it; invalid if `directory` is no extracted backup or is still encrypted; corrupt
+// not_found if the backup has no tag of it; invalid if `directory` is not an extracted backup or is still encrypted; corrupt
 // if an index in it does not hash to its name.
 Result<LayoutView> write_layout_view(Disk& disk, const std::string& directory, const std::string& repository);
 

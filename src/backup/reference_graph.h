@@ -2,7 +2,7 @@
 // claim that a manifest needs.
 //
 // Takes rows as they pass and keeps half a SHA-256's worth less than a name: 24 bytes a reference and 16 a link and a
-// manifest, tags with their names. Digests are told apart by their first 64 bits; a clash would name a tag too many.
+// manifest, tags with their names. Digests are compared by their first 64 bits; a collision would list a tag too many.
 #pragma once
 
 #include <cstdint>

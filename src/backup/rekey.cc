@@ -6,7 +6,7 @@
 namespace dtr::backup {
 namespace {
 
-// Names the key that was in force when this one was made: only then may an interrupted change go on with it.
+// Names the key that was in force when this one was made: only then may an interrupted change continue with it.
 std::string replaces_line(const archive::AgeRecipient& from) {
     return "# replaces: " + from.text() + "\n";
 }

@@ -27,19 +27,19 @@ Result<RecoveryState> recovery_state(config::ConfigStore& config, const std::str
 Status replace_recipient(config::ConfigStore& config, const archive::AgeRecipient& from,
                          const archive::AgeRecipient& to);
 
-// Where the operator gets the key file: read() answers what lies there (not_found if nothing does); write() makes it
+// Where the operator gets the key file: read() answers what is there (not_found if nothing does); write() makes it
 // durable, 0600.
 struct KeyPlace {
     std::string name;  // for messages
     std::function<Result<std::string>()> read;
     std::function<Status(std::string_view contents, NewFile::Existing existing)> write;
 };
-// As look_at_place() says; invalid for what is no file.
+// As look_at_place() says; invalid for what is not a file.
 Result<KeyPlace> file_place(Disk& disk, const std::string& path);
 
-// Makes a key, writes it to `place`, then has `replace` put it in force; or goes on with one that was interrupted, if the
+// Makes a key, writes it to `place`, then has `replace` put it in force; or continues with one that was interrupted, if the
 // file says that it replaces the key in force. refused if any other file is in the way: it is never overwritten. After
-// another error the file stays, because it may be in force; running the same again goes on with it.
+// another error the file stays, because it may be in force; running the same again continues with it.
 Result<archive::AgeRecipient> rekey(
     const RecoveryState& state, const KeyPlace& place,
     const std::function<Status(const archive::AgeRecipient& from, const archive::AgeRecipient& to)>& replace,

@@ -112,7 +112,7 @@ Status require_empty(config::DataDirectory& directory) {
                 "use an empty directory, or mount the missing folders again");
 }
 
-// The header says nothing of sizes; an archive that lies in a file does.
+// The header says nothing of sizes; an archive that is in a file does.
 Status require_room(config::DataDirectory& directory, const RestoreOptions& options, Disk& disk) {
     if (options.config_only || options.archive_bytes == 0) return {};
     DTR_ASSIGN(const DiskSpace space, disk.space(directory.registry_path()));
@@ -331,7 +331,7 @@ class Restoration {
         return finish_flip(directory_, openers_);
     }
 
-    // Goes on with a staging of the same backup; anything else that was staged is given up.
+    // Continues a staging of the same backup; anything else that was staged is abandoned.
     Status begin_staging(const std::string& backup_id) {
         DTR_ASSIGN(auto staged, directory_.staging());
         if (staged && staged->purpose == "restore" && staged->backup_id == backup_id) {

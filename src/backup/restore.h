@@ -36,7 +36,7 @@ struct RestoreOptions {
     std::uint64_t archive_bytes = 0;  // 0: not known; more than there is room for is refused before anything is staged
 };
 
-// What the restored cluster gets anew when secrets are left behind, or had no rows to begin with. Given by the caller,
+// What is created for the restored cluster when secrets are not restored, or had no rows to begin with. Given by the caller,
 // who knows how an installation makes them; called once, on staged state.
 struct StagedCluster {
     config::ConfigStore& config;
@@ -48,7 +48,7 @@ struct RestoreHooks {
     // New authority, server certificate, seal and recovery keys, into the staged configuration.
     std::function<Status(StagedCluster&)> issue_keys;
     // Last of all on staged state, with its configuration and its rows: what accounts rely on elsewhere. May be called again
-    // by a restore that goes on. Unset: nothing.
+    // by a restore that continues. Unset: nothing.
     std::function<Status(StagedCluster&, meta::MetaStore&)> settle_accounts = {};
     // Whether a cluster with these settings takes its accounts from elsewhere: then no password is made, as nobody could log
     // in with it. Unset: no.

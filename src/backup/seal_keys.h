@@ -1,4 +1,4 @@
-// The cluster's keys for backups, as they lie in the configuration: who seals, and to whom secrets are sealed.
+// The cluster's keys for backups, as they are in the configuration: who seals, and to whom secrets are sealed.
 //
 //   ca/seal/signer.key   secret   the signing key of this epoch
 //   ca/seal/chain.json            every signing key so far with its epoch and its predecessor's endorsement

@@ -69,7 +69,7 @@ Result<bool> discard_staged(config::DataDirectory& directory, const StoreOpeners
     if (!staged) return false;
     DTR_ASSIGN(const auto live, directory.current());
     if (!live) {
-        // Whatever lies in the image store was staged too. The note of it goes last: without it nobody would know whose
+        // Whatever is in the image store was staged too. The note of it goes last: without it nobody would know whose
         // these are.
         DTR_TRY(remove_tree(disk, directory.registry_path() + "/blobs"));
         DTR_TRY(remove_tree(disk, directory.registry_path() + "/uploads"));

@@ -1,4 +1,4 @@
-// What is left to do after a flip over live data, and how a staged restore is given up (docs/formats/data-directory.md,
+// What is left to do after a flip over live data, and how a staged restore is abandoned (docs/formats/data-directory.md,
 // config/STAGING). Nothing here touches what is live, or the state kept for undo. Each may be run again after a crash.
 #pragma once
 

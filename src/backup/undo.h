@@ -26,7 +26,7 @@ struct UndoReport {
 };
 
 // refused: there is nothing to go back to, a restore is staged, or something was written since without `rewind`. On any
-// error what is live is as it was; what is kept for undo may have got its next epoch, which the next attempt goes on from.
+// error what is live is as it was; what is kept for undo may have got its next epoch, which the next attempt continues from.
 Result<UndoReport> undo_restore(config::DataDirectory& directory, const StoreOpeners& openers,
                                 const UndoOptions& options, Clock& clock, Random& random);
 
@@ -41,7 +41,7 @@ meta::Epoch next_epoch(std::int64_t number, const std::string& parent, Clock& cl
 std::vector<std::string> files_to_set_aside(config::DataDirectory& directory, config::ConfigStore* live,
                                             config::ConfigStore& next, const std::string& generation);
 
-// Where a generation's change log and configuration stand: what is beyond is written later.
+// The positions of a generation's change log and configuration: whatever is beyond them was written later.
 Status note_position(meta::MetaStore& meta, config::ConfigStore& config, config::Current& current);
 
 }  // namespace dtr::backup

@@ -41,7 +41,7 @@ struct VerifyReport {
 };
 
 // Reads `source` to its end. corrupt: not sound, the message says where and up to what it is; untrusted: sound, but not
-// by a signer the anchors stand behind, or encrypted and no key opens it; unsupported.
+// by a signer the anchors vouch for, or encrypted and no key opens it; unsupported.
 Result<VerifyReport> verify(archive::ByteSource& source, const VerifyOptions& options);
 
 // The same for the one archive that `reader` stands at the beginning of, up to its seal. Bytes are not counted.

@@ -1,4 +1,4 @@
-// CHECK is for our own mistakes, and stays on where going on could lose data. Bytes from clients, peers, disks and
+// CHECK is for our own mistakes, and stays on wherever continuing could lose data. Bytes from clients, peers, disks and
 // databases are never checked with it: those get an Error.
 #pragma once
 

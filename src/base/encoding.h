@@ -25,7 +25,7 @@ Result<std::string> percent_decode(std::string_view text);
 std::string percent_encode(std::string_view text);  // all but unreserved characters
 
 bool is_valid_utf8(std::string_view text);
-// What somebody else wrote, fit for a terminal or a log: one line of UTF-8, with '?' for what is no character of it, for
+// What somebody else wrote, fit for a terminal or a log: one line of UTF-8, with '?' for what is not a character of it, for
 // control characters (C0, DEL, C1), and for those that change the direction of the text around them.
 std::string printable(std::string_view text);
 

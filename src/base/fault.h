@@ -20,7 +20,7 @@ class FaultInjector {
     virtual Status at(std::string_view point) = 0;
 };
 
-// The injector in force, or null. Not owned. Set it before threads start.
+// The active injector, or null. Not owned. Set it before threads start.
 void set_fault_injector(FaultInjector* injector);
 FaultInjector* fault_injector();
 

@@ -58,7 +58,7 @@ class LruCache {
 
     std::size_t capacity_;
     Entries order_;                                                           // most recently used first
-    std::unordered_map<std::string_view, typename Entries::iterator> index_;  // keys lie in order_
+    std::unordered_map<std::string_view, typename Entries::iterator> index_;  // keys are in order_
 };
 
 }  // namespace dtr

@@ -7,7 +7,7 @@
 
 namespace dtr {
 
-// The candidate that `word` is a slip of: at most one edit (a letter more, fewer, another, or two swapped) for every three
+// The candidate that `word` is a typo of: at most one edit (a letter more, fewer, another, or two swapped) for every three
 // letters, and not so many for two candidates alike. Empty if there is none: a guess is worse than no answer.
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
 

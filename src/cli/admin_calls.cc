@@ -10,7 +10,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kPagesMax = 1'000'000;  // against a server that names the same page for ever
+constexpr std::size_t kPagesMax = 1'000'000;  // against a server that names the same page forever
 
 }  // namespace
 

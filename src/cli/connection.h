@@ -76,7 +76,7 @@ std::string without_scheme(std::string url);
 // Host part of an external URL or of host:port.
 std::string host_of(std::string url);
 
-// The code whose name a server gave; internal if it is none.
+// The code with the name that a server sent; internal if there is no such code.
 ErrorCode error_code_of(std::string_view name);
 
 // Reads a password file: its first line without the line end.

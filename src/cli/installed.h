@@ -1,4 +1,4 @@
-// What an operator is told when something new was made.
+// What an operator is told after an installation.
 #pragma once
 
 #include <string>

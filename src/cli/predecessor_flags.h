@@ -1,4 +1,4 @@
-// The flags and environment names of the predecessor's command line, so that its scripts go on working: one table. What it
+// The flags and environment names of the predecessor's command line, so that its scripts keep working: one table. What it
 // does is either done by our flag of the same name, or accepted, ignored, and said to be.
 #pragma once
 
@@ -41,7 +41,7 @@ std::vector<std::string> given_in_vain(const CLI::App& app);
 // Before any thread is started.
 void adopt_newer_environment();
 
-// Overwrites, in place, what flags that carry a secret were given; answers the flags.
+// Overwrites, in place, the values of flags that hold a secret; returns the flags.
 std::vector<std::string> hide_secrets(int argc, char** argv);
 
 }  // namespace dtr::cli

@@ -24,7 +24,7 @@ bool is_name(std::string_view host) {
     });
 }
 
-// 999.1.2.3 is no name of a machine.
+// 999.1.2.3 is not a name of a machine.
 bool looks_like_an_address(std::string_view host) {
     const auto last = host.substr(host.rfind('.') == std::string_view::npos ? 0 : host.rfind('.') + 1);
     return !last.empty() && std::all_of(last.begin(), last.end(), [](char c) { return c >= '0' && c <= '9'; });

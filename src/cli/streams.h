@@ -44,14 +44,14 @@ class InputSource final : public archive::ByteSource {
     Result<std::size_t> read(char* buffer, std::size_t size) override;
     void on_bytes(std::function<void(std::uint64_t)> callback) { on_bytes_ = std::move(callback); }
     [[nodiscard]] std::uint64_t total() const { return total_; }  // 0 if not known
-    // An error of what was read last, with the file's name before it, if it is one of what lies in a file that has a name.
+    // An error of what was read last, with the file's name before it, if it is one of what is in a file that has a name.
     [[nodiscard]] Error in_file(Error error) const;
 
   private:
     class Files;
     explicit InputSource(std::unique_ptr<Files> files);
     std::unique_ptr<Files> files_;
-    std::unique_ptr<backup::ReadAhead> ahead_;  // of large regular files: a pipe may keep its reader waiting for ever
+    std::unique_ptr<backup::ReadAhead> ahead_;  // of large regular files: a pipe may keep its reader waiting forever
     std::uint64_t total_ = 0;
     std::uint64_t read_ = 0;
     std::function<void(std::uint64_t)> on_bytes_;

@@ -28,7 +28,7 @@ Result<identity::KeyAndCertificate> issued_certificate(config::ConfigStore& conf
                                                        const std::vector<std::string>& names, Clock& clock,
                                                        Random& random);
 
-// What clients of the cluster shall trust: its authority, beside it the other one of a rotation, and that of a certificate
+// What clients of the cluster should trust: its authority, beside it the other one of a rotation, and that of a certificate
 // that was given.
 Result<std::string> shown_authorities(config::ConfigStore& config);
 
@@ -58,7 +58,7 @@ struct ServedCertificate {
 // Thread-safe.
 class Certificates {
   public:
-    // What the command line says, asked for anew each time, as it may name files; nothing: see the configuration.
+    // What the command line says, read again each time, because it may name files; nothing: see the configuration.
     using OfReplica = std::function<Result<std::optional<OwnCertificate>>()>;
     using Apply = std::function<Status(const ServedCertificate&)>;
 

@@ -21,7 +21,7 @@ inline constexpr const char* kServerCertificate = "ca/server.crt";
 inline constexpr const char* kExternalUrl = "settings/external-url";
 inline constexpr const char* kAdministrator = "admin";
 inline constexpr const char* kRole = "role";                     // "ucp" for accounts alone; absent: a registry
-inline constexpr const char* kHttpsPort = "replica/https-port";  // where serve listens if it is not told
+inline constexpr const char* kHttpsPort = "replica/https-port";  // where serve listens by default
 
 enum class Role { registry, ucp };
 Result<Role> role_of(config::ConfigStore& config);

@@ -36,7 +36,7 @@ struct ReplicaOptions {
     identity::DirectoryOpener open_directory = {};  // null: there can be none
 };
 
-// Members are declared in the order in which they stand on each other.
+// Members are declared in the order in which they depend on each other.
 class Replica {
   public:
     // refused: nothing is installed here, or a restore is staged (the message says which, and what to do).
@@ -45,7 +45,7 @@ class Replica {
     Replica& operator=(const Replica&) = delete;
 
     [[nodiscard]] const config::Current& current() const { return current_; }
-    // The backup whose interrupted restore lies beside the live state, or empty.
+    // The backup whose interrupted restore is beside the live state, or empty.
     [[nodiscard]] const std::string& staged_restore() const { return staged_restore_; }
     [[nodiscard]] const std::string& product_version() const { return product_version_; }
     [[nodiscard]] Role role() const { return role_; }

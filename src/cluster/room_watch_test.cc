@@ -35,8 +35,8 @@ TEST(RoomWatch, TellsWhichStoreTakesNoWritesAndWhenItDoesAgain) {
         for (std::size_t at = 0; (at = said.find(text, at)) != std::string::npos; ++at) ++times;
         return times;
     };
-    EXPECT_EQ(count("registry/ takes no writes"), 1U) << said;
-    EXPECT_EQ(count("registry/ takes writes again"), 1U) << said;
+    EXPECT_EQ(count("registry/ does not accept writes"), 1U) << said;
+    EXPECT_EQ(count("registry/ accepts writes again"), 1U) << said;
 }
 
 TEST(RoomWatch, AStoreThatIsNotThereTakesNone) {

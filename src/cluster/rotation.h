@@ -25,7 +25,7 @@ struct Rotation {
     RotationPhase phase = RotationPhase::none;
     std::string authority;  // PEM of the one in force
     std::string other;      // PEM of the next one (begun) or of the old one (switched); else empty
-    // What clients shall trust: both, the one in force first.
+    // What clients should trust: both, the one in force first.
     [[nodiscard]] std::string shown() const { return authority + other; }
 };
 Result<Rotation> rotation(config::ConfigStore& config);

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "settings/";
 
-// A setting, and how it lies in registry::Settings.
+// A setting, and its place in registry::Settings.
 struct Setting {
     SettingInfo info;
     std::function<Status(registry::Settings&, std::string_view)> set;

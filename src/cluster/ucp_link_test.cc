@@ -111,7 +111,7 @@ TEST_F(UcpLinkTest, MirrorsWhatChangedSinceTheLastRound) {
 
 TEST_F(UcpLinkTest, DecidesByAMirrorOfTheStatedAgeAndNoOlder) {
     const auto link = this->link();
-    EXPECT_THAT(link->require_fresh().error().message, HasSubstr("https://ucp.example could not be asked"));
+    EXPECT_THAT(link->require_fresh().error().message, HasSubstr("https://ucp.example could not be reached"));
     must(link->synchronise());
     EXPECT_TRUE(link->require_fresh());
     client_.answer = [](const HttpCall&) -> Result<HttpAnswer> {

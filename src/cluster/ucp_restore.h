@@ -1,4 +1,4 @@
-// The accounts of a restored registry and the UCP it will rely on: who is who there, and registering the cluster anew.
+// The accounts of a restored registry and the UCP it will rely on: who is who there, and registering the cluster again.
 #pragma once
 
 #include <functional>
@@ -19,7 +19,7 @@ struct UcpRestoreOptions {
     UcpAdministrator* ucp = nullptr;
     std::string name;  // what UCP will call the registry
     std::map<std::string, std::string>
-        renamed;  // who is called otherwise at that UCP: name in the backup -> name there
+        renamed;  // accounts with a different name at that UCP: name in the backup -> name there
     bool allow_orphans = false;
     archive::AgeKeys keys;  // what opened the backup: given into escrow there
 };

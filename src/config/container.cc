@@ -21,7 +21,7 @@ bool is_anonymous_volume(const Mount& mount) {
 
 std::string warning_of(const Mount& mount) {
     if (mount.type == "tmpfs" || mount.type == "ramfs")
-        return mount.point + " lies in memory (" + mount.type + "): it is lost when the container stops";
+        return mount.point + " is in memory (" + mount.type + "): it is lost when the container stops";
     if (is_anonymous_volume(mount))
         return mount.point +
                " is a volume without a name: docker run --rm deletes it, and the next container gets a different one; "

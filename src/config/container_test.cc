@@ -29,7 +29,7 @@ TEST(Container, WithoutAVolumeTheOneForAllIsNamed) {
         ASSERT_FALSE(refused);
         EXPECT_EQ(refused.error().code, ErrorCode::refused);
         EXPECT_THAT(refused.error().message, HasSubstr("/data/dtr is on the container's own file system"));
-        EXPECT_THAT(refused.error().hint, HasSubstr("add -v dtr:/data/dtr to docker run; --ephemeral"));
+        EXPECT_THAT(refused.error().hint, HasSubstr("add -v dtr:/data/dtr to docker run, or use --ephemeral"));
     }
 }
 
@@ -46,7 +46,7 @@ TEST(Container, OneForEachFolderIsEnoughAndThoseMissingAreNamed) {
     EXPECT_TRUE(must(ask(four)).warnings.empty());
     const auto refused = ask(mount("/data/dtr/config", "/volumes/c/_data") + mount("/data/dtr/ca", "/volumes/a/_data"));
     ASSERT_FALSE(refused);
-    EXPECT_THAT(refused.error().message, HasSubstr("metadata/ and registry/ of /data/dtr lie on"));
+    EXPECT_THAT(refused.error().message, HasSubstr("metadata/ and registry/ of /data/dtr are on"));
     EXPECT_THAT(refused.error().hint,
                 HasSubstr("add -v dtr-metadata:/data/dtr/metadata -v dtr-registry:/data/dtr/registry to docker run"));
 }
@@ -57,7 +57,7 @@ TEST(Container, AVolumeBesideItIsNone) {
 }
 
 TEST(Container, MemoryAndVolumesWithoutNamesAreWarnedAbout) {
-    EXPECT_THAT(must(ask(mount("/data/dtr", "/", "tmpfs"))).warnings, ElementsAre(HasSubstr("lies in memory")));
+    EXPECT_THAT(must(ask(mount("/data/dtr", "/", "tmpfs"))).warnings, ElementsAre(HasSubstr("is in memory")));
     EXPECT_THAT(must(ask(mount("/data/dtr", std::string("/var/lib/docker") + kAnonymous))).warnings,
                 ElementsAre(HasSubstr("-v NAME:/data/dtr")));
     EXPECT_THAT(must(ask(mount("/data/dtr", "/volumes/dtr/_data") + mount("/data/dtr/ca", kAnonymous))).warnings,

@@ -265,7 +265,7 @@ Status DataDirectory::hand_out(const std::string& name, std::string_view content
     return write_file(disk_, generation.empty() ? place_ + '/' + name : waiting(name, generation), contents);
 }
 
-// Renamed only into a free place: what lies there may be somebody's only copy.
+// Renamed only into a free place: what is there may be somebody's only copy.
 Status DataDirectory::take_place(const std::string& name, const std::string& from) {
     const std::string place = place_ + '/' + name;
     if (exists(disk_, place)) {

@@ -7,7 +7,7 @@
 //
 // Each of the four folders may be a mount of its own: nothing is renamed from one to another.
 //
-// What is for the operator to carry away (recovery-key, admin-password) lies in DIR itself, where DIR and config/ are one
+// What the operator is to move away (recovery-key, admin-password) is in DIR itself, where DIR and config/ are one
 // mount; else in config/, as DIR may then be gone with its container. It is a file, never a link: moving it moves it.
 #pragma once
 
@@ -67,7 +67,7 @@ class DataDirectory {
     static Result<std::vector<std::string>> served_at(Disk& disk, const std::string& path);
 
     // True if none of the four folders holds anything: the only state in which a replica installs itself. refused, naming
-    // them, if the folders are empty and files of somebody else's lie beside them.
+    // them, if the folders are empty and other people's files are beside them.
     Result<bool> empty();
     // Folders that are missing or empty, for the message when some are and some are not.
     Result<std::string> missing_folders();
@@ -106,7 +106,7 @@ class DataDirectory {
     [[nodiscard]] bool has_handed_out(const std::string& name, const std::string& generation);
     // Where the operator finds it, or would.
     [[nodiscard]] std::string place_of(const std::string& name);
-    // Secrets that were not carried away yet.
+    // Secrets that have not been moved away yet.
     std::vector<std::string> left_to_carry_away();
     // After a flip: what the generation that is live now has handed out takes its place, and what the one before has
     // steps aside as config/<name>.<undo generation>. May be repeated. Never over a file of somebody else's.

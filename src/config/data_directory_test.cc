@@ -314,7 +314,7 @@ TEST_F(DataDirectoryTest, LinksAndFilesOfSomebodyElseStay) {
     EXPECT_THAT(directory->left_to_carry_away(), testing::SizeIs(4));
 }
 
-// Where only the folders are volumes, DIR goes with the container: the secrets lie in config/, and nothing leads there.
+// Where only the folders are volumes, DIR goes with the container: the secrets are in config/, and nothing leads there.
 TEST_F(DataDirectoryTest, WhereConfigIsAMountTheFileIsThere) {
     open();
     std::filesystem::create_symlink("config/recovery-key", path + "/recovery-key");  // of an older release

@@ -74,7 +74,7 @@ Pool Exchange::pool() const {
     switch (stage_) {
         case Stage::admit:
             return plan_.admit_on.value_or(plan_.handle_on);
-        case Stage::receive:  // dripping it is no work for a pool of few
+        case Stage::receive:  // receiving it slowly is not a job for a small pool
             return plan_.pace == Pace::small_body ? Pool::lookup : plan_.handle_on;
         case Stage::finish:
             return finish_on_;

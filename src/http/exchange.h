@@ -11,11 +11,11 @@
 
 namespace dtr::http {
 
-// What an exchange needs before it can go on.
+// What an exchange needs before it can continue.
 enum class Next {
     readable,  // the socket
     writable,  // the socket
-    again,     // nothing, but others shall have their turn
+    again,     // nothing, but others should have their turn
     done       // it is over: see fate()
 };
 

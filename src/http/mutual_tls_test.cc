@@ -396,7 +396,7 @@ TEST(CertificatePin, TheRightOneIsTrusted) {
 TEST(CertificatePin, TheWrongOneGetsNoCredentials) {
     const Identity ca = authority();
     const Identity other = authority("other");
-    // What somebody between can do: his own certificate, and anybody's CA at /ca.
+    // What a man in the middle can do: present a certificate of their own, and return anybody's CA at /ca.
     PinnedServer between(make(under(other, "serverAuth")), ca.certificate());
     PinnedServer server(make(under(ca, "serverAuth")), ca.certificate());
     const std::vector<std::pair<std::string, Result<HttpAnswer>>> tried = {

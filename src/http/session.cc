@@ -393,7 +393,7 @@ Task<bool> Session::serve() {
     co_return fate_ == Fate::keep;
 }
 
-// An answer to something that is no request.
+// An answer to something that is not a request.
 Task<Fate> Session::refuse(HeadEnd head_end) {
     const Micros since = monotonic_now();
     Request request;

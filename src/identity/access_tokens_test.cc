@@ -196,7 +196,7 @@ TEST_F(AccessTokensTest, BadLabelsAreRefused) {
     EXPECT_EQ(tokens.create("nobody", "x", "alice").error().code, ErrorCode::not_found);
 }
 
-// A lookup is cheap, and nobody guesses a token: what is no token neither takes an account's tries nor is free.
+// A lookup is cheap, and nobody guesses a token: what is not a token neither takes an account's tries nor is free.
 TEST_F(AccessTokensTest, WrongTokensAreThrottledByAddressAndTakeNobodysTries) {
     const NewAccessToken made = must(tokens.create("bob", "ci", "bob"));
     EXPECT_EQ(log_in("bob", made.token), "bob by token");

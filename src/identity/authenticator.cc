@@ -37,7 +37,7 @@ Result<Principal> admitted(const CheckedAccount& checked) {
     return principal;
 }
 
-// A row that is not there is no error.
+// A missing row is not an error.
 template <class T>
 Result<std::optional<T>> found(Result<T> row) {
     return found_or_none(std::move(row)).map_error([](const Error& error) { return error.in("login"); });

@@ -23,14 +23,14 @@ struct MemberSelection {
     friend bool operator==(const MemberSelection&, const MemberSelection&) = default;
 };
 
-// Where people stand in the directory. Without a match group everybody who matches the filter.
+// Where people are in the directory. Without a match group, everybody who matches the filter.
 struct UserSearch {
     std::string base_dn = {};
     bool subtree = true;
     std::string username_attribute = {};
     std::string full_name_attribute = {};  // empty: none
     std::string filter = {};               // RFC 4515, in parentheses; empty: all that have the name attribute
-    std::string disabled_filter = {};      // who matches it may not log in, beside Active Directory's own mark
+    std::string disabled_filter = {};  // whoever matches it may not log in, in addition to Active Directory's own flag
     bool match_group = false;
     std::string group_dn = {};
     std::string member_attribute = {};

@@ -101,7 +101,7 @@ TEST(DirectorySettings, WhatCannotWorkIsNamed) {
     EXPECT_THAT(parsed("{"), HasSubstr("not JSON"));
     EXPECT_THAT(parsed(with(url + R"("serverUrl":"ldap://a")")), HasSubstr("serverUrl is not known"));
     EXPECT_THAT(parsed(with(url + R"("startTLS":"yes")")), HasSubstr("startTLS is neither"));
-    EXPECT_THAT(parsed(with(url + R"("readerDN":7)")), HasSubstr("readerDN is not a text"));
+    EXPECT_THAT(parsed(with(url + R"("readerDN":7)")), HasSubstr("readerDN is not a string"));
     EXPECT_THAT(parsed(with(url + R"("readerDN":"cn=a\nb")")), HasSubstr("readerDN holds"));
     EXPECT_THAT(parsed(with(url + R"("readerDN":"cn=a,dc=b")")), HasSubstr("readerPassword is empty"));
     EXPECT_THAT(parsed(with(url + R"("rootCerts":"no certificate")")), HasSubstr("rootCerts holds no certificate"));

@@ -1,7 +1,7 @@
 // Brings accounts and teams into step with a directory. docs/operating/identity.md says the rules to operators.
 //
 // An account belongs to a DN, its external id. Who left the directory, or is disabled there, becomes inactive and their
-// external id "gone:" and the DN; so an account that an administrator made inactive is told apart, and stays so.
+// external id "gone:" and the DN; so an account that an administrator deactivated can be distinguished, and stays inactive.
 #pragma once
 
 #include <cstddef>
@@ -51,7 +51,7 @@ class DirectorySync {
         : store_(store), version_(version), random_(random), cancelled_(std::move(cancelled)) {}
 
     // First everything is read, then written: an error of the directory's changes nothing. refused: the directory has
-    // nobody, or nobody would be left who is an administrator.
+    // nobody, or no administrator would be left.
     Result<SyncReport> run(UserDirectory& directory, const DirectorySettings& settings);
 
   private:

@@ -235,8 +235,8 @@ TEST_F(DirectorySyncTest, LocalAccountsAreNotTouched) {
     must(organizations_.create("bob", "", "", "admin"));
     const SyncReport report = sync();
     EXPECT_EQ(report.created, 0U);
-    EXPECT_THAT(report.notes,
-                ElementsAre(HasSubstr("account alice, which is not"), HasSubstr("account bob, which is not")));
+    EXPECT_THAT(report.notes, ElementsAre(HasSubstr("account alice, which does not come"),
+                                          HasSubstr("account bob, which does not come")));
     EXPECT_EQ(find("alice").full_name, "Alice of ours");
     EXPECT_EQ(must(store().accounts().origin(find("alice").id)), AccountOrigin::local);
     people.entries.erase("uid=alice");

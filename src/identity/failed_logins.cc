@@ -46,7 +46,7 @@ FailedLogins::FailedLogins(meta::FailedLoginStore& store, Clock& clock, Limits l
 FailedLogins::Key FailedLogins::key_for(std::string_view name, std::string_view address) {
     Key key{plain(address, kAddressBytesShown), plain(name, kNameBytesShown)};
     if (open_.contains(key)) return key;
-    // Names of one address lie together.
+    // Names from one address are stored together.
     std::size_t names = 0;
     for (auto one = open_.lower_bound({key.first, {}}); one != open_.end() && one->first.first == key.first; ++one)
         ++names;

@@ -1,5 +1,5 @@
 // BLAKE2b-256 under a key: for keys of in-memory caches made from secrets, so that neither the
-// secret nor anything that could be searched for lies in the cache, and for marks that say that
+// secret nor anything that could be searched for is in the cache, and for marks that say that
 // something was made here. The library is seen inside identity/ only.
 #pragma once
 

@@ -46,7 +46,7 @@ class Organizations {
     Status remove_member(std::string_view organization, std::string_view member, meta::Actor actor);
     // By account id, after `after`.
     Result<std::vector<Member>> members(std::string_view organization, std::string_view after, std::size_t limit);
-    // not_found if the account is none.
+    // not_found if the account is not a member.
     Result<Member> member(std::string_view organization, std::string_view name);
 
     Result<meta::Team> create_team(std::string_view organization, std::string_view name, std::string_view description,

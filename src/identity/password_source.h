@@ -23,7 +23,7 @@ class PasswordSource {
     virtual ~PasswordSource() = default;
     // False while there is nobody to ask. Never blocks.
     [[nodiscard]] virtual bool is_there() const { return true; }
-    // Asked for a name without a password hash here. `known` is the account of that name, or null if there is none (yet):
+    // Asked about a name without a password hash here. `known` is the account of that name, or null if there is none (yet):
     // the source may make one. Answers the account as it is now. unauthenticated: wrong, or nobody that the source knows;
     // exhausted: too many tries; unavailable: the source cannot be asked, and the message names it.
     // An account of `known` that is not its own, or not active, it answers like an unknown name, after the same exchanges.

@@ -38,7 +38,7 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     }
 }
 
-// Sets the bits of one field. False: it is none.
+// Sets the bits of one field. False: it is malformed.
 template <std::size_t N>
 bool read_field(std::string_view field, int low, int high, std::bitset<N>& out) {
     for (std::string_view item : split(field, ',')) {

@@ -1,7 +1,7 @@
 // Counters are one sketch of guesses, keyed by account, address and both, and one of bad access tokens, keyed by address;
 // bad tokens come without any hashing, a hundred times as fast, and would fill cells that passwords are judged by.
 //
-// Known addresses lie in sets, as in a cache of a processor: an account falls into one set by its tag and keeps its place
+// Known addresses are kept in sets, as in a processor's cache: an account falls into one set by its tag and keeps its place
 // there until four others that logged in later fall into the same one. Only logins that succeed write there.
 #include "identity/throttle.h"
 

@@ -46,7 +46,7 @@ class Throttle {
         int account_max = 30;      // of an account from all addresses that are not known
         int address_max = 100;     // of an address, whatever the account
         int network_max = 250;     // of an IPv6 /48
-        int bad_tokens_max = 100;  // access tokens that are none, of an address
+        int bad_tokens_max = 100;  // invalid access tokens, from one address
         Micros known_for = 30 * 86'400 * kSecond;
     };
     Throttle(Clock& clock, Random& random, Limits limits);

@@ -47,7 +47,7 @@ class UserDirectory {
     virtual Result<std::vector<std::string>> members(const MemberSelection& selection) = 0;
 };
 
-// How a composition root tells which directory there is. No I/O; invalid: settings that cannot work.
+// How a composition root provides the directory. No I/O; invalid: settings that cannot work.
 using DirectoryOpener = std::function<Result<std::unique_ptr<UserDirectory>>(const DirectorySettings& settings)>;
 
 }  // namespace dtr::identity

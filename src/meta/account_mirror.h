@@ -42,7 +42,7 @@ class AccountMirror {
     // Where the last feed ended; nothing before the first.
     virtual Result<std::optional<FeedPosition>> position() = 0;
     // One synced transaction, recorded; counts the accounts' version up if anything changed. Accounts that go take their
-    // tokens, secrets and grants here with them. corrupt: a row that is none.
+    // tokens, secrets and grants here with them. corrupt: a malformed row.
     virtual Status apply(const AccountFeed& feed) = 0;
     // The same with a complete feed of another source, where accounts and teams have other ids: `accounts` and `teams` say
     // which (old -> new); access tokens and grants go to the new ones.

@@ -1,4 +1,5 @@
-// The one way to change a carried table: the row and its entry in the change log, in the same transaction (law 4).
+// The only way to change a table that is included in backups: the row and its entry in the change log, in the same
+// transaction (law 4).
 #pragma once
 
 #include <initializer_list>

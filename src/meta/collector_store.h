@@ -18,7 +18,7 @@ namespace dtr::meta {
 struct CondemnStep {
     std::size_t examined = 0;   // fewer than asked for: nothing else is left to look at
     std::size_t condemned = 0;  // of these
-    bool fenced = false;        // a live fence stands: nothing was done
+    bool fenced = false;        // there is a live fence: nothing was done
 };
 
 struct RetireStep {
@@ -60,7 +60,7 @@ class CollectorStore {
     // Those of `found` in the image store that nothing records.
     virtual Result<std::vector<Object>> unrecorded(std::vector<Object> found) = 0;
     // What is still unrecorded of these becomes removals, and no push can record it any more. Answers how many and how
-    // much; none while a live fence stands.
+    // much; none while there is a live fence.
     virtual Result<Waste> claim_orphans(std::span<const Object> orphans, Micros now) = 0;
     // Shortens leases that end after `latest`: they were given by a clock that was ahead.
     virtual Status shorten_leases(Micros latest) = 0;

@@ -31,7 +31,7 @@ class ExternalAccountStore {
     // Makes those whose id is new; of the others, changes full name, is_admin, is_active and external id. All or none.
     // already_exists: a name or external id is another account's.
     virtual Status put(std::span<const ExternalAccount> accounts, Actor actor) = 0;
-    // By account ids. Who joins becomes a member of the organisation if he is none. not_found: no such team or account;
+    // By account ids. Whoever joins also becomes a member of the organisation. not_found: no such team or account;
     // who leaves need not be there.
     virtual Status change_team(std::string_view team_id, std::span<const std::string> join,
                                std::span<const std::string> leave, Actor actor) = 0;

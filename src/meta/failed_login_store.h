@@ -1,5 +1,5 @@
 // Failed logins: which names were tried from which addresses, when, and how often. Not audit: anybody makes these rows,
-// so they are counted up instead of added, bounded by themselves, not in the change log, and not carried by backups.
+// so they are counted up instead of added, bounded by themselves, not in the change log, and not included in backups.
 #pragma once
 
 #include <cstdint>

@@ -42,7 +42,7 @@ class RepositoryStore {
     // With its manifests, tags and links; bytes stay for the collector.
     virtual Status remove(std::string_view name, Actor actor) = 0;
 
-    virtual Result<RepositorySettings> settings(RepositoryId id) = 0;  // as it begins if none were saved
+    virtual Result<RepositorySettings> settings(RepositoryId id) = 0;  // the defaults if none were saved
     virtual Status save_settings(std::string_view name, const RepositorySettings& settings, Actor actor) = 0;
 
     // Besides what is public.
@@ -160,14 +160,14 @@ class AccountStore {
     virtual Result<std::int64_t> version() = 0;
 };
 
-// While a fence stands, nothing it may need is collected. A fence expires only by being removed in the transaction that
+// While a fence exists, nothing it may need is collected. A fence expires only by being removed in the transaction that
 // condemns objects; until then its holder may still seal.
 class FenceStore {
   public:
     virtual ~FenceStore() = default;
     virtual Result<std::string> raise(std::string_view purpose, Micros expires_at) = 0;  // answers its id
-    virtual Status extend(std::string_view id, Micros expires_at) = 0;                   // lost if it no longer stands
-    virtual Status require(std::string_view id) = 0;                                     // lost if it no longer stands
+    virtual Status extend(std::string_view id, Micros expires_at) = 0;                   // lost if it no longer exists
+    virtual Status require(std::string_view id) = 0;                                     // lost if it no longer exists
     virtual Status release(std::string_view id) = 0;                                     // a missing one is good
 };
 

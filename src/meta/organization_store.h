@@ -33,7 +33,7 @@ struct Memberships {
 class OrganizationStore {
   public:
     virtual ~OrganizationStore() = default;
-    // Adds or changes. not_found: no such account; invalid: the one is no organisation or the other no user.
+    // Adds or changes. not_found: no such account; invalid: the first is not an organisation, or the second is not a user.
     virtual Status set_member(const OrganizationMember& member, Actor actor) = 0;
     // From its teams too. not_found.
     virtual Status remove_member(std::string_view organization_id, std::string_view account_id, Actor actor) = 0;
@@ -56,7 +56,7 @@ class TeamStore {
     virtual Status create(const Team& team, Actor actor) = 0;
     virtual Status update(const Team& team, Actor actor) = 0;     // not_found, already_exists
     virtual Status remove(std::string_view id, Actor actor) = 0;  // with its grants; not_found
-    // Makes the account a member of the organisation if it is none. not_found, invalid: no user.
+    // Also makes the account a member of the organisation. not_found; invalid: not a user.
     virtual Status set_member(const TeamMember& member, Actor actor) = 0;
     virtual Status remove_member(std::string_view team_id, std::string_view account_id, Actor actor) = 0;
     virtual Result<std::vector<TeamMember>> list_members(std::string_view team_id, std::string_view after,

@@ -137,8 +137,8 @@ const std::vector<Table>& all() {
     return tables;
 }
 
-// Only carried tables refer to each other. A blob's row is not referred to: after a restore without some images a
-// repository may name content that is not there yet.
+// Only tables that are included in backups refer to each other. A blob's row is not referred to: after a restore without
+// some images, a repository may refer to content that is not there yet.
 struct ForeignKey {
     std::string_view from;
     std::string_view columns;

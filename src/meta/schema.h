@@ -20,12 +20,12 @@ struct Column {
     bool secret = false;  // never in the log, and in a backup only inside secrets/
 };
 
-// Where a backup carries a table.
+// Where a backup stores a table.
 enum class Part {
     content,   // db/<table>/
     accounts,  // accounts/<table>/
     secret,    // secrets/<table>.age
-    local      // not carried: it describes this store or this moment
+    local      // not included in backups: it describes this store or this moment
 };
 
 struct Table {

@@ -26,7 +26,7 @@ TEST(Schema, EveryTableIsFoundByNameAndId) {
     EXPECT_EQ(tables().size(), static_cast<std::size_t>(TableId::state) + 1);
 }
 
-// What an access token is good for goes where the token goes, though it is no secret itself.
+// What an access token is good for goes where the token goes, though it is not a secret itself.
 TEST(Schema, SecretsLieInSecretTablesOnly) {
     for (const Table& one : tables()) {
         bool secret = false;

@@ -137,7 +137,7 @@ class SqlCut final : public Cut {
 };
 
 // Deletes up to and with the youngest logged transaction that is not above `through`. What it was stays known: numbers
-// go on from there even if the log is empty, and a backup learns that its base is too old.
+// continue from there even if the log is empty, and a backup learns that its base is too old.
 Status trim_step(sql::Transaction& transaction, std::int64_t through) {
     std::int64_t last_transaction = 0;
     std::int64_t last_sequence = 0;

@@ -1,4 +1,4 @@
-// UploadStore and FenceStore over any SQL engine: rows of the moment, neither logged nor carried by a backup.
+// UploadStore and FenceStore over any SQL engine: rows of the moment, neither logged nor included in backups.
 #pragma once
 
 #include "meta/sql_support.h"

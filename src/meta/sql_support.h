@@ -110,7 +110,7 @@ std::int64_t limit_of(std::size_t limit);
 Result<std::optional<RepositoryId>> find_repository_id(sql::Connection& connection, std::string_view name);
 Result<RepositoryId> require_repository_id(sql::Connection& connection, std::string_view name);  // not_found
 Result<Repository> create_repository(ChangeRecorder& recorder, std::string_view name, Visibility visibility);
-// The repository of that name, made (private) if there is none.
+// The repository of that name, created (private) if there is none.
 Result<RepositoryId> ensure_repository(ChangeRecorder& recorder, std::string_view name);
 
 // Something that referred to the digest is gone: the collector will look whether anything still does.
@@ -123,7 +123,7 @@ Status erase_manifest(ChangeRecorder& recorder, RepositoryId repository, std::st
 Status erase_references(ChangeRecorder& recorder, RepositoryId repository, std::string_view digest);
 
 Result<std::optional<std::string>> read_state(sql::Connection& connection, std::string_view name);
-// 0 if it is not set; corrupt if it is no number.
+// 0 if it is not set; corrupt if it is not a number.
 Result<std::int64_t> read_state_number(sql::Connection& connection, std::string_view name);
 Status write_state(sql::Transaction& transaction, std::string_view name, std::string_view value);
 

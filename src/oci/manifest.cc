@@ -148,7 +148,7 @@ class Needs {
         if (need.size != descriptor.size) contradiction_ = descriptor.digest;
     }
     std::vector<Need> take() { return std::move(list_); }
-    // A digest that was given two sizes; empty if none was.
+    // A digest for which two sizes were given; empty if there is none.
     [[nodiscard]] const Digest& contradiction() const { return contradiction_; }
 
   private:

@@ -1,5 +1,5 @@
 // The collector of garbage (law 3; docs/design/0008-collector.md): finds by leases what lost its last reference, takes
-// it away in two steps, and removes what interrupted processes left. Runs beside everything else and pauses nothing.
+// it away in two steps, and removes what interrupted processes left. Runs in parallel to everything else, pausing nothing.
 #pragma once
 
 #include <functional>
@@ -60,7 +60,7 @@ class Collector;
 // One run, in steps that hold nobody up. One thread; ending it early is good at any step.
 class Collection {
   public:
-    // False: it was the last one. After an error the next run goes on.
+    // False: it was the last one. After an error the next run continues.
     Result<bool> step();
     // How long to wait before the next step, so that pushes have most of the processors and of the database.
     [[nodiscard]] Micros pause() const { return kPausePerStep * step_took_; }

@@ -89,7 +89,7 @@ TEST_F(CollectorTest, APromiseOutlivesTheCollectionThatMeetsIt) {
     must(registry->blobs().promise("alice/a", Digest::of("promised")));  // in memory only
     EXPECT_EQ(collect().removed, 0U);
     EXPECT_EQ(objects().size(), 1U);
-    // Condemned and revived, it lost its link: the push goes on by mounting or sending it again, both of which work.
+    // Condemned and revived, it lost its link: the push continues by mounting or sending it again, both of which work.
     must(push_image("alice/a", "promised", "1"));
     EXPECT_EQ(must(pull("alice/a", Digest::of("promised"))), "promised");
     EXPECT_EQ(objects().size(), 3U);

@@ -1,4 +1,4 @@
-// What every service of the registry stands on. References outlive the services.
+// What every service of the registry is built on. References outlive the services.
 #pragma once
 
 #include <atomic>

@@ -82,7 +82,7 @@ TEST_F(ManifestsTest, AnIndexNeedsItsChildren) {
     const auto refused = push_manifest("alice/a", index({one, two}), {"all"});
     ASSERT_FALSE(refused);
     EXPECT_NE(refused.error().message.find(Digest::of(two).to_string()), std::string::npos);
-    // A blob of those bytes is no manifest.
+    // A blob of those bytes is not a manifest.
     must(push("alice/a", two));
     EXPECT_FALSE(push_manifest("alice/a", index({one, two}), {"all"}));
     must(push_manifest("alice/a", two));

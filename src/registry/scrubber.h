@@ -1,6 +1,6 @@
 // Reads what is stored and compares it with its digest, before somebody needs it and it is too late.
 //
-// An object whose bytes are lost or wrong is quarantined: nobody is served it, a push is told to send it, and gets it a
+// An object whose bytes are lost or wrong is quarantined: it is not served, a push is told to send it, and gets it a
 // new place. If its bytes turn out to be good after all (a volume came back), it is released.
 #pragma once
 

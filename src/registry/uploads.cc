@@ -64,7 +64,7 @@ UploadSession::~UploadSession() {
     owner_.release(row_.id);
 }
 
-// What arrived, for whoever goes on with it.
+// What arrived, for whoever continues with it.
 void UploadSession::keep() {
     if (committed_) {
         // Its owner may not push any more: nothing refers to the object, and the upload's own bytes are gone.
@@ -209,7 +209,7 @@ Result<meta::Object> UploadSession::record(meta::Actor actor) {
     return stored;
 }
 
-// The bytes of `object`, which this upload now stands on, may have been lost; here they are again.
+// The bytes of `object`, which this upload now relies on, may have been lost; here they are again.
 Status UploadSession::heal(const meta::Object& object) {
     blob::BlobStore& blobs = owner_.context_.blobs;
     const blob::ObjectId id{object.digest, object.generation};

@@ -1,7 +1,7 @@
 // Uploads: from the first byte to a linked blob (OCI Distribution 1.1, "Pushing blobs").
 //
 // A session's place, hash and owner live in the metadata store, its bytes in the image store, so that any replica and
-// any later process can go on with it. Between a chunk's answer and the close, bytes survive the process; the close
+// any later process can continue with it. Between a chunk's answer and the close, bytes survive the process; the close
 // makes them durable. A session without bytes is nothing but its id (upload_seal.h): beginning one costs nothing. Sessions
 // with bytes are bounded for each account; over the bound the one that nobody has gone on with for longest gives way.
 #pragma once
@@ -115,7 +115,7 @@ class Uploads {
     const UploadSeal seal_;
     Mutex mutex_;
     std::unordered_set<std::string> held_ GUARDED_BY(mutex_);
-    // Sessions that are over have no row, and their id still looks like one without bytes. Whoever goes on with one that was
+    // Sessions that have ended have no row, and their id still looks like one without bytes. Whoever continues one that was
     // forgotten here begins at 0 and is found out at the close.
     LruCache<bool> ended_ GUARDED_BY(mutex_){kEndedKept};
 };

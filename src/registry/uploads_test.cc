@@ -175,7 +175,7 @@ TEST_F(UploadsTest, ASessionWithoutBytesCostsNothing) {
         EXPECT_EQ(must(uploads().status("alice/a", id)).offset, 0U);
         EXPECT_EQ(outcome(uploads().status("alice/b", id)).substr(0, 9), "not_found") << "sealed for one repository";
     }
-    // Whatever is changed of it is no session.
+    // Whatever is changed of it is not a session.
     const std::string id = *ids.begin();
     for (std::size_t i = 0; i < id.size(); ++i) {
         std::string other = id;
@@ -440,7 +440,7 @@ TEST_F(UploadsTest, APushBringsLostBytesBack) {
 
 TEST_F(UploadsTest, TwoPushesOfTheSameBytesAtOnceKeepOneObject) {
     const std::string bytes = some_bytes(40'000);
-    // Both have found nothing before either goes on: both commit an object of their own.
+    // Both have found nothing before either continues: both commit an object of their own.
     std::atomic<int> arrived{0};
     blobs->before_commit = [&] {
         ++arrived;

@@ -13,7 +13,7 @@
 
 namespace dtr {
 
-// How long a byte may lie in the channel while the reader waits.
+// How long a byte may stay in the channel while the reader waits.
 inline constexpr std::chrono::milliseconds kByteChannelDelay{20};
 
 // Thread-safe between one writer and one reader.

@@ -27,7 +27,7 @@ struct DiskSpace {
     std::uint64_t total_bytes = 0;
 };
 
-// Of a long file the disk is told in steps of so many bytes.
+// Writeback of a long file is started in steps of this size.
 inline constexpr std::uint64_t kWritebackBytes = 8U << 20;
 
 enum class OnExisting { refuse, open };

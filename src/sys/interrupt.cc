@@ -46,7 +46,7 @@ bool is_ignored(int signal) {
     return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-// True if `fd` became ready; -1 waits for the interruption alone. A negative `timeout_ms` is for ever.
+// True if `fd` became ready; -1 waits for the interruption alone. A negative `timeout_ms` is forever.
 Result<bool> wait_for(int fd, short events, int timeout_ms) {
     pollfd both[2] = {{interrupt_fd(), POLLIN, 0}, {fd, events, 0}};
     while (true) {

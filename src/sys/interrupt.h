@@ -1,4 +1,4 @@
-// How a command ends when it is told to: SIGINT, SIGTERM, SIGHUP.
+// How a command ends on SIGINT, SIGTERM or SIGHUP.
 //
 // A thread of its own takes the signals. First it asks: whoever waits for bytes sees it (interrupted(), interrupt_fd()),
 // fails with `cancelled` and unwinds as after any error, so that nothing half-made stays. What stands still - a disk, a

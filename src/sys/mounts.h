@@ -18,7 +18,7 @@ struct Mount {
 
 class Mounts {
   public:
-    // Lines that are no mountinfo are left out.
+    // Lines that are not mountinfo are skipped.
     static Mounts parse(std::string_view mountinfo);
     // Empty where /proc is not mounted.
     static Mounts of_this_process();

@@ -39,9 +39,9 @@ class PeriodicTask {
     void start();
     // Ends every wait, and returns when the work has. For good; idempotent; not from the work itself.
     void stop();
-    // A run begins as soon as none is going on, however often this was asked for meanwhile. Before start(): when it starts.
+    // A run begins as soon as none is in progress, however often this was called meanwhile. Before start(): when it starts.
     void run_soon();
-    // The period has changed, or the clock was moved: what is left of the wait is reckoned anew.
+    // The period or the clock has changed: the rest of the wait is computed again.
     void look_again();
 
     // For the work. False if the task is to end before the time is over.

@@ -150,7 +150,7 @@ TEST_P(MetaHistoryTest, OneTransactionHasOneNumberAndItsActor) {
     }
     EXPECT_EQ(after.back().table, "tags");
     EXPECT_EQ(after.back().operation, 'U');
-    reopen();  // the numbers go on where they were
+    reopen();  // the numbers continue where they were
     put(put_of("a/one", "m2", {"layer"}, {}));
     EXPECT_EQ(log().back().transaction, after.back().transaction + 1);
     EXPECT_EQ(log()[after.size()].sequence, after.back().sequence + 1);

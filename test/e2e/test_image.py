@@ -265,7 +265,7 @@ def test_nothing_is_made_where_it_would_be_lost(request, kind):
 @pytest.mark.parametrize("mounts, args, warning", [
     ([], ["--ephemeral"], "deleted with the container"),
     (["-v", "/var/lib/dtr"], [], "a volume without a name"),
-    (["--tmpfs", "/var/lib/dtr:uid=1000,gid=1000,mode=0700"], [], "lies in memory"),
+    (["--tmpfs", "/var/lib/dtr:uid=1000,gid=1000,mode=0700"], [], "is in memory"),
 ], ids=["ephemeral", "anonymous", "tmpfs"])
 def test_what_may_be_lost_is_warned_about(docker, mounts, args, warning):
     server = Contained(docker, "may-be-lost", mounts=mounts).start(*args)

@@ -251,7 +251,7 @@ def test_layout_of_one_repository(opened, space):
     for name in ["SHA256SUMS", *(f"sums/{n}" for n in os.listdir(root + "/sums"))]:
         tool("sha256sum", "--strict", "--quiet", "-c", name, cwd=root)
     dtr("layout", root, "admin/team/app", check=0)
-    assert "no tag of admin/other" in dtr("layout", root, "admin/other", check=2).err
+    assert "no tags of admin/other" in dtr("layout", root, "admin/other", check=2).err
     for directory, repository in ((root, "../x"), (root, ""), (space.file("nowhere"), "admin/team/app"), ("/", "admin/a")):
         assert dtr("layout", directory, repository).code == 2
 

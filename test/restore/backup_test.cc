@@ -358,8 +358,8 @@ TEST_F(Backup, AccountsAreLeftOutOnlyWhereTheyAreCopies) {
     backup::BackupOptions options;
     options.accounts = false;
     backup::BackupSource source = site->backup_source();
-    EXPECT_TRUE(
-        outcome(backup::BackupJob::prepare(source, options)).starts_with("refused: the accounts of this registry"));
+    EXPECT_TRUE(outcome(backup::BackupJob::prepare(source, options))
+                    .starts_with("refused: this registry keeps its own accounts"));
     source.accounts_elsewhere = true;
     const auto job = must(backup::BackupJob::prepare(source, options));
     archive::StringSink sink;

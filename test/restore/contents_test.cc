@@ -122,11 +122,11 @@ TEST_F(Contents, RowsOfTheWrongShape) {
     refused_from(2, with_row("db/repositories/", [](std::string& line) { line = line.substr(line.find('\t') + 1); }),
                  "wrong number of columns");
     refused_from(2, with_row("db/repositories/", [](std::string& line) { line.replace(0, line.find('\t'), "one"); }),
-                 "id is no number");
+                 "id is not a number");
     refused_from(2,
                  with_row("db/repositories/",
                           [](std::string& line) { line.replace(0, line.find('\t'), "99999999999999999999"); }),
-                 "id is no number");
+                 "id is not a number");
     refused_from(2, with_row("db/repositories/", [](std::string& line) { line.replace(0, line.find('\t'), "\\N"); }),
                  "id is null");
     refused_from(2, with_row("db/repositories/", [](std::string& line) { line += "\\q"; }), "");

@@ -347,7 +347,7 @@ TEST_F(Rewind, WhatNoLiveRowNamesIsKnownToBeKept) {
         must(blobs->put({Digest::of("stray"), "00112233aabbccdd"}, "stray"));
     }
     EXPECT_EQ(must(nobodys(&kept)), 1U);
-    // A folder of the undo state that is not mounted is no empty one.
+    // A folder of the undo state that is not mounted is not an empty one.
     const std::string metadata = path + "/metadata/" + current().undo_generation;
     std::filesystem::rename(metadata, dir.path() + "/aside");
     EXPECT_EQ(nobodys(&kept).error().code, ErrorCode::refused);
@@ -384,7 +384,7 @@ TEST_F(Rewind, WithoutSecretsTheOldRecoveryKeyIsKept) {
     EXPECT_TRUE(log_in(*must(open_replica(path)), "admin", file("admin-password")));
 }
 
-// The recovery key that lies there would not open the next backup.
+// The recovery key that is there would not open the next backup.
 TEST_F(Rewind, ABackupOfAnotherClusterSetsTheKeyAside) {
     const std::string other = dir.path() + "/other";
     must(install(other));

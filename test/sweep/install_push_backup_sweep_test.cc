@@ -155,7 +155,7 @@ std::string read_blob(cluster::Replica& replica, const Digest& digest) {
     return bytes;
 }
 
-// A chunk was acknowledged: the session goes on from there, or from where the close had come to. If its bytes had become
+// A chunk was acknowledged: the session continues from there, or from where the close had come to. If its bytes had become
 // an object that no row names yet, the session is unknown, and the client begins again.
 void go_on_with_upload(cluster::Replica& replica, const std::string& id) {
     const auto status = replica.registry().uploads().status(kRepository, id);

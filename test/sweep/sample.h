@@ -46,7 +46,7 @@ enum class Found {
     live      // all of the new state
 };
 
-// A mix of old and new is a failure, as is a state that nobody can go on from.
+// A mix of old and new is a failure, as is a state that nobody can continue from.
 inline Found inspect(const std::string& path, const Logical& expected) {
     const auto site = open_replica(path);
     if (site) {

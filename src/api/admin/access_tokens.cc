@@ -13,7 +13,7 @@ std::string time_text(Micros at) {
     return at == 0 ? std::string() : format_rfc3339(at);
 }
 
-// "hashedToken" is what the predecessor's clients call a token by: here its id, which is no hash of it.
+// "hashedToken" is what the predecessor's clients call a token by: here its id, which is not a hash of it.
 json::object describe_token(const meta::AccessToken& token) {
     return {{"id", token.id},
             {"hashedToken", token.id},

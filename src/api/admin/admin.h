@@ -152,7 +152,7 @@ struct Page {
     std::string start;
     std::size_t limit = 100;
 };
-Result<Page> page_of(const http::Request& request);  // invalid: the size is no number above 0
+Result<Page> page_of(const http::Request& request);  // invalid: the size is not a number above 0
 // Whether count=true asks for the header X-Resource-Count.
 bool wants_count(const http::Request& request);
 

@@ -14,7 +14,7 @@ namespace json = boost::json;
 constexpr std::string_view kJobAction = "ldap-sync";
 constexpr std::string_view kJobPrefix = "ldap-sync-";
 
-// A directory that does not do what the settings say is the administrator's to mend: no error of ours, and no challenge.
+// A directory that does not do what the settings say is the administrator's to fix: no error of ours, and no challenge.
 http::Response trouble(const Error& error) {
     switch (error.code) {
         case ErrorCode::unauthenticated:

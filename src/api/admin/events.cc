@@ -19,7 +19,7 @@ constexpr std::size_t kChangesPerSearch = 20'000;  // of one repository, most ar
 constexpr std::size_t kChangesPerRead = 16;
 constexpr std::size_t kEventBytesPerAnswer = 4U << 20;
 
-// Nothing for a change that is no event.
+// Nothing for a change that is not an event.
 std::optional<json::object> event_of(const meta::Change& change) {
     const bool tag = change.table == "tags";
     if (!tag && change.table != "manifests" && change.table != "repositories") return std::nullopt;

@@ -1,5 +1,5 @@
 // Long work that an operator asks for: POST /api/v0/gc, POST /api/v0/scrub. The answer is a line of JSON about once a
-// second while it goes on; the last one has "done" or "error". Whoever hangs up ends the work at its next step.
+// second while it continues; the last one has "done" or "error". Whoever hangs up ends the work at its next step.
 #include <boost/json.hpp>
 
 #include "api/admin/admin.h"

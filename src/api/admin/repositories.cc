@@ -154,7 +154,7 @@ Status remove_repositories(Asked& asked, const std::string& space, std::size_t& 
 
 }  // namespace
 
-// Whether there could be a repository in the namespace is no secret, so this does not look.
+// Whether there could be a repository in the namespace is not a secret, so this does not look.
 std::optional<http::Response> may_create_in_namespace(Asked& asked) {
     const std::string name = asked.at("space") + "/x";
     if (may(asked.services, asked.caller, name, nullptr, identity::Action::admin)) return std::nullopt;
@@ -194,7 +194,7 @@ http::Reply remove_repository(Asked& asked) {
     return json_response(202, json::object{});
 }
 
-// The account first, as that may be refused. Broken off in between, the same call goes on.
+// The account first, as that may be refused. Broken off in between, the same call continues.
 http::Reply remove_namespace(Asked& asked) {
     Services& services = asked.services;
     const std::string& space = asked.at("account");

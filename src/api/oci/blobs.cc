@@ -109,7 +109,7 @@ http::Response get(const Exchange& exchange, const Conditions& conditions, const
     return response;
 }
 
-// What a digest names never changes, so conditions on it need no transaction: they hold for ever or never.
+// What a digest names never changes, so conditions on it need no transaction: they hold forever or never.
 std::optional<http::Response> refuse_by_conditions(const Exchange& exchange, const Conditions& conditions,
                                                    const Digest& digest) {
     if (!conditions.any() || conditions.expected.holds(digest)) return std::nullopt;

@@ -67,7 +67,7 @@ Result<std::optional<meta::Expected::Digests>> read_tags(const http::Request& re
         if (!tag) return fail(ErrorCode::invalid, fmt::format("{}: {}", name, tag.error().message));
         rest = without_blanks(rest);
         if (tag->is_weak && comparison == Comparison::strong) continue;
-        // What is no digest is no tag of ours, and matches nothing.
+        // What is not a digest is not a tag of ours, and matches nothing.
         if (auto digest = Digest::parse(tag->opaque)) digests.of.push_back(std::move(*digest));
     }
     return std::optional(std::move(digests));

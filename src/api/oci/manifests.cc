@@ -29,7 +29,7 @@ http::Response manifest_headers(const meta::Manifest& row) {
     http::Response response;
     const std::string digest = row.digest.to_string();
     response.set("Content-Type", row.media_type);
-    // The pusher chose type and bytes: no browser shall take them for a page of ours.
+    // The pusher chose type and bytes: a browser must not mistake them for a page of ours.
     response.set("X-Content-Type-Options", "nosniff");
     response.set("Content-Security-Policy", "default-src 'none'; sandbox");
     response.set("Docker-Content-Digest", digest);

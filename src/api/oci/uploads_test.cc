@@ -73,7 +73,7 @@ TEST_F(UploadsApiTest, OutOfOrderIsRefusedAndSurvived) {
     }
     const std::string digest = digest_of("0123456789abcdefghij");
     EXPECT_EQ(put(location, digest, "abcdefghij", "0-9").status, 416) << "also at the close";
-    // Asked with what the close had in its query, the session says where to go on.
+    // Asked with what the close had in its query, the session says where to continue.
     const Answer asked = ask("GET", location + "?digest=" + digest, alice);
     EXPECT_EQ(asked.status, 204);
     EXPECT_EQ(asked.header("Range"), "0-9");

@@ -81,7 +81,7 @@ class FsBlobWriter final : public BlobWriter {
     UniqueFd fd_;
     std::string path_;
     std::uint64_t offset_;
-    std::uint64_t written_back_;  // the disk was told of what lies before it
+    std::uint64_t written_back_;  // the disk was told of what is before it
 };
 
 class FsBlobStore final : public BlobStore {

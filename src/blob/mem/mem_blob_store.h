@@ -1,4 +1,4 @@
-// Images in memory: for tests of what stands above a store.
+// Images in memory, for tests of what uses a store.
 #pragma once
 
 #include <memory>

@@ -11,7 +11,7 @@ namespace {
 
 namespace json = boost::json;
 
-// What an operator shall not overlook among all the rest.
+// What an operator must not overlook.
 void warn_of_what_matters(const std::string& status) {
     boost::system::error_code error;
     const json::value document = json::parse(status, error);

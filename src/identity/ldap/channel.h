@@ -1,6 +1,6 @@
 // The TCP connection below libldap. Inside identity/ldap only.
 //
-// libldap's own waits for ever (and busily) on a server that is silent during the TLS handshake; here every read and write
+// libldap's own waits forever (and busily) on a server that is silent during the TLS handshake; here every read and write
 // has a deadline. It also tells what happened, which libldap does not: a handshake that failed while the connection was
 // fine failed for the certificate.
 #pragma once

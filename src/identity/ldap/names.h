@@ -12,7 +12,7 @@ namespace dtr::identity {
 std::string escape_filter_value(std::string_view bytes);
 
 // One spelling for all of a DN (RFC 4514): case of ASCII letters, spaces, order within a part, and escapes are gone.
-// Not for showing. A text that is no DN keeps a key that no DN has.
+// Not for showing. A text that is not a DN keeps a key that no DN has.
 std::string dn_key(std::string_view dn);
 
 // Active Directory hands out long lists in pieces: "member;range=0-1499", "member;range=1500-*".

@@ -28,7 +28,7 @@ struct KeySet {
 };
 
 // Keys that we cannot use (other kinds, for encryption, weaker than 2048 bits, off the curve) are left out. invalid: it
-// is no key set; exhausted.
+// is not a key set; exhausted.
 Result<KeySet> parse_key_set(std::string_view text);
 
 // The three parts of a JWS in compact form.

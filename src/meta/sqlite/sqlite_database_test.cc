@@ -357,7 +357,7 @@ TEST_F(SqliteDatabaseTest, NoStatementScansOrSorts) {
         // Climbs from one object to what needs it, and a survey counts all that is waste.
         if (name == "find what needs the object" || name.starts_with("count ")) continue;
         EXPECT_EQ(plan.find("TEMP B-TREE"), std::string::npos) << name << "\n" << plan;
-        // A walk in key order that a LIMIT ends is no scan, unless it passes over rows.
+        // A walk in key order that a LIMIT ends is not a scan, unless it passes over rows.
         const bool ends_early = sql->text().find("LIMIT") != std::string::npos;
         const bool filters = sql->text().find(" WHERE ") != std::string::npos;
         std::istringstream lines(plan);

@@ -112,7 +112,7 @@ Status check_version(SqliteSession& session) {
     return {};
 }
 
-// Damage is told at the start, by the one who can mend it, instead of request by request.
+// Damage is reported at startup, to the person who can fix it, instead of with each request.
 Status check_pages(SqliteSession& session) {
     DTR_ASSIGN(const long pages, number(session, "PRAGMA page_count"));
     DTR_ASSIGN(const long page_size, number(session, "PRAGMA page_size"));
