@@ -216,6 +216,8 @@ def check_text(path, text):
                     offend(path, number, f"{word}: do it, or open an issue")
         if line != line.rstrip() and is_code:
             offend(path, number, "space at the end of the line")
+        if re.match(r"(<{7}|>{7}|={7})( |$)", line):
+            offend(path, number, "a conflict that nobody has resolved")
         if "\t" in line and path.endswith((".cc", ".h", ".py")):
             offend(path, number, "a tab")
     if text and not text.endswith("\n"):

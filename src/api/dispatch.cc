@@ -68,15 +68,20 @@ class Finish {
 
     void operator()(http::Response& response) const {
         if (is_registry_) mark_registry_answer(response);
+        if (response.user.empty()) response.user = user_;
         if (response.status == 405 && !says_what_is_allowed(response))
             response.set("Allow", allowed_besides(services_, method_, path_));
     }
+
+    // Whoever is found to ask.
+    [[nodiscard]] std::string& user() { return user_; }
 
   private:
     const Services& services_;
     std::string method_;
     std::string path_;
     bool is_registry_;
+    std::string user_;
 };
 
 // A browser that knows somebody's password sends it whichever page asks, but says which one that is.
@@ -159,7 +164,6 @@ class CheckedSink final : public http::BodySink {
     std::unique_ptr<http::BodySink> sink_;
 };
 
-<<<<<<< HEAD
 class FinishedSink final : public http::BodySink {
   public:
     FinishedSink(Finish finish, std::unique_ptr<http::BodySink> sink)
@@ -168,26 +172,6 @@ class FinishedSink final : public http::BodySink {
     http::Response finish() override {
         http::Response response = sink_->finish();
         finish_(response);
-=======
-// What every answer to a request says besides.
-struct Marks {
-    bool is_registry = false;  // it is of the registry's own interface
-    std::string user;
-};
-
-void mark(http::Response& response, const Marks& marks) {
-    if (marks.is_registry) mark_registry_answer(response);
-    if (response.user.empty()) response.user = marks.user;
-}
-
-class MarkedSink final : public http::BodySink {
-  public:
-    MarkedSink(std::unique_ptr<http::BodySink> sink, Marks marks) : sink_(std::move(sink)), marks_(std::move(marks)) {}
-    bool write(std::string_view chunk) override { return sink_->write(chunk); }
-    http::Response finish() override {
-        http::Response response = sink_->finish();
-        mark(response, marks_);
->>>>>>> 45ac2d1 (observe wip)
         return response;
     }
     [[nodiscard]] std::size_t held() const override { return sink_->held(); }
@@ -196,7 +180,6 @@ class MarkedSink final : public http::BodySink {
   private:
     Finish finish_;
     std::unique_ptr<http::BodySink> sink_;
-    Marks marks_;
 };
 
 http::Reply receive(const AskedPtr& asked) {
@@ -223,14 +206,10 @@ http::Reply receive(const AskedPtr& asked) {
         });
 }
 
-<<<<<<< HEAD
-http::Reply answer(Services& services, http::Request request) {
+http::Reply answer(Services& services, http::Request request, std::string& user) {
     if (request.path == "*")
         return options("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");  // of the server as a whole
-=======
-http::Reply answer(Services& services, http::Request request, std::string& user) {
     if (auto refused = refuse_other_cluster(services, request)) return std::move(*refused);
->>>>>>> 45ac2d1 (observe wip)
     Found found = find_routes(&services, request.method, request.path);
     if (found.allowed.empty()) return nothing_there(services, request, found);
     if (request.method == "OPTIONS") return options(found.allowed);
@@ -254,24 +233,14 @@ void mark_registry_answer(http::Response& response) {
 }
 
 http::Reply dispatch(Services& services, http::Request request) {
-<<<<<<< HEAD
     Finish finish(services, request);
-    http::Reply reply = answer(services, std::move(request));
+    http::Reply reply = answer(services, std::move(request), finish.user());
     if (auto* response = std::get_if<http::Response>(&reply))
         finish(*response);
     else
         reply = std::make_unique<FinishedSink>(std::move(finish),
                                                std::get<std::unique_ptr<http::BodySink>>(std::move(reply)));
     return reply;
-=======
-    Marks marks{is_registry_path(request.path), {}};
-    http::Reply reply = answer(services, std::move(request), marks.user);
-    if (auto* response = std::get_if<http::Response>(&reply)) {
-        mark(*response, marks);
-        return reply;
-    }
-    return std::make_unique<MarkedSink>(std::get<std::unique_ptr<http::BodySink>>(std::move(reply)), std::move(marks));
->>>>>>> 45ac2d1 (observe wip)
 }
 
 }  // namespace dtr::api

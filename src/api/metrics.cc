@@ -193,28 +193,13 @@ Metrics::Metrics(const std::string& version) : instruments_(std::make_unique<Ins
     i.pool_running = gauges("dtr_pool_running", "Requests that a pool is working on");
     i.pool_queued = gauges("dtr_pool_queued", "Requests that are waiting for a pool");
     i.pool_queue_max = gauges("dtr_pool_queue_max", "Requests that may wait for a pool");
-<<<<<<< HEAD
     i.pool_refused = counters("dtr_pool_refused_total", "Requests refused because the queue of a pool was full");
     i.pool_abandoned = counters("dtr_pool_abandoned_total", "Requests whose client disconnected before their turn");
-    i.failed_logins = &counters("dtr_failed_logins_total", "Logins with a wrong name, password or token")->Add({});
-    i.refused_logins = &counters("dtr_refused_logins_total", "Logins refused after too many failures")->Add({});
-    i.backup_time =
-        &gauges("dtr_last_backup_timestamp_seconds", "When the newest backup sealed by this process began; 0: none yet")
-             ->Add({});
-    i.backup_bytes = &gauges("dtr_last_backup_bytes", "Size of that backup")->Add({});
-    i.certificate_expiry =
-        &gauges("dtr_certificate_expiry_timestamp_seconds", "When the current server certificate expires")->Add({});
-    i.secrets_left =
-        &gauges("dtr_secrets_to_carry_away", "Secrets for the operator that are still on the machine")->Add({});
-=======
-    i.pool_refused = counters("dtr_pool_refused_total", "Requests refused as the queue of a pool was full");
-    i.pool_abandoned = counters("dtr_pool_abandoned_total", "Requests whose client left before their turn");
     for (std::size_t s = 0; s < kScalars.size(); ++s)
         if (kScalars[s].kind == ScalarKind::gauge)
             i.gauges[s] = &gauges(kScalars[s].name, kScalars[s].help)->Add({});
         else
             i.counters[s] = &counters(kScalars[s].name, kScalars[s].help)->Add({});
->>>>>>> 45ac2d1 (observe wip)
     i.resident = &prometheus::BuildGauge()
                       .Name("process_resident_memory_bytes")
                       .Help("Resident memory")

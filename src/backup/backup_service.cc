@@ -95,20 +95,13 @@ void BackupStream::run(BackupJob& job) {
     }
 }
 
-<<<<<<< HEAD
 BackupService::BackupService(BackupSource source, std::size_t running_max)
-    : source_(std::move(source)), slots_("backup", running_max, kBackupRetry / kSecond) {}
-
-Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options, std::string_view account) {
-=======
-BackupService::BackupService(BackupSource source, int running_max)
     : source_(std::move(source)),
-      running_max_(running_max),
+      slots_("backup", running_max, kBackupRetry / kSecond),
       newest_(recall(source_.meta, kNewest)),
       newest_verified_(recall(source_.meta, kNewestVerified)) {}
 
-Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options) {
->>>>>>> 45ac2d1 (observe wip)
+Result<std::unique_ptr<BackupStream>> BackupService::start(BackupOptions options, std::string_view account) {
     {
         MutexLock lock(mutex_);
         if (reports_.contains(options.id))

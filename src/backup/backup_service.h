@@ -70,12 +70,7 @@ class BackupStream {
 // Thread-safe.
 class BackupService {
   public:
-<<<<<<< HEAD
     explicit BackupService(BackupSource source, std::size_t running_max = kBackupsAtOnce);
-=======
-    // At most `running_max` at once.
-    explicit BackupService(BackupSource source, int running_max = kBackupsAtOnce);
->>>>>>> 45ac2d1 (observe wip)
 
     // Takes the cut before it returns. Of all at most `running_max` run at once, of one account fewer (NamedSlots).
     // exhausted: so many are running; already_exists: a remembered one has that id.
@@ -100,12 +95,8 @@ class BackupService {
     NamedSlots slots_;
     Mutex mutex_;
     std::map<std::string, BackupReport> reports_ GUARDED_BY(mutex_);
-<<<<<<< HEAD
-=======
     std::optional<BackupRecord> newest_ GUARDED_BY(mutex_);
     std::optional<BackupRecord> newest_verified_ GUARDED_BY(mutex_);
-    int running_ GUARDED_BY(mutex_) = 0;
->>>>>>> 45ac2d1 (observe wip)
 };
 
 }  // namespace dtr::backup

@@ -2,8 +2,8 @@
 // client may be shown to a replica, and recovery keys in escrow (docs/design/0009).
 //
 // A service belongs to one cluster, and cannot act for a replica of another one: its certificate says which service it is,
-// its record which cluster. A restore makes a new cluster of the old one's data; it is registered anew, or takes the old one's place
-// (record_replica()). While replicas of several clusters are known, a client has to say which one it means.
+// its record which cluster. A restore makes a new cluster of the old one's data; it is registered again, or takes the old
+// one's place (record_replica()). While replicas of several clusters are known, a client has to say which one it means.
 //
 // In the configuration: "services/<id>" and "replicas/<service>/<id>" (JSON), "ca/escrow.key" (secret: the age identity
 // under which keys are in the database). Tokens live in memory for a minute: they do not survive a restart of UCP.

@@ -20,8 +20,8 @@ struct Actor {
 
     std::string_view name;  // of the account, as the change log has it
     // AccountStore::version() at which it was decided that they may do this, if that must still hold when it is done.
-    // `stale` if it has moved: nothing was changed, decide again. An act of several changes gives it to the first of them, because
-    // a change to accounts moves the version itself.
+    // `stale` if it has moved: nothing was changed, decide again. An act of several changes gives it only to the first of
+    // them, because a change to accounts moves the version itself.
     std::optional<std::int64_t> account_version = std::nullopt;
     const AuditEvent* audit = nullptr;  // if not null, recorded in the same transaction
 };

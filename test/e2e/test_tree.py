@@ -34,7 +34,8 @@ def complaints(tmp_path_factory):
     put("src/base/data.bin", "1\n")
     put("results/today.md", "1\n")
     put("src/sys/choice.h", "#pragma once\nnamespace dtr {\nvoid open(const char* path, bool create);\n"
-                            "inline bool is_ours(const Error& error) { return error.message.starts_with(\"ours\"); }\n}\n")
+                            "inline bool is_ours(const Error& error) { return error.message.starts_with(\"ours\"); }\n}\n"
+                            "<<<<<<< HEAD\n")
     for name in ("one", "two"):
         put(f"src/oci/{name}.cc", "namespace dtr::oci {\nnamespace {\nconstexpr int kMost = 1;\nstruct Thing {};\n"
                                   "bool good(const std::map<int, int>& all = {}) {\n    return all.empty();\n}\n"
@@ -63,6 +64,7 @@ def complaints(tmp_path_factory):
     "src/oci/two.cc:5: good is a name of src/oci/one.cc, too",
     "src/sys/choice.h:3: a bool parameter",
     "src/sys/choice.h:4: decides by the text of a message",
+    "src/sys/choice.h:6: a conflict that nobody has resolved",
     "VENDORS: oci includes no nobody/",
     "src/blob/tape/ is not there",
     "SIDEWAYS: backup includes nothing of registry",

@@ -116,7 +116,7 @@ Result<std::optional<cluster::OwnCertificate>> own_certificate(const ServeOption
 // That it can be used, as far as the command line alone says.
 Status check_own_certificate(const ServeOptions& options) {
     if (options.certificate_pem.empty() != options.key_pem.empty())
-        return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key need each other");
+        return fail(ErrorCode::invalid, "--dtr-cert and --dtr-key must be given together");
     DTR_ASSIGN(const auto own, own_certificate(options));
     if (!own) return {};
     if (!own->authority_pem.empty()) DTR_TRY(identity::fingerprint(own->authority_pem));
