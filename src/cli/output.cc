@@ -48,6 +48,8 @@ Result<UniqueFd> open_device(const std::string& path, bool is_block_device) {
 
 Result<std::unique_ptr<OutputSink>> OutputSink::open_stdout() {
     if (::isatty(STDOUT_FILENO) == 1) return is_terminal("stdout");
+    if ((::fcntl(STDOUT_FILENO, F_GETFL) & O_ACCMODE) == O_RDONLY)
+        return fail(ErrorCode::invalid, "stdout is closed", "redirect it, or use --output FILE");
     std::unique_ptr<OutputSink> sink(new OutputSink());
     sink->fd_ = STDOUT_FILENO;
     sink->name_ = "stdout";

@@ -1,6 +1,8 @@
 #include "cli/program.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -27,6 +29,14 @@ void hide_passwords(int argc, char** argv) {
                         flag == "--dtr-key"        ? "use --tls-key FILE or DTR_KEY"
                         : flag == "--hub-password" ? "leave it out: it is ignored"
                                                    : "use --ucp-password-file or UCP_PASSWORD"));
+}
+
+// A standard descriptor that the caller closed would become the next file to be opened, and log lines would end up in a
+// database. Reading stdin or writing to stdout fails instead; messages are dropped.
+void replace_closed_descriptors() {
+    constexpr int kInstead[] = {O_WRONLY, O_RDONLY, O_RDWR};
+    for (int fd = 0; fd < 3; ++fd)
+        if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", kInstead[fd]) != fd) ::_exit(kUnexpected);
 }
 
 // Connections and files are polled, never selected: as many as the hard limit allows, and a server can use.
@@ -58,6 +68,7 @@ int report(const Error& error) {
 
 int run_program(const std::string& name, int argc, char** argv, const backup::StoreOpeners& openers,
                 const std::function<void(Program&)>& add_commands) {
+    replace_closed_descriptors();
     const rlimit no_core{0, 0};
     (void)::setrlimit(RLIMIT_CORE, &no_core);
     use_all_descriptors();

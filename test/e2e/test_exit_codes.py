@@ -2,10 +2,11 @@
 
 import os
 import re
+import subprocess
 
 import pytest
 
-from harness import DTR, ROOT, UCP, dtr, free_port, run, ucp
+from harness import DTR, ROOT, UCP, clean_env, dtr, free_port, run, ucp
 
 # What a command needs besides a server. PW: a file with a password.
 ONLINE = {
@@ -123,3 +124,23 @@ def test_data_that_cannot_be_written(server):
     os.close(reading)
     with os.fdopen(writing, "wb") as gone:
         assert dtr("version", stdout=gone).code == 11
+
+
+def test_closed_descriptors_are_no_files(server, space):
+    """What the caller closed must not become the next file that is opened, which messages would then be written to."""
+    def closed(numbers, *args):
+        shell = " ".join(f"{number}>&-" for number in numbers)
+        return subprocess.run(["sh", "-c", f'exec "$@" {shell}', "sh", DTR, *args], env=clean_env(), capture_output=True,
+                              timeout=60, check=False)
+
+    out = space.file("backup.tar")
+    assert closed((0, 1, 2), "backup", *server.cli_auth(), "--output", out).returncode == 0
+    dtr("verify", out, check=0)
+    done = closed((1,), "backup", *server.cli_auth())
+    assert done.returncode == 2 and b"stdout is closed" in done.stderr
+    assert closed((1,), "version").returncode == 1
+    assert closed((0,), "verify").returncode == 1
+    assert closed((0, 1, 2), "install", "--data-dir", space.file("quiet")).returncode == 0
+    assert closed((0, 1, 2), "install", "--data-dir", space.file("quiet")).returncode == 10
+    dtr("backup", "--offline", "--data-dir", space.file("quiet"), "--output", out, check=0)
+    dtr("verify", "--identity", space.file("quiet/recovery-key"), out, check=0)
