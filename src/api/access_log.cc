@@ -168,7 +168,7 @@ void AccessLog::flush() {
         lost = std::exchange(lost_untold_, 0);
     }
     if (!lines.empty()) write_(lines);
-    if (lost > 0) log::warn("{} lines of the access log were lost: they came faster than they were taken", lost);
+    if (lost > 0) log::warn("{} lines of the access log were lost: they could not be written fast enough", lost);
 }
 
 }  // namespace dtr::api

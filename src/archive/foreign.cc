@@ -52,7 +52,7 @@ Foreign recognise(std::string_view head) {
     if (head.size() >= 16 && is_plain_text(head)) return {"text, not an archive", {}};
     // One flipped bit does not take both marks of a backup away. Blocks of zeros are left by crashes and holes.
     if (head.size() >= 262 && head.find_first_not_of('\0') != head.npos)
-        return {"not a tar archive", "name the file that dtr backup wrote"};
+        return {"not a tar archive", "give the file that dtr backup wrote"};
     return {};
 }
 

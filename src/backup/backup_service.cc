@@ -30,7 +30,7 @@ std::optional<BackupRecord> parse_line(const std::string& line) {
 std::optional<BackupRecord> recall(meta::MetaStore& meta, std::string_view which) {
     const auto line = meta.collector().bookmark(which);
     if (line) return parse_line(*line);
-    log::warn("cannot read which backup was the last: {}", line.error().text());
+    log::warn("cannot read which backup was the newest: {}", line.error().text());
     return std::nullopt;
 }
 
@@ -143,7 +143,7 @@ Status BackupService::verified(const std::string& id, std::string_view seal_dige
     }
     if (!found) return fail(ErrorCode::not_found, fmt::format("no backup {} is remembered", id.substr(0, 64)));
     if (found->seal_digest != seal_digest)
-        return fail(ErrorCode::conflict, fmt::format("backup {} has another seal", id));
+        return fail(ErrorCode::conflict, fmt::format("backup {} has a different seal", id));
     remember(kNewestVerified, *found, newest_verified_);
     return {};
 }
@@ -152,7 +152,7 @@ void BackupService::remember(std::string_view which, const BackupRecord& record,
     if (newest && newest->started_at > record.started_at) return;
     newest = record;
     if (const Status kept = source_.meta.collector().set_bookmark(which, line_of(record)); !kept)
-        log::warn("after a restart it will not be known when the last backup was: {}", kept.error().text());
+        log::warn("the time of the last backup will be unknown after a restart: {}", kept.error().text());
 }
 
 void BackupService::record(BackupReport report) {

@@ -19,8 +19,7 @@ Result<NamedSlots::Hold> NamedSlots::take(std::string_view name) {
     const MutexLock lock(state_->mutex);
     const auto mine = state_->by_name.find(name);
     const std::size_t held = mine == state_->by_name.end() ? 0 : mine->second;
-    if (held > 0 && held + 1 >= most_)
-        return fail(refusal(held, fmt::format("as many as '{}' may have at once", name)));
+    if (held > 0 && held + 1 >= most_) return fail(refusal(held, fmt::format("as many as '{}' may run at once", name)));
     if (state_->held >= most_) {
         std::string by;
         for (const auto& [other, count] : state_->by_name)

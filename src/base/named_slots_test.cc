@@ -15,7 +15,7 @@ TEST(NamedSlots, OneIsLeftForOthers) {
     const auto more = slots.take("greedy");
     ASSERT_FALSE(more);
     EXPECT_EQ(more.error().text(),
-              "3 backups are running: as many as 'greedy' may have at once (hint: wait until one has finished)");
+              "3 backups are running: as many as 'greedy' may run at once (hint: wait until one has finished)");
     EXPECT_EQ(more.error().retry_after_s, 30);
     held.push_back(slots.take("other").value());
     const auto third = slots.take("third");

@@ -170,7 +170,7 @@ Status check_ca(const std::string& ca) {
     std::error_code ignored;
     const bool names_file = ca.size() < 4096 && ca.find('\n') == ca.npos && std::filesystem::exists(ca, ignored);
     return fail(ErrorCode::invalid,
-                names_file ? fmt::format("--ucp-ca takes the text of a certificate, not a file's name: {}", ca)
+                names_file ? fmt::format("--ucp-ca takes the text of a certificate, not a file name: {}", ca)
                            : std::string("--ucp-ca holds no certificate"),
                 "give the text: --ucp-ca \"$(cat ca.pem)\"");
 }
@@ -332,7 +332,7 @@ Error answer_error(const HttpAnswer& answer, std::string_view doing) {
         }
         if (const auto* id = document.as_object().if_contains("request_id");
             answer.status >= 500 && id != nullptr && id->is_string())
-            hint += fmt::format("{}the server's log says more of request {}", hint.empty() ? "" : "; ",
+            hint += fmt::format("{}see the server's log for request {}", hint.empty() ? "" : "; ",
                                 std::string_view(id->as_string()));
     }
     ErrorCode code = ErrorCode::internal;

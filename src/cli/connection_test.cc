@@ -96,7 +96,7 @@ TEST(Connection, AnswersBecomeErrors) {
     EXPECT_EQ(told.message, "cannot try: you may not");
     EXPECT_EQ(told.hint, "ask alice");
     const std::string lost = R"({"errors":[{"code":"UNKNOWN","message":"lost"}],"request_id":"0123abcd"})";
-    EXPECT_EQ(error(500, lost).hint, "the server's log says more of request 0123abcd");
+    EXPECT_EQ(error(500, lost).hint, "see the server's log for request 0123abcd");
     EXPECT_EQ(error(404, lost).hint, "") << "what is the client's to mend needs no log";
     // A server's answer may be anything.
     for (const char* body : {"", "<html>", "null", "[]", "{}", R"({"errors":7})", R"({"errors":[]})",

@@ -22,9 +22,10 @@ Result<archive::AgeRecipient> rekey(Environment& environment, const std::string&
                backup::recovery_state(replica->config(), replica->current().cluster_id));
     DTR_ASSIGN(const auto ucp, load_ucp_access(replica->config()));
     if (ucp)
-        return fail(ErrorCode::refused,
-                    fmt::format("UCP at {} keeps the recovery key in escrow, and would not get the new one", ucp->url),
-                    fmt::format("start the registry and run dtr rekey --ucp-url {}", ucp->url));
+        return fail(
+            ErrorCode::refused,
+            fmt::format("UCP at {} keeps the recovery key in escrow, but would not receive the new one", ucp->url),
+            fmt::format("start the registry and run dtr rekey --ucp-url {}", ucp->url));
     backup::KeyPlace place = handed_out(environment);
     if (!output.empty()) {
         DTR_ASSIGN(place, backup::file_place(environment.disk, output));

@@ -308,8 +308,8 @@ class CurlHttpClient final : public HttpClient {
                             "the problem, compare the clocks of both machines");
             case CURLE_SSL_CONNECT_ERROR:
                 return fail(ErrorCode::unavailable, what,
-                            "the two sides do not agree on TLS; if the server speaks plain http at this port, write "
-                            "http:// before its address");
+                            "TLS could not be negotiated; if the server uses plain http on this port, write http:// "
+                            "before its address");
             case CURLE_URL_MALFORMAT:
             case CURLE_UNSUPPORTED_PROTOCOL:
                 return fail(ErrorCode::invalid, what);

@@ -86,8 +86,9 @@ Status take_blocks(const std::string& path, std::uint64_t bytes) {
         done = ::fallocate(file.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes));
     } while (done != 0 && errno == EINTR);
     if (done == 0) return {};
-    if (errno == EOPNOTSUPP || errno == ENOSYS) return fail(ErrorCode::unsupported, path + ": its file system cannot");
-    return fail(system_error(errno, "cannot take room for " + path));
+    if (errno == EOPNOTSUPP || errno == ENOSYS)
+        return fail(ErrorCode::unsupported, path + ": its file system does not support it");
+    return fail(system_error(errno, "cannot reserve space for " + path));
 }
 
 std::string resolved(const std::string& path) {

@@ -98,7 +98,7 @@ def test_ucp_gets_the_new_key(space):
     Registry(pair.registry, "admin/app").push(Image(), "1")
     new = space.file("new")
     done = dtr("rekey", *flags(pair.identity), "--output", new, check=0)
-    assert "UCP has it in escrow, too" in done.err
+    assert "UCP keeps it in escrow as well" in done.err
     archive = space.file("b.tar")
     dtr("backup", *flags(pair.identity), "--output", archive, check=0)
     with open(archive, "rb") as file:

@@ -112,7 +112,7 @@ def test_what_is_given_of_a_server_is_looked_at_first(two, space):
     ca, nobody = space.file("ca.pem"), ["--ucp-url", f"127.0.0.1:{free_port()}", "--ucp-username", "admin"]
     with open(ca, "w", encoding="ascii") as file:
         file.write("no certificate\n")
-    for given, said in ((ca, "not a file's name"), ("garbage", "no certificate"), ("-----BEGIN CERTIFICATE-----", "no certificate")):
+    for given, said in ((ca, "not a file name"), ("garbage", "no certificate"), ("-----BEGIN CERTIFICATE-----", "no certificate")):
         done = dtr("backup", *nobody, "--ucp-password", "x", "--ucp-ca", given, "--output", space.file("x.tar"), check=2)
         assert said in done.err and "$(cat ca.pem)" in done.err
 

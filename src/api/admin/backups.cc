@@ -121,7 +121,7 @@ http::Reply start_backup(Asked& asked) {
 http::Reply take_verification(Asked& asked) {
     const auto* seal = asked.fields->if_contains("seal");
     if (seal == nullptr || !seal->is_string())
-        return error_response(400, "INVALID", "the body lacks \"seal\"", "it is {\"seal\":\"...\"}");
+        return error_response(400, "INVALID", "the body has no \"seal\"", "it is {\"seal\":\"...\"}");
     if (const Status taken = asked.services.backups.verified(asked.at("id"), std::string_view(seal->as_string()));
         !taken)
         return error_response(taken.error(), "NO_SUCH_BACKUP", "INVALID");

@@ -76,7 +76,7 @@ int run_rekey(RekeyCommand& command, const backup::StoreOpeners& openers) {
     if (!key) return report(key.error());
     say(fmt::format("backups are sealed to {} from now on", key->text()));
     say(fmt::format("its key is in {}: move it to a safe place", command.output));
-    if (command.connection.has_ucp()) say("UCP has it in escrow, too");
+    if (command.connection.has_ucp()) say("UCP keeps it in escrow as well");
     say("backups made so far still need the old key: keep it as long as you keep them");
     return kGood;
 }

@@ -229,7 +229,7 @@ Status SqliteDatabase::commit() {
 void SqliteDatabase::reserve_log() {
     if (log_reserved_) return;
     const Status taken = take_blocks(path_ + "-wal", kLogBytes);
-    if (!taken) log::debug("metadata database: no room is reserved: {}", taken.error().text());
+    if (!taken) log::debug("metadata database: cannot reserve space: {}", taken.error().text());
     log_reserved_ = taken || taken.error().code == ErrorCode::unsupported;
 }
 
