@@ -154,7 +154,7 @@ std::optional<http::Response> check_column(Asked& asked) {
         case visitor:
             return std::nullopt;
         case token_request:
-            // Or else who holds a token for one thing could turn it into one for everything, and renew it forever.
+            // Otherwise whoever holds a token for one thing could exchange it for one for everything, and renew it forever.
             if (!caller.claims) return std::nullopt;
             return refuse_credentials(
                 asked, {ErrorCode::unauthenticated, "a token is issued only for a name and a password", {}});

@@ -47,7 +47,7 @@ http::Response error_response(const Error& error, std::string_view not_found_cod
         case ErrorCode::no_space:
             return answer(507, "NO_SPACE");
         case ErrorCode::exhausted: {
-            // Only what waiting fixes is to be tried again (RFC 6585, 4): the rest is too large for good.
+            // Only what may succeed later is to be tried again (RFC 6585, 4): the rest will always be too large.
             if (error.retry_after_s <= 0) return answer(413, "SIZE_INVALID");
             http::Response response = answer(429, "TOOMANYREQUESTS");
             response.set("Retry-After", std::to_string(error.retry_after_s));
@@ -69,7 +69,7 @@ http::Response error_response(const Error& error, std::string_view not_found_cod
         case ErrorCode::internal:
             break;
     }
-    // It may name files of ours, and the client cannot mend it.
+    // It may contain names of our files, and the client cannot fix it.
     log::error("{}: {}", to_string(error.code), error.text());
     return error_response(500, "UNKNOWN", "internal error; see the server's log");
 }

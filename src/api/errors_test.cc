@@ -7,7 +7,7 @@
 namespace dtr::api {
 namespace {
 
-// RFC 6585, 4: "too many requests" is for what waiting fixes.
+// RFC 6585, 4: "too many requests" is for what may succeed later.
 TEST(Errors, OnlyWhatWaitingMendsIsToBeTriedAgain) {
     const http::Response later = error_response(fail_for(42, ErrorCode::exhausted, "too many at once").value());
     EXPECT_EQ(later.status, 429);

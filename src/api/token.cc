@@ -18,7 +18,7 @@ std::string joined_scopes(const http::Request& parameters) {
     return all;
 }
 
-// What is asked for, cut down to what the account may do. Being refused a part is no error: the client finds out.
+// What was requested, reduced to what the account may do. Refusing a part is not an error: the client will find out.
 Result<std::vector<identity::Access>> permitted(Services& services, const identity::Principal& principal,
                                                 const std::vector<identity::Access>& asked) {
     std::vector<identity::Access> granted;

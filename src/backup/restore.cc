@@ -432,7 +432,7 @@ class Restoration {
         if (config) live_config_ = std::move(*config);
     }
 
-    // What only the state before knows. That it cannot be read is no reason not to replace it.
+    // Objects that only the previous state has. Failing to read them is no reason not to replace it.
     Status look_back(meta::MetaStore& restored) {
         const auto before = openers_.metadata(directory_.metadata_path(live_->generation));
         if (!before) {

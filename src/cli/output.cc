@@ -107,7 +107,7 @@ Status OutputSink::write(std::string_view bytes) {
 
 Status OutputSink::finish() {
     if (!file_) {
-        // A disk or tape tells now what it could not do; a pipe has nothing to tell.
+        // A disk or tape reports now what it could not do; a pipe has nothing to report.
         const mode_t type = type_of(fd_);
         if ((type == S_IFBLK || type == S_IFCHR) && ::fsync(fd_) != 0 && errno != EINVAL && errno != ENOTSUP)
             return fail(system_error(errno, "cannot sync " + name_));

@@ -82,8 +82,8 @@ bool contains(const std::vector<std::string>& all, std::string_view one) {
     return std::find(all.begin(), all.end(), one) != all.end();
 }
 
-// A cluster that another of these was restored from is meant only if it goes on regardless; and one that was stopped is not
-// meant if another one is now in its place, with its address and authority: there nobody reaches it any more.
+// A cluster from which another one was restored counts only if it is still running; and one that was stopped does not
+// count if another one is now in its place, with its address and authority: it can no longer be reached there.
 void leave_out_former(std::vector<ReplicaRecord>& found, const std::vector<Service>& services, Micros now) {
     const std::vector<ReplicaRecord> all = found;
     const auto is_present = [&](const Service& service) {

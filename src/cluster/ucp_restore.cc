@@ -45,7 +45,7 @@ class Settling {
     Status run() {
         DTR_TRY(check_role());
         const auto access = load_ucp_access(cluster_.config);
-        // Without its secrets a registry has lost what UCP knew it by, and registers anew.
+        // Without its secrets a registry has lost the key by which UCP knew it, and registers again.
         const bool lost = !access && access.error().code == ErrorCode::not_found;
         if (!access && !lost) return fail(access.error());
         if (lost && options_.ucp == nullptr)

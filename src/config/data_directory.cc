@@ -51,7 +51,7 @@ std::string some_of(std::vector<std::string> names) {
     return names.size() > 3 ? text + fmt::format(" and {} more", names.size() - 3) : text;
 }
 
-// Files beside our four folders are somebody else's.
+// Files next to our four folders belong to somebody else.
 Status refuse_strangers(Disk& disk, const std::string& path) {
     DTR_ASSIGN(auto names, disk.list(path));
     std::erase_if(names, [](const std::string& name) {

@@ -465,7 +465,7 @@ Task<Fate> Session::conduct(Exchange& exchange) {
         const Wake wake = co_await wait;
         if (wake == Wake::cancelled) break;
         pace.waited += monotonic_now() - began;
-        // A socket that gathers bytes may hold some without having told: only a fruitless look is the end.
+        // A socket that gathers bytes may hold some without having reported them: only an empty read is the end.
         late = wake == Wake::expired && monotonic_now() - began >= patience;
         progress_at_expiry = exchange.progress();
     }

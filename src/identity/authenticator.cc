@@ -171,7 +171,7 @@ Result<Principal> Authenticator::by_password(Login& login, std::int64_t version)
             DTR_ASSIGN(hash, found(store_.password_hash(account->id)));
         }
         DTR_TRY(count(login, Guess::password));
-        // Also where another is asked: how long an answer takes does not tell whose account it is.
+        // Also if another system is asked: the time an answer takes must not reveal whose account it is.
         login.matched =
             passwords_.verify(turn, login.password, hash ? *hash : std::string(Passwords::unmatchable_hash()));
     }
@@ -243,7 +243,7 @@ Result<Principal> Authenticator::by_token(Login& login) {
     principal->token_id = known->id;
     principal->backup_only = !known->scope.empty();
     if (principal->backup_only && !account->is_admin) return wrong_credentials();
-    // Once for as long as it is remembered, so about once a minute. That it cannot be noted keeps nobody out.
+    // Once for as long as it is remembered, so about once a minute. A failure to record it keeps nobody out.
     if (const auto noted = tokens_->note_use(known->id, clock_.now()); !noted) log::debug("{}", noted.error().text());
     const MutexLock lock(mutex_);
     own_tokens_.put(login.key, true);

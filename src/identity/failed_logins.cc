@@ -12,7 +12,7 @@ constexpr Micros kWriteEvery = kSecond / 2;
 constexpr std::size_t kNameBytesShown = 64;
 constexpr std::size_t kAddressBytesShown = 64;
 
-// What a stranger sent, as it may stand in a line of the log and in a table.
+// What a stranger sent, made safe for a line of the log and for a table.
 std::string plain(std::string_view text, std::size_t bytes) {
     std::string out(text.substr(0, bytes));
     std::replace_if(

@@ -16,7 +16,7 @@ Status check_text(std::string_view what, std::string_view text) {
     return fail(ErrorCode::invalid, fmt::format("the {} cannot be used", what), "use at most 1024 bytes of text");
 }
 
-// Who is nobody answers as who is not in it: names of accounts are not given away.
+// Somebody without an account gets the same answer as a non-member: account names are not revealed.
 Error as_stranger(Error error, std::string_view name) {
     if (error.code == ErrorCode::not_found) error.message = fmt::format("{} is not a member", name);
     return error;

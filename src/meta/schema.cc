@@ -1,6 +1,6 @@
 // The tables. A row of `blobs` is the one physical object of a digest: (digest, generation). Its state is live,
 // condemned or quarantined (ObjectState); when the row goes, a row of `removals` takes its place until the bytes are
-// unlinked. Leases lie apart from it, so that keeping an object alive never touches the row that a push or the collector
+// unlinked. Leases are kept separately, so that keeping an object alive never touches the row that a push or the collector
 // decides on; they are the collector's list of work as well: what has no lease is needed, or has been looked at.
 #include "meta/schema.h"
 

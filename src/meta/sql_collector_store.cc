@@ -76,7 +76,7 @@ const Sql kCountBlobs(
     " (SELECT count(*) FROM repositories), (SELECT count(*) FROM uploads) FROM blobs");
 const Sql kSurveyRemovals("count removals", "SELECT count(*), COALESCE(SUM(size), 0) FROM removals");
 
-// True if a live fence stands. Otherwise expired ones are gone with this transaction.
+// True if there is a live fence. Otherwise expired ones are gone with this transaction.
 Result<bool> fenced(sql::Transaction& transaction, Micros now) {
     DTR_ASSIGN(const bool live, any(transaction.query(kLiveFence, {now})));
     if (!live) DTR_TRY(transaction.execute(kDropFences, {now}));

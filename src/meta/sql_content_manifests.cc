@@ -148,7 +148,7 @@ Status require_movable(sql::Transaction& transaction, RepositoryId repository, s
                 "push under another tag, or ask an administrator of the repository to turn off immutableTags");
 }
 
-// What the tag, or without one the manifest, stands for to those who pull.
+// What the tag or, without one, the manifest refers to for those who pull.
 Result<std::optional<Digest>> shown(sql::Connection& connection, std::string_view repository, std::string_view tag,
                                     std::string_view digest) {
     DTR_ASSIGN(auto manifest, first<Manifest>(tag.empty() ? connection.query(kFindManifest, {repository, digest})

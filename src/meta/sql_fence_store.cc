@@ -1,5 +1,5 @@
-// A fence stands as long as its row does. Its expiry is read by the collector alone (sql_collector_store.cc), which
-// removes an expired one in the transaction that condemns: so "it still stands" proves that nothing was taken.
+// A fence is valid as long as its row exists. Only the collector reads its expiry (sql_collector_store.cc), which
+// removes an expired one in the transaction that condemns: so a row that still exists proves that nothing was taken.
 #include <fmt/format.h>
 
 #include "meta/sql_local_stores.h"

@@ -199,7 +199,7 @@ class CurlHttpClient final : public HttpClient {
     }
 
   private:
-    // Trusts `ca_pem` alone, unless that is empty. With `chain` anybody is trusted, and the chain is told.
+    // Trusts only `ca_pem`, unless that is empty. With `chain`, everybody is trusted, and the chain is returned.
     static Result<HttpAnswer> perform(const HttpCall& request, const std::string& ca_pem, std::string* chain) {
         const std::unique_ptr<CURL, void (*)(CURL*)> handle(libcurl().curl_easy_init(), libcurl().curl_easy_cleanup);
         if (!handle) return fail(ErrorCode::exhausted, "cannot create an HTTP client");

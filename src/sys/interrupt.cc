@@ -70,7 +70,7 @@ class Interrupts::Watcher {
         signals_ = UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
         stop_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
         event_ = UniqueFd(::eventfd(0, EFD_CLOEXEC));
-        if (!signals_.valid() || !stop_.valid() || !event_.valid()) return;  // no descriptors: signals end us as ever
+        if (!signals_.valid() || !stop_.valid() || !event_.valid()) return;  // no descriptors: signals end us as usual
         pthread_sigmask(SIG_BLOCK, &set, &before_);
         state().event = event_.get();
         thread_ = std::thread([this] { run(); });

@@ -33,7 +33,7 @@ Result<bool> may_see(Services& services, const identity::Principal& principal, c
 
 }  // namespace
 
-// What is not an organisation is refused like one that the caller has no part in.
+// An unknown organisation is refused like one that the caller is not in.
 std::optional<http::Response> may_manage_namespace(Asked& asked) {
     const std::string& space = asked.at("space");
     if (space == asked.caller.principal.name) return std::nullopt;

@@ -24,7 +24,7 @@ json::object describe_member(const Organizations::Member& member) {
     return {{"member", describe_account(member.account)}, {"isAdmin", member.is_admin}, {"isPublic", member.is_public}};
 }
 
-// What is not an organisation is refused as one that the caller has no part in: names of accounts are not given away.
+// An unknown organisation is refused like one that the caller is not in: account names are not revealed.
 std::optional<http::Response> refuse_unless(const Result<bool>& may, const Caller& caller) {
     const bool none = !may && (may.error().code == ErrorCode::not_found || may.error().code == ErrorCode::invalid);
     if (!may && !none) return unknown(may.error());

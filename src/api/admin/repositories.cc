@@ -194,7 +194,7 @@ http::Reply remove_repository(Asked& asked) {
     return json_response(202, json::object{});
 }
 
-// The account first, as that may be refused. Broken off in between, the same call continues.
+// The account first, because that may be refused. If this is interrupted in between, the same call continues.
 http::Reply remove_namespace(Asked& asked) {
     Services& services = asked.services;
     const std::string& space = asked.at("account");

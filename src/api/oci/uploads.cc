@@ -177,7 +177,7 @@ http::Reply push_single(const Exchange& exchange, const Digest& digest) {
 
 // ---- PATCH, PUT ----
 
-// Clients send one with a closing PUT that carries nothing, of what they have sent or of nothing at all. It is harmless
+// Clients send one with an empty closing PUT, about what they have sent or about nothing at all. It is harmless
 // unless it speaks of bytes that are not here.
 bool is_harmless(const Result<dtr::oci::ByteRange>& range, const UploadSession& session) {
     return !range || range->last <= session.offset();

@@ -99,7 +99,7 @@ void drop_secret_of_another(const json::object& before, json::object& settings) 
         "--client-secret-file");
 }
 
-// What is not named stays as it is.
+// Settings that are not given stay unchanged.
 Status set_oidc(OidcCommand& command) {
     DTR_ASSIGN(json::object settings, get_object(command.connection, kPath, "cannot read the OIDC settings"));
     const auto* issuer = settings.if_contains("issuer");

@@ -97,7 +97,7 @@ Status install_if_empty(cluster::Environment& environment, const ServeOptions& o
     return {};
 }
 
-// The certificate of the command line; files are read anew each time, so that they can be replaced.
+// The certificate of the command line; files are read again each time, so that they can be replaced.
 Result<std::optional<cluster::OwnCertificate>> own_certificate(const ServeOptions& options) {
     cluster::OwnCertificate own;
     own.authority_pem = options.ca_pem;

@@ -105,7 +105,7 @@ class LdapDirectory final : public UserDirectory {
         return {};
     }
 
-    // Unknown and known names take the same number of exchanges with the server, or the time would tell which exist.
+    // Unknown and known names take the same number of exchanges with the server, or the time would reveal which exist.
     Result<DirectoryEntry> authenticate(std::string_view name, const Secret& password) override {
         if (password.empty()) return no_login("directory login: the password is empty");
         if (name.empty() || name.size() > kNameBytesMax) return no_login("directory login: there is no such name");
@@ -199,7 +199,7 @@ class LdapDirectory final : public UserDirectory {
                 if (entries.size() > 1) return ambiguous(name);
                 return {};
             }));
-            // Where there is none the same is asked, of nobody and of the base.
+            // If there is none, the same queries are sent, about nobody and about the base.
             DirectoryEntry entry = entries.empty() ? nobody_in(search) : std::move(entries.front());
             DTR_ASSIGN(const bool belongs, is_member(connection, search, entry));
             if (!search.disabled_filter.empty()) {

@@ -152,7 +152,7 @@ Result<json::object> ProviderSignIn::claims(Provider& provider, const Pending& p
 
 Result<SignedIn> ProviderSignIn::finish(const Callback& callback) {
     DTR_ASSIGN(const Live live, this->live());
-    // First: who is told to come back later may.
+    // First, because whoever is told to come back later may do so.
     const Place place(waiting_);
     DTR_TRY(place.check());
     DTR_ASSIGN(const Pending pending, take(callback, live));
