@@ -76,6 +76,7 @@ class InputSource::Files final : public archive::ByteSource {
             if (n < 0 && errno == EINTR) continue;
             if (n < 0) return fail(system_error(errno, "cannot read the archive"));
             if (n > 0) return static_cast<std::size_t>(n);
+            DTR_TRY(check_interrupt());  // Ctrl-C ends a whole pipeline: then the archive was not cut
             ++current_;
         }
         return std::size_t{0};
