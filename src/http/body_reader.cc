@@ -22,6 +22,7 @@ BodyReader::BodyReader(const Head& head, Input& input, Transport& transport)
 BodyReader::Piece BodyReader::read(char* out, std::size_t capacity) {
     if (finished_) return {};
     Piece piece = decoder_ ? read_chunked(out, capacity) : read_plain(out, capacity);
+    decoded_ += piece.bytes;
     if (finished_) transport_.set_low_water(1);
     return piece;
 }

@@ -24,6 +24,7 @@ class BodyReader {
 
     [[nodiscard]] bool finished() const { return finished_; }
     [[nodiscard]] std::uint64_t received() const { return received_; }  // raw bytes, for telling progress
+    [[nodiscard]] std::uint64_t decoded() const { return decoded_; }    // bytes of the body that read() gave
     // All that is left is at most `limit` bytes, by the length the client gave.
     [[nodiscard]] bool at_most(std::uint64_t limit) const { return finished_ || (!decoder_ && left_ <= limit); }
     [[nodiscard]] bool begun() const { return finished_ || !input_.empty(); }
@@ -42,6 +43,7 @@ class BodyReader {
     std::unique_ptr<ChunkDecoder> decoder_;  // with chunked coding
     std::uint64_t left_ = 0;                 // without
     std::uint64_t received_ = 0;
+    std::uint64_t decoded_ = 0;
     bool finished_ = false;
 };
 

@@ -89,7 +89,7 @@ Answered Exchange::answered() const {
     Answered done;
     done.status = status_;
     done.sent = sent_ > framing_bytes_ ? sent_ - framing_bytes_ : 0;
-    done.received = body_.received();
+    done.received = body_.decoded();
     done.user = user_;
     return done;
 }

@@ -44,7 +44,8 @@ struct Talk {
         Client client(*service.server);
         client.send(bytes);
         answer = client.answer();
-        EXPECT_TRUE(eventually([&] { return service.handler.answers == ++asked; }));
+        ++asked;
+        EXPECT_TRUE(eventually([&] { return service.handler.answers == asked; }));
         const MutexLock lock(service.handler.told_mutex);
         told = service.handler.told.back();
         EXPECT_EQ(told.id, answer.header("X-Request-Id"));

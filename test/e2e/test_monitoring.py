@@ -66,7 +66,7 @@ def metrics(server):
 
 
 def value(text, name):
-    found = re.search(rf"^{re.escape(name)} ([0-9.e+]+)$", text, re.M)
+    found = re.search(rf"^{re.escape(name)} ([0-9.e+-]+)$", text, re.M)
     assert found, f"no {name} in\n{text}"
     return float(found.group(1))
 
@@ -89,6 +89,73 @@ def test_metrics_that_an_operator_alerts_on(space):
         assert 0 < value(after, f'dtr_store_free_bytes{{store="{store}"}}') <= value(after, f'dtr_store_total_bytes{{store="{store}"}}')
     os.rename(os.path.join(server.data_dir, "recovery-key"), space.file("recovery-key"))
     assert value(metrics(server), "dtr_secrets_to_carry_away") == 1
+
+
+def test_backups_are_remembered_until_another_cluster_begins(space):
+    server = space.server("a").start()
+    name, seen = "dtr_last_backup_timestamp_seconds", "dtr_last_verified_backup_timestamp_seconds"
+    assert value(metrics(server), name) == value(metrics(server), seen) == 0
+    # Fetched by somebody who looks at nothing: there is a backup, but nobody has said that it arrived.
+    fetched = server.session().post(server.url + "/api/v0/backup", timeout=60)
+    assert fetched.status_code == 200 and fetched.content
+    first = value(metrics(server), name)
+    assert first > 1.6e9 and value(metrics(server), seen) == 0
+    backup = fetched.headers["Dtr-Backup-Id"]
+    where = f"{server.url}/api/v0/backups/{backup}"
+    for body, status in (({"seal": "0" * 64}, 409), ({}, 400), ({"seal": 7}, 400)):
+        assert server.session().post(where + "/verified", json=body, timeout=10).status_code == status
+    assert server.session(auth=False).post(where + "/verified", json={"seal": "0"}, timeout=10).status_code == 401
+    unknown = server.session().post(f"{server.url}/api/v0/backups/{'0' * 32}/verified", json={"seal": "0"}, timeout=10)
+    assert unknown.status_code == 404 and value(metrics(server), seen) == 0
+    seal = server.session().get(where, timeout=10).json()["seal"]
+    assert server.session().post(where + "/verified", json={"seal": seal}, timeout=10).status_code == 204
+    assert value(metrics(server), seen) == first
+    for args in ([], ["--encrypt", "stream"]):
+        server.backup(space.file("b.tar"), *args)
+        newest = value(metrics(server), name)
+        assert newest > first and value(metrics(server), seen) == newest
+        first = newest
+    server.kill9()
+    server.start()
+    assert value(metrics(server), name) == value(metrics(server), seen) == newest
+    server.backup(space.file("c.tar"))
+    dtr("restore", "--data-dir", space.file("r"), space.file("c.tar"), "--identity", os.path.join(server.data_dir, "recovery-key"), check=0)
+    restored = space.server("r", password=server.password).start()
+    assert value(metrics(restored), name) == value(metrics(restored), seen) == 0
+    assert value(metrics(restored), "dtr_repositories") == 0
+
+
+def test_content_collector_and_scrubber_are_counted(space):
+    server = space.server("a", "--set", "gc.lease=1s", "--set", "gc.grace=0s").start()
+    registry = Registry(server, "admin/app")
+    image = Image()
+    registry.push(image, "1")
+    server.restart()  # counts at its start
+    eventually(lambda: value(metrics(server), "dtr_repositories") == 1)
+    stored = metrics(server)
+    assert value(stored, "dtr_blobs") == len(image.blobs) + 1
+    assert value(stored, "dtr_blob_bytes") == sum(map(len, image.blobs)) + len(image.manifest)
+    assert value(stored, "dtr_quarantined_blobs") == value(stored, "dtr_upload_sessions") == 0
+
+    runs = value(metrics(server), "dtr_collector_runs_total")
+    assert registry.do("DELETE", f"manifests/{image.digest}").status_code == 202
+    dtr("gc", "--dry-run", *server.cli_auth(), check=0)
+    assert value(metrics(server), "dtr_collector_runs_total") == runs
+    eventually(lambda: dtr("gc", *server.cli_auth(), check=0) and value(metrics(server), "dtr_collector_removed_blobs_total") > 0)
+    after = metrics(server)
+    assert value(after, "dtr_collector_runs_total") > runs and value(after, "dtr_collector_failures_total") == 0
+    assert value(after, "dtr_collector_freed_bytes_total") > 0 and value(after, "dtr_collector_held") == 0
+    assert abs(value(after, "dtr_collector_last_run_timestamp_seconds") - time.time()) < 600
+
+    registry.push(image, "2")
+    assert value(metrics(server), "dtr_scrubber_last_finished_timestamp_seconds") == 0
+    dtr("scrub", *server.cli_auth(), check=0)
+    scrubbed = metrics(server)
+    assert value(scrubbed, "dtr_scrubber_blobs_total") >= 3 and value(scrubbed, "dtr_scrubber_bad_blobs_total") == 0
+    finished = value(scrubbed, "dtr_scrubber_last_finished_timestamp_seconds")
+    assert finished > 1.6e9
+    server.restart()
+    assert value(metrics(server), "dtr_scrubber_last_finished_timestamp_seconds") == finished
 
 
 def test_what_the_manual_lists_is_there(space):
@@ -124,7 +191,9 @@ def test_a_log_for_machines(space):
     assert server.session(auth=False).get(server.url + '/v2/a"b%0a{}/tags/list', timeout=10).status_code in (400, 401, 404)
     server.stop()
     lines = [json.loads(line) for line in server.log().splitlines()]
-    assert all(set(line) == {"time", "level", "message"} for line in lines)
+    access = {"client", "user", "method", "path", "status", "sent", "received", "seconds", "request_id"}
+    assert all(set(line) - {"request_id"} == {"time", "level", "message"} for line in lines if line["message"] != "access")
+    assert [line for line in lines if line["message"] == "access" and set(line) == {"time", "level", "message"} | access]
     assert any(line["message"].startswith("ready https://") for line in lines)
     done = dtr("serve", "--data-dir", space.file("b"), "--log-format", "xml")
     assert done.code == 2 and not os.path.exists(space.file("b"))
