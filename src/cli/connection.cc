@@ -315,6 +315,40 @@ ErrorCode error_code_of(std::string_view name) {
     return ErrorCode::internal;
 }
 
+namespace {
+
+ErrorCode code_of(int status) {
+    switch (status) {
+        case 400:
+        case 413:
+        case 414:
+        case 431:
+            return ErrorCode::invalid;
+        case 401:
+            return ErrorCode::unauthenticated;
+        case 403:
+            return ErrorCode::denied;
+        case 404:
+            return ErrorCode::not_found;
+        case 405:
+        case 412:
+            return ErrorCode::refused;
+        case 409:
+            return ErrorCode::conflict;
+        case 429:
+        case 502:
+        case 503:
+        case 504:
+            return ErrorCode::unavailable;
+        case 507:
+            return ErrorCode::no_space;
+        default:
+            return ErrorCode::internal;
+    }
+}
+
+}  // namespace
+
 Error answer_error(const HttpAnswer& answer, std::string_view doing) {
     std::string message = fmt::format("{}: HTTP status {}", doing, answer.status);
     std::string hint;
@@ -335,40 +369,12 @@ Error answer_error(const HttpAnswer& answer, std::string_view doing) {
             hint += fmt::format("{}see the server's log for request {}", hint.empty() ? "" : "; ",
                                 std::string_view(id->as_string()));
     }
-    ErrorCode code = ErrorCode::internal;
-    switch (answer.status) {
-        case 400:
-            code = ErrorCode::invalid;
-            break;
-        case 401:
-            code = ErrorCode::unauthenticated;
-            break;
-        case 403:
-            code = ErrorCode::denied;
-            break;
-        case 404:
-            code = ErrorCode::not_found;
-            break;
-        case 405:
-        case 412:
-            code = ErrorCode::refused;
-            break;
-        case 409:
-            code = ErrorCode::conflict;
-            break;
-        case 429:
-        case 502:
-        case 503:
-        case 504:
-            code = ErrorCode::unavailable;
-            break;
-        case 507:
-            code = ErrorCode::no_space;
-            break;
-        default:
-            break;
-    }
-    return {code, std::move(message), std::move(hint)};
+    // Never followed: the password is for the server that was named.
+    if (answer.status >= 300 && answer.status < 400)
+        return {ErrorCode::invalid, std::move(message),
+                fmt::format("the server names another address: {}; give that one if you trust it",
+                            answer.header("location").substr(0, 300))};
+    return {code_of(answer.status), std::move(message), std::move(hint)};
 }
 
 }  // namespace dtr::cli

@@ -102,10 +102,14 @@ TEST(Connection, AnswersBecomeErrors) {
     for (const char* body : {"", "<html>", "null", "[]", "{}", R"({"errors":7})", R"({"errors":[]})",
                              R"({"errors":[7]})", R"({"errors":[{}]})", R"({"errors":[{"message":7,"detail":[]}]})"})
         EXPECT_EQ(error(500, body).message, "cannot try: HTTP status 500") << body;
-    const std::pair<int, ErrorCode> table[] = {
-        {400, ErrorCode::invalid},     {401, ErrorCode::unauthenticated}, {403, ErrorCode::denied},
-        {409, ErrorCode::conflict},    {429, ErrorCode::unavailable},     {502, ErrorCode::unavailable},
-        {503, ErrorCode::unavailable}, {507, ErrorCode::no_space},        {500, ErrorCode::internal}};
+    const Error elsewhere = answer_error({301, {{"location", "https://other.example/x"}}, ""}, "cannot try");
+    EXPECT_EQ(elsewhere.code, ErrorCode::invalid);
+    EXPECT_NE(elsewhere.hint.find("https://other.example/x"), std::string::npos);
+    const std::pair<int, ErrorCode> table[] = {{413, ErrorCode::invalid},         {400, ErrorCode::invalid},
+                                               {401, ErrorCode::unauthenticated}, {403, ErrorCode::denied},
+                                               {409, ErrorCode::conflict},        {429, ErrorCode::unavailable},
+                                               {502, ErrorCode::unavailable},     {503, ErrorCode::unavailable},
+                                               {507, ErrorCode::no_space},        {500, ErrorCode::internal}};
     for (const auto& [status, code] : table) EXPECT_EQ(error(status, "").code, code) << status;
 }
 
