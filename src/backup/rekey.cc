@@ -78,7 +78,8 @@ Result<archive::AgeRecipient> rekey(
     if (auto replaced = replace(state.recipient, identity->recipient()); !replaced) {
         Error error = replaced.error();
         error.message += fmt::format("; the new key is in {}, and may not be in use yet", place.name);
-        error.hint = "run the same command again: it continues with that key";
+        error.hint += error.hint.empty() ? "" : "; ";
+        error.hint += "run the same command again: it continues with that key";
         return fail(std::move(error));
     }
     DTR_TRY(fault_point("rekey.replaced"));

@@ -211,7 +211,8 @@ def test_commands(world, space):
     as_operator = ["--ucp-url", world.server.host, "--ucp-ca", world.server.ca(), "--ucp-username", "dave", "--ucp-password", token]
     with open(space.file("b.tar"), "wb") as out:
         dtr("backup", *as_operator, stdout=out, check=0)
-    assert "may read backups and do nothing else" in dtr("user", "list", *as_operator, check=6).err
+    for command in (["user", "list"], ["status"], ["gc"]):
+        assert "may read backups and do nothing else" in dtr(*command, *as_operator, check=6).err
     run_dtr("user", "admin", "dave", "off")
     dtr("backup", *as_operator, check=6)
     events = [line.split("\t") for line in run_dtr("audit", "--limit", "200").text.splitlines()]
