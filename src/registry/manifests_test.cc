@@ -144,7 +144,7 @@ TEST_F(ManifestsTest, KeepTheAlgorithmTheyWereNamedBy) {
     EXPECT_FALSE(manifests().get("alice/a", Digest::of(bytes)));
     const auto refused = manifests().push({"alice/a", Digest::of("other"), {}, "", "alice"}, bytes);
     ASSERT_FALSE(refused);
-    EXPECT_EQ(refused.error().code, ErrorCode::invalid);
+    EXPECT_EQ(refused.error().code, ErrorCode::wrong_digest);
 }
 
 TEST_F(ManifestsTest, BadOnesChangeNothing) {
