@@ -92,7 +92,8 @@ std::optional<http::Response> check_repository(Asked& asked) {
     if (route.access == Access::manage_by_password && asked.caller.principal.by_token)
         return denied(asked, "an access token cannot be used to change permissions", kUsePassword);
     if (!asked.repository && !is_registry(asked) && !route.options.makes_repository)
-        return error_response(existing.error(), "NO_SUCH_REPOSITORY");
+        return error_response({ErrorCode::not_found, fmt::format("repository {} does not exist", name), {}},
+                              "NO_SUCH_REPOSITORY");
     return std::nullopt;
 }
 
