@@ -3,6 +3,8 @@
 #define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
+#include <algorithm>
+
 #include "cli/streams.h"
 
 namespace dtr::cli {
@@ -27,6 +29,31 @@ Status flatten(const toml::table& table, const std::string& prefix, cluster::Set
     return {};
 }
 
+bool begins_key(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '"' || c == '\'';
+}
+
+// toml++ takes it for granted that a key follows the "[" of a table: anything else ends the process, or worse.
+Status check_tables(std::string_view text) {
+    for (int line = 1; !text.empty(); ++line) {
+        const std::size_t end = std::min(text.find('\n'), text.size());
+        std::string_view rest = text.substr(0, end);
+        text.remove_prefix(std::min(end + 1, text.size()));
+        const auto skip = [&](std::string_view blanks) {
+            rest.remove_prefix(std::min(rest.find_first_not_of(blanks), rest.size()));
+        };
+        skip(" \t\r");
+        if (!rest.starts_with('[')) continue;
+        rest.remove_prefix(rest.starts_with("[[") ? 2 : 1);
+        skip(" \t");
+        if (rest.empty() || !begins_key(rest.front()))
+            return fail(ErrorCode::invalid, fmt::format("line {}: a table has no name", line),
+                        "write [gc] or gc.interval = \"1h\"");
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<std::pair<std::string, std::string>> split_setting(const std::string& text) {
@@ -39,6 +66,7 @@ Result<std::pair<std::string, std::string>> split_setting(const std::string& tex
 
 Result<cluster::SettingValues> read_settings_file(const std::string& path) {
     DTR_ASSIGN(const std::string text, read_named_file(path));
+    if (auto good = check_tables(text); !good) return fail(good.error().in(path));
     const toml::parse_result parsed = toml::parse(text);
     if (!parsed)
         return fail(ErrorCode::invalid, fmt::format("{}: line {}: {}", path, parsed.error().source().begin.line,
