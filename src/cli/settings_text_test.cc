@@ -43,6 +43,7 @@ TEST_F(SettingsText, MistakesAreNamedWithTheirLine) {
                             "[.gc]",
                             "[[ ]]",
                             "[#",
+                            "[\r1\t\"",
                             "[\xc3\xa4]",
                             "[gc",
                             "[gc]x",
