@@ -49,12 +49,6 @@ TEST_F(AccountsApiTest, LifeOfAUser) {
     EXPECT_EQ(ask("DELETE", "/enzi/v0/accounts/dora", admin).status, 404);
     EXPECT_EQ(ask("GET", "/enzi/v0/accounts/dora", admin).error(), "NO_SUCH_ACCOUNT");
     EXPECT_EQ(ask("GET", "/v2/", basic("dora", "by the admin")).status, 401);
-    const Answer last = ask("DELETE", "/enzi/v0/accounts/admin", admin);
-    EXPECT_EQ(last.status, 405);
-    EXPECT_EQ(last.header("Allow"), "GET, HEAD, PATCH");
-    const Answer demoted = send("PATCH", "/enzi/v0/accounts/admin", admin, R"({"isAdmin":false})");
-    EXPECT_EQ(demoted.status, 405);
-    EXPECT_EQ(demoted.header("Allow"), "GET, HEAD, DELETE");
 }
 
 TEST_F(AccountsApiTest, OnlyAdministratorsWithAPassword) {
