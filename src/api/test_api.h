@@ -68,7 +68,8 @@ struct Answer {
         const auto value = json::parse(body, failed);
         const auto* fields = failed ? nullptr : value.if_object();
         const auto* errors = fields == nullptr ? nullptr : fields->if_contains("errors");
-        if (errors == nullptr || fields->size() != 1 || !errors->is_array() || errors->get_array().size() != 1)
+        const std::size_t known = fields != nullptr && fields->contains("request_id") ? 2 : 1;
+        if (errors == nullptr || fields->size() != known || !errors->is_array() || errors->get_array().size() != 1)
             return "";
         const auto* only = errors->get_array()[0].if_object();
         if (only == nullptr) return "";
