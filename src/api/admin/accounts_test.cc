@@ -92,7 +92,11 @@ TEST_F(AccountsApiTest, BadBodies) {
 
 TEST_F(AccountsApiTest, TheLastAdministratorStays) {
     const Answer answer = ask("DELETE", "/enzi/v0/accounts/admin", admin);
-    EXPECT_GE(answer.status, 400);
+    EXPECT_EQ(answer.status, 405);
+    EXPECT_EQ(answer.header("Allow"), "GET, HEAD, PATCH");
+    const Answer demoted = send("PATCH", "/enzi/v0/accounts/admin", admin, R"({"isAdmin":false})");
+    EXPECT_EQ(demoted.status, 405);
+    EXPECT_EQ(demoted.header("Allow"), "GET, HEAD, DELETE");
     EXPECT_EQ(ask("GET", "/enzi/v0/accounts/admin", admin).status, 200);
 }
 
