@@ -48,6 +48,10 @@ void one(std::string_view input) {
         FUZZ_CHECK(http::find_head_end(input, end - 1) == end);
     }
     const std::string_view head = input.substr(0, end);
+    http::Request line;
+    http::read_request_line(input, line);
+    FUZZ_CHECK(line.path.empty() == line.method.empty() && line.query.empty() && line.headers.empty());
+    FUZZ_CHECK(line.path.empty() || (line.path.front() == '/' && is_valid_utf8(line.path)));
     http::Request request;
     const auto parsed = http::parse_head(head, request);
     if (!parsed) {
@@ -56,6 +60,8 @@ void one(std::string_view input) {
         return;
     }
     FUZZ_CHECK(!request.method.empty());
+    if (!line.path.empty() && head.size() < 1024)
+        FUZZ_CHECK(line.method == request.method && line.path == request.path);
     FUZZ_CHECK(request.path.starts_with('/') && request.path.find('\0') == std::string::npos);
     FUZZ_CHECK(is_valid_utf8(request.path));
     FUZZ_CHECK(!(parsed->chunked && request.content_length));
