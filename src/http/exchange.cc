@@ -176,6 +176,7 @@ bool Exchange::spend(std::size_t bytes) {
 // --- the handler ---
 
 Response Exchange::make_refusal(int status, std::string_view detail) {
+    const log::RequestScope scope(request_.id);
     Response response;
     try {
         response = shared_.handler.refusal(request_, status, detail);

@@ -76,7 +76,8 @@ void UploadSession::keep() {
             (void)owner_.context_.blobs.discard(row_.id);
         }
     } else if (row_.offset != recorded_offset_) {
-        if (auto kept = suspend(); !kept) log::warn("upload {}...: {}", row_.id.substr(0, 8), kept.error().message);
+        if (auto kept = suspend(); !kept)
+            log::warn("upload {}... was not kept: {}", row_.id.substr(0, 8), to_string(kept.error().code));
     }
 }
 
