@@ -65,8 +65,8 @@ def test_what_is_no_backup_is_named(two, space):
     with open(space.file("empty.tar"), "wb"):
         pass
     tool("tar", "-cf", space.file("other.tar"), "-C", space.path, "error.txt")
-    for name, what in (("b.tar.gz", "gzip"), ("b.tar.zst", "zstd"), ("b.tar.xz", "xz"), ("error.txt", "it is text"), ("empty.tar", "empty"),
-                       ("other.tar", "not a backup made by dtr")):
+    for name, what in (("b.tar.gz", "gzip"), ("b.tar.zst", "zstd"), ("b.tar.xz", "xz"), ("error.txt", "text, not an archive"),
+                       ("empty.tar", "empty"), ("other.tar", "not a backup made by dtr")):
         for args in (["verify"], ["restore", "--data-dir", space.file("b"), "--identity", two.key]):
             done = dtr(*args, space.file(name), check=5)
             assert f"{space.file(name)}: it is" in done.err and what in done.err and "damaged" not in done.err, done
@@ -80,7 +80,7 @@ def test_two_backups_on_one_line_are_called_that(two, space):
     for args in (["verify"], ["restore", "--data-dir", space.file("b"), "--identity", two.key]):
         done = dtr(*args, *two.archives, check=5)
         assert two.archives[1] in done.err and "complete in itself" in done.err and "one backup at a time" in done.err, done
-        assert "damaged" not in done.err and "proven" not in done.err
+        assert "damaged" not in done.err and "verified" not in done.err
     assert is_untouched(space.file("b"))
 
 
