@@ -219,6 +219,42 @@ TEST_F(CollectorTest, AStepIsFollowedByAPauseAsLongAsItTookTwice) {
     EXPECT_EQ(pauses, std::vector<Micros>{2 * 3 * 10'000});
 }
 
+TEST_F(CollectorTest, RunsAndWhatIsStoredAreCounted) {
+    struct Broken final : FaultInjector {
+        Broken() { set_fault_injector(this); }
+        ~Broken() override { set_fault_injector(nullptr); }
+        Status at(std::string_view point) override {
+            return point == "gc.condemn" ? Status(fail(ErrorCode::unavailable, "not now")) : Status();
+        }
+    };
+    EXPECT_FALSE(registry->inventory().last());
+    must(push_image("alice/gone", "layer", "1"));
+    must(registry->inventory().count());
+    const meta::Stored stored = *registry->inventory().last();
+    EXPECT_EQ(stored.repositories, 1U);
+    EXPECT_EQ(stored.blobs, objects().size());
+    EXPECT_EQ(stored.quarantined, 0U);
+    must(store->repositories().remove("alice/gone", ""));
+    collect_after_a_term({.dry_run = true});
+    EXPECT_EQ(registry->collector().totals().runs, 0U);
+    {
+        const Broken broken;
+        EXPECT_FALSE(registry->collector().run({}));
+    }
+    EXPECT_EQ(registry->collector().totals().failed, 1U);
+    EXPECT_EQ(registry->collector().totals().last_ended, 0);
+    const CollectionReport report = collect();
+    const CollectorTotals totals = registry->collector().totals();
+    EXPECT_EQ(totals.runs, 1U);
+    EXPECT_EQ(totals.removed, stored.blobs);
+    EXPECT_EQ(totals.bytes, stored.bytes);
+    EXPECT_EQ(totals.bytes, report.bytes);
+    EXPECT_EQ(totals.last_ended, clock.now());
+    EXPECT_FALSE(totals.held);
+    must(registry->inventory().count());
+    EXPECT_EQ(registry->inventory().last()->blobs, 0U);
+}
+
 // The law itself: whatever was acknowledged is whole, whatever the collectors do meanwhile.
 TEST_F(CollectorTest, PushersAndCollectorsSideBySide) {
     // In real time, with leases so short that some end under the pushers' feet.

@@ -127,7 +127,7 @@ def test_a_place_that_cannot_be_is_refused_before_any_work(space, command):
     folder = space.dir("folder")
     os.symlink("nowhere", space.file("dangling"))
     for place, code, words in ((folder, 2, "is a directory"), (folder + "/", 2, "does not name a file"), ("", 2, "empty"),
-                               (space.file("none/f"), 2, "does not exist"), (space.file("n" * 256), 2, "longer"),
+                               (space.file("none/f"), 2, "does not exist"), (space.file("n" * 256), 2, "too long"),
                                (space.file("dangling"), 10, "does not exist"), ("/proc/f", 2, "/proc")):
         if place == "/proc/f" and command == "rekey":
             continue  # root may write anywhere until it tries, and a key is not made to try

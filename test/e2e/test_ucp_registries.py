@@ -205,6 +205,7 @@ def test_a_release_over_the_limit_says_when(space):
     for _ in range(5):
         assert requests.post(url, **ask).status_code == 200
     assert pair.ucp("audit").text.count("key.release") == 5
+    assert "\ndtr_escrow_releases_total 5\n" in requests.get(pair.identity.url + "/metrics", timeout=30).text
     pair.identity.restart()  # which forgets none
     over = requests.post(url, **ask)
     assert over.status_code == 429 and 3000 < int(over.headers["Retry-After"]) <= 3600, over.text
