@@ -248,7 +248,7 @@ Status check_unambiguous(const json::object& body, MediaClass media_class) {
 Status check_pushed_type(std::string_view content_type) {
     const std::string type = bare_media_type(content_type);
     if (type.empty() || (type.starts_with("application/") && type != "application/x-www-form-urlencoded")) return {};
-    return bad(fmt::format("a manifest cannot be pushed as '{}'", type),
+    return bad(fmt::format("Content-Type '{}' is not a manifest's", type),
                "send the manifest's media type as Content-Type");
 }
 
