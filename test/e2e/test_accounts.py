@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import stat
 
 import pytest
@@ -56,8 +57,8 @@ def test_private_repositories_tell_nothing(server, registry, alice):
             one, two = there.do("GET", path), nowhere.do("GET", path)
             assert one.status_code in (401, 403, 404), describe(one)
             assert one.status_code == two.status_code
-            assert one.text.replace(registry.repo + "x", "R").replace(registry.repo, "R") == two.text.replace(
-                registry.repo + "x", "R")
+            texts = [re.sub(registry.repo + "x?", "R", answer.text.replace(answer.headers["X-Request-Id"], "I")) for answer in (one, two)]
+            assert texts[0] == texts[1]
 
 
 def test_public_repositories(server, registry, alice):
