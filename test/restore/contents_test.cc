@@ -267,8 +267,8 @@ TEST_F(Contents, AnInventoryThatLies) {
         text[at] = text[at] == '9' ? '8' : '9';
     };
     refused_from(2, with_inventory(wrong_size, false),
-                 "the inventory does not match its description in the seal | size differs from");
-    refused_from(3, with_inventory(wrong_size, true), "the inventory does not list the blobs | size differs from");
+                 "the inventory does not match its description in the seal | a size other than its");
+    refused_from(3, with_inventory(wrong_size, true), "the inventory does not list the blobs | a size other than its");
     refused_from(
         3, with_inventory([](std::string& text) { text += "sha256:" + std::string(64, 'f') + " 5 archive\n"; }, true),
         "the inventory does not list the blobs");
