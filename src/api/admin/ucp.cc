@@ -122,7 +122,7 @@ http::Reply give_replica_token(Asked& asked) {
                          : !asked.caller.principal.backup_only;
     if (!may && asked.caller.principal.backup_only)
         return error_response(403, "NOT_AUTHORIZED", "this access token may read backups and do nothing else",
-                              "use the account's password, or a token without scope");
+                              "use the account's password, or a token without a scope");
     if (!may) return error_response(403, "NOT_AUTHORIZED", "an administrator's name and password are needed");
     const std::string id = asked.at("id") == "any" ? std::string() : asked.at("id");
     const cluster::ReplicaChoice choice{id, text_field(fields, "clusterId")};
