@@ -28,7 +28,7 @@ TEST(NamedSlots, OneIsLeftForOthers) {
 }
 
 TEST(NamedSlots, EverybodyGetsOne) {
-    for (const std::size_t most : {1, 2}) {
+    for (const std::size_t most : {1U, 2U}) {
         NamedSlots slots("scrub", most, 1);
         const auto first = slots.take("a");
         ASSERT_TRUE(first);

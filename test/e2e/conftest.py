@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 
 import pytest
 
@@ -9,6 +10,10 @@ from harness import DTR, Peer, Workspace
 from oci import Registry
 
 _numbers = itertools.count(1)
+
+
+# A shell starts what runs in the background with SIGINT ignored, and what we start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config):
