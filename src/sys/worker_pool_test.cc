@@ -92,7 +92,7 @@ TEST(WorkerPool, NobodyKeepsTheOthersWaiting) {
 TEST(WorkerPool, OneThreadIsForAllInTurn) {
     Blocked tasks;
     WorkerPool pool("test", 1, 100, 1);
-    for (const std::uint64_t owner : {1, 1, 2}) ASSERT_TRUE(tasks.submit(pool, owner));
+    for (const std::uint64_t owner : {1U, 1U, 2U}) ASSERT_TRUE(tasks.submit(pool, owner));
     tasks.let_go(3);
     EXPECT_EQ(tasks.began(3), (std::vector<std::uint64_t>{1, 1, 2})) << "nobody has one running when it is free";
 }
