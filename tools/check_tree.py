@@ -59,6 +59,7 @@ PLACES = {
     "changelog": r".*\.md",
     "cmake": r".*\.cmake",
     "docs": r".*\.md",
+    "docs/design/models": r".*\.pml",
     "fuzz": r".*\.(cc|h|py)|CMakeLists\.txt",
     "fuzz/corpus": r"[A-Za-z0-9._-]+",
     "src": r".*\.(cc|h)",
