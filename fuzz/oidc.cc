@@ -1,6 +1,7 @@
 // What an OIDC provider and a browser send: keys, tokens, claims, URLs, the cookie. A stranger's bytes are never a good
 // signature or cookie; claims are only taken with our nonce and client in them; what settings are shown as is taken again.
 #include "base/encoding.h"
+#include "base/json_fields.h"
 #include "fuzz/fuzz.h"
 #include "identity/oidc/claims.h"
 #include "identity/oidc/documents.h"
