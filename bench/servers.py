@@ -128,7 +128,9 @@ class Ours(Registry):
         Ours.version = shown.stdout.decode().strip().splitlines()[0] if shown.stdout else "?"
         self.https_port = free_port_other(self.port)
         return [built("dtr"), "serve", "--data-dir", os.path.join(self.folder, "data"), "--listen",
-                f"127.0.0.1:{self.https_port}", "--http-listen", f"127.0.0.1:{self.port}", *self.args]
+                f"127.0.0.1:{self.https_port}", "--http-listen", f"127.0.0.1:{self.port}",
+                "--access-log", "off",  # as the peer's
+                *self.args]
 
     @property
     def data(self):
