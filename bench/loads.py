@@ -81,7 +81,8 @@ def measure(folder, options):
         "## Against docker-registry", "",
         f"Medians (and the least and most) of {options.rounds} rounds of {options.seconds:g} s, the two servers in turns on the "
         "same disk, plain HTTP on loopback. The load generator shares the processors, keeps its connections, and checks every "
-        "status and the digest of every pulled byte. Peaks are those of the load alone: a password is verified before it.", "",
+        "status and the digest of every pulled byte. Peaks are those of the load alone: a password is verified before it. "
+        "Neither server writes an access log.", "",
         *table(["server", "version", "durability", "credentials"],
                [[peer.name, peer.version, peer.durability, "none"],
                 [ours.name, ours.version, ours.durability, "a bearer token on every request"]]), "",
